@@ -1,0 +1,268 @@
+import { z } from 'zod';
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const TiB = 1024 * 1024 * MiB;
+
+/** A setting of the service: its environment variable, what it may be, and what it is for. */
+interface SettingSpec<T> {
+  readonly env: string;
+  readonly schema: z.ZodType<T>;
+  /** As it would be written in the environment; undefined where there is none. */
+  readonly default: string | undefined;
+  /** What is allowed, in words that complete "must be …". */
+  readonly allowed: string;
+  readonly description: string;
+}
+
+function setting<T>(spec: SettingSpec<T>): SettingSpec<T> {
+  return spec;
+}
+
+function text(env: string, fallback: string, description: string): SettingSpec<string> {
+  return setting({
+    env,
+    schema: z.string().trim().min(1),
+    default: fallback,
+    allowed: 'a text that is not empty',
+    description,
+  });
+}
+
+function wholeNumber(
+  env: string,
+  fallback: number,
+  [min, max]: readonly [number, number],
+  unit: string,
+  description: string,
+): SettingSpec<number> {
+  return setting({
+    env,
+    schema: z
+      .string()
+      .regex(/^\d{1,16}$/)
+      .transform(Number)
+      .refine((value) => value >= min && value <= max),
+    default: String(fallback),
+    allowed: `a whole number from ${min} to ${max}${unit === '' ? '' : ` (${unit})`}`,
+    description,
+  });
+}
+
+function oneOf<const T extends readonly [string, ...string[]]>(
+  env: string,
+  fallback: T[number],
+  values: T,
+  description: string,
+): SettingSpec<T[number]> {
+  return setting<T[number]>({
+    env,
+    schema: z.enum(values),
+    default: fallback,
+    allowed: `one of ${values.join(', ')}`,
+    description,
+  });
+}
+
+const day = 24 * 3600 * 1000;
+
+/**
+ * Every setting, once. Sizes are in bytes, times in ms. The README's table is checked against this
+ * list by a test.
+ */
+export const settingSpecs = {
+  host: text('DARKROOM_HOST', '127.0.0.1', 'Address to listen on.'),
+  port: wholeNumber(
+    'DARKROOM_PORT',
+    8080,
+    [0, 65_535],
+    '',
+    'Port to listen on, for every protocol; 0 takes any free one.',
+  ),
+  dataDir: text(
+    'DARKROOM_DATA_DIR',
+    './data',
+    'Folder of the blobs and of the embedded PostgreSQL; made if it is not there.',
+  ),
+  databaseUrl: setting<string | undefined>({
+    env: 'DATABASE_URL',
+    schema: z
+      .string()
+      .refine((value) => /^postgres(ql)?:$/.test(URL.parse(value)?.protocol ?? ''))
+      .optional(),
+    default: undefined,
+    allowed: 'a URL such as postgresql://user:password@host:5432/database',
+    description: 'The PostgreSQL to use. Without it an embedded one runs below the data folder.',
+  }),
+  databasePoolSize: wholeNumber(
+    'DARKROOM_DATABASE_POOL_SIZE',
+    20,
+    [2, 1000],
+    'connections',
+    'Largest number of connections to PostgreSQL, besides one that listens.',
+  ),
+  logLevel: oneOf(
+    'DARKROOM_LOG_LEVEL',
+    'info',
+    ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
+    'Least severe log lines to write. The log is JSON lines on standard output.',
+  ),
+  corsOrigins: setting<readonly string[]>({
+    env: 'DARKROOM_CORS_ORIGINS',
+    schema: z
+      .string()
+      .transform((value) =>
+        value
+          .split(',')
+          .map((origin) => origin.trim())
+          .filter((origin) => origin !== ''),
+      )
+      .refine((origins) =>
+        origins.every((origin) => origin === '*' || URL.parse(origin)?.origin === origin),
+      ),
+    default: '*',
+    allowed: 'a list of origins such as https://console.example.com, separated by commas, or *',
+    description: 'Origins whose pages may call the service from a browser.',
+  }),
+  maxChunkBytes: wholeNumber(
+    'DARKROOM_MAX_CHUNK_BYTES',
+    4 * MiB,
+    [64 * KiB, 64 * MiB],
+    'bytes',
+    'Largest chunk of an upload.',
+  ),
+  maxImageBytes: wholeNumber(
+    'DARKROOM_MAX_IMAGE_BYTES',
+    16 * TiB,
+    [1, Number.MAX_SAFE_INTEGER],
+    'bytes',
+    'Largest image.',
+  ),
+  maxUploads: wholeNumber(
+    'DARKROOM_MAX_UPLOADS',
+    256,
+    [1, 100_000],
+    'streams',
+    'Largest number of uploads at the same time, over all processes.',
+  ),
+  maxUploadsPerProject: wholeNumber(
+    'DARKROOM_MAX_UPLOADS_PER_PROJECT',
+    64,
+    [1, 100_000],
+    'streams',
+    'Largest number of uploads of one project at the same time, over all processes.',
+  ),
+  taskIdleTimeoutMs: wholeNumber(
+    'DARKROOM_TASK_IDLE_TIMEOUT_MS',
+    15 * 60 * 1000,
+    [1000, 7 * day],
+    'ms',
+    'How long a task waits for the next sign of life before it fails, where CreateImage does not say.',
+  ),
+  streamIdleTimeoutMs: wholeNumber(
+    'DARKROOM_STREAM_IDLE_TIMEOUT_MS',
+    60_000,
+    [100, day],
+    'ms',
+    'An upload stream on which no byte arrives for so long is ended; its task goes on.',
+  ),
+  minUploadRate: wholeNumber(
+    'DARKROOM_MIN_UPLOAD_RATE',
+    1024,
+    [0, 1024 * MiB],
+    'bytes/s',
+    'An upload stream that stays slower than this for a stream idle timeout is ended; its task goes on. 0 allows any.',
+  ),
+  commitBytes: wholeNumber(
+    'DARKROOM_COMMIT_BYTES',
+    64 * MiB,
+    [64 * KiB, 1024 * MiB],
+    'bytes',
+    'An upload is made durable whenever so many bytes arrived since the last time.',
+  ),
+  commitIntervalMs: wholeNumber(
+    'DARKROOM_COMMIT_INTERVAL_MS',
+    500,
+    [10, 60_000],
+    'ms',
+    'An upload is made durable at least so often while bytes arrive.',
+  ),
+  sweepIntervalMs: wholeNumber(
+    'DARKROOM_SWEEP_INTERVAL_MS',
+    1000,
+    [50, 3_600_000],
+    'ms',
+    'How often expired tasks are looked for.',
+  ),
+  repairIntervalMs: wholeNumber(
+    'DARKROOM_REPAIR_INTERVAL_MS',
+    60_000,
+    [1000, day],
+    'ms',
+    'How often the blob store is compared with the database and repaired, besides at start.',
+  ),
+  historyRetentionMs: wholeNumber(
+    'DARKROOM_HISTORY_RETENTION_MS',
+    30 * day,
+    [1000, 3650 * day],
+    'ms',
+    'How long terminal tasks, their events and their faults are kept.',
+  ),
+  notComingRetentionMs: wholeNumber(
+    'DARKROOM_NOT_COMING_RETENTION_MS',
+    0,
+    [0, 3650 * day],
+    'ms',
+    'Images that will never come are deleted after so long; 0 keeps them.',
+  ),
+  drainTimeoutMs: wholeNumber(
+    'DARKROOM_DRAIN_TIMEOUT_MS',
+    10_000,
+    [0, 3_600_000],
+    'ms',
+    'How long a stopping service lets running uploads go on.',
+  ),
+} as const;
+
+/** The settings with their values. */
+export type Settings = {
+  readonly [K in keyof typeof settingSpecs]: (typeof settingSpecs)[K] extends SettingSpec<infer T>
+    ? T
+    : never;
+};
+
+/** Thrown for settings that are wrong; the message has a line for each. */
+export class SettingsError extends Error {
+  override readonly name = 'SettingsError';
+}
+
+/**
+ * Reads the settings from environment variables. A variable that is set to nothing counts as not set.
+ *
+ * @throws SettingsError that names each wrong variable, what it was and what is allowed.
+ */
+export function readSettings(env: Readonly<Record<string, string | undefined>>): Settings {
+  const problems: string[] = [];
+  const known = new Set<string>(Object.values(settingSpecs).map((spec) => spec.env));
+  for (const name of Object.keys(env)) {
+    if (name.startsWith('DARKROOM_') && !known.has(name)) {
+      problems.push(`${name} is not a setting of Darkroom: look for it in the README's table`);
+    }
+  }
+  const values: Record<string, unknown> = {};
+  for (const [key, spec] of Object.entries(settingSpecs)) {
+    const given = env[spec.env];
+    const raw = given === undefined || given === '' ? spec.default : given;
+    const parsed = (spec.schema as z.ZodType).safeParse(raw);
+    if (parsed.success) {
+      values[key] = parsed.data;
+    } else {
+      const shown = spec.env === 'DATABASE_URL' ? 'what it is' : JSON.stringify(given);
+      problems.push(`${spec.env} must be ${spec.allowed}, not ${shown}`);
+    }
+  }
+  if (problems.length > 0) {
+    throw new SettingsError(problems.join('\n'));
+  }
+  return values as Settings;
+}

@@ -1,0 +1,96 @@
+import { Migrator } from '@mikro-orm/migrations';
+import { MikroORM, type EntityManager } from '@mikro-orm/postgresql';
+import type { Pool } from 'pg';
+import { ImageSchema } from '../images/image.ts';
+import { BlobSchema, BlobSegmentSchema } from '../storage/blob.ts';
+import { FaultSchema } from '../tasks/fault.ts';
+import { TaskEventSchema } from '../tasks/task-event.ts';
+import { TaskSchema } from '../tasks/task.ts';
+import { Migration0001ImagesAndTasks } from './migrations/migration-0001-images-and-tasks.ts';
+
+/** Settings of the connection to PostgreSQL. */
+export interface DatabaseOptions {
+  /** `postgresql://user:password@host:port/database` */
+  readonly url: string;
+  /** Largest number of connections of this process, besides the one that listens. */
+  readonly poolSize: number;
+  /** Called with problems that no query will report, such as a broken idle connection. */
+  readonly onWarning: (message: string) => void;
+}
+
+/**
+ * The database: entities through MikroORM, and the pool beneath it for statements that are hot, since
+ * MikroORM inlines parameters and never prepares.
+ */
+export class Database {
+  readonly #orm: MikroORM;
+  /** The pool beneath MikroORM. */
+  readonly pool: Pool;
+
+  private constructor(orm: MikroORM, pool: Pool) {
+    this.#orm = orm;
+    this.pool = pool;
+  }
+
+  /** Connects. @throws the driver's error when PostgreSQL cannot be reached. */
+  static async connect(options: DatabaseOptions): Promise<Database> {
+    const orm = await MikroORM.init({
+      clientUrl: options.url,
+      entities: [
+        ImageSchema,
+        TaskSchema,
+        FaultSchema,
+        TaskEventSchema,
+        BlobSchema,
+        BlobSegmentSchema,
+      ],
+      extensions: [Migrator],
+      pool: { min: 0, max: options.poolSize },
+      driverOptions: { connectionTimeoutMillis: 10_000, application_name: 'darkroom' },
+      migrations: {
+        migrationsList: [
+          { name: 'migration-0001-images-and-tasks', class: Migration0001ImagesAndTasks },
+        ],
+        snapshot: false,
+      },
+      logger: options.onWarning,
+      colors: false,
+    });
+    const pool = await orm.em.getConnection().getNativeClient();
+    return new Database(orm, pool);
+  }
+
+  /** A unit of work of its own: one for each call, passed on explicitly. */
+  fork(): EntityManager {
+    return this.#orm.em.fork();
+  }
+
+  /**
+   * Brings the schema up to date. Several processes may call it at once: MikroORM's migrator takes no
+   * lock of its own, so an advisory lock is held by the transaction in which the migrations run.
+   */
+  async migrate(): Promise<void> {
+    await this.#orm.em.fork().transactional(async (em) => {
+      await em.execute('select pg_advisory_xact_lock(?)', [migrationLock]);
+      await this.#orm.migrator.up({ transaction: em.getTransactionContext() });
+    });
+  }
+
+  /** Answers whether a trivial query succeeds. */
+  async isReachable(): Promise<boolean> {
+    try {
+      await this.pool.query('select 1');
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Closes the pool, once the queries under way have ended. */
+  async close(): Promise<void> {
+    await this.#orm.close(true);
+  }
+}
+
+/** "dark" in ASCII: any fixed number that no other user of the database takes. */
+const migrationLock = 0x6461726b;

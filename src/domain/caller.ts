@@ -1,0 +1,11 @@
+/** Who makes a call. Every handler and every query is given one. */
+export interface Caller {
+  /** The project whose images and tasks the caller sees. */
+  readonly projectId: string;
+  readonly userId: string;
+  /** Operators also see the underlying causes of faults. */
+  readonly role: 'member' | 'operator';
+}
+
+/** The identity of every caller while the service has no authentication. */
+export const defaultCaller: Caller = { projectId: 'default', userId: 'default', role: 'operator' };
