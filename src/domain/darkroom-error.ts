@@ -46,6 +46,17 @@ export class DarkroomError extends Error {
     this.fieldViolations = options.fieldViolations ?? [];
     this.retryDelayMs = options.retryDelayMs;
   }
+
+  /** The same error with more metadata. */
+  with(metadata: Readonly<Record<string, string>>): DarkroomError {
+    return new DarkroomError(this.reason, this.message, {
+      code: this.code,
+      metadata: { ...this.metadata, ...metadata },
+      fieldViolations: this.fieldViolations,
+      cause: this.cause,
+      ...(this.retryDelayMs === undefined ? {} : { retryDelayMs: this.retryDelayMs }),
+    });
+  }
 }
 
 /** The error for one wrong field: `invalidField('image.name', 'must not be empty')`. */

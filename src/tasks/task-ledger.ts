@@ -148,7 +148,7 @@ export class LedgerEntry {
   changeWriter(cause: string): void {
     this.#transit('CHANGE_WRITER');
     this.task.writerEpoch += 1;
-    this.#detachWriter();
+    this.detachWriter();
     this.#record('WRITER_CHANGED', cause);
   }
 
@@ -243,10 +243,11 @@ export class LedgerEntry {
   #end(): void {
     this.task.expireTime = null;
     this.task.finishTime = this.now;
-    this.#detachWriter();
+    this.detachWriter();
   }
 
-  #detachWriter(): void {
+  /** Says that no stream writes any more; the epoch stays as it is. */
+  detachWriter(): void {
     this.task.writerProcessId = null;
     this.task.writerPeer = null;
     this.task.writerSince = null;

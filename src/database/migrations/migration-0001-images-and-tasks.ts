@@ -30,6 +30,8 @@ export class Migration0001ImagesAndTasks extends Migration {
     // Two segments with bytes never begin at the same place. Also reads a blob in its order.
     this.addSql(`
       create unique index blob_segments_order on blob_segments (blob_id, start_offset) where length > 0`);
+    // For the repair, which removes what writers without a committed byte left.
+    this.addSql(`create index blob_segments_empty on blob_segments (blob_id) where length = 0`);
 
     this.addSql(`
       create table images (
@@ -69,12 +71,23 @@ export class Migration0001ImagesAndTasks extends Migration {
       )`);
     this.addSql(`
       create unique index images_request on images (project_id, request_id) where request_id is not null`);
-    // One index for each order of ListImages; (project_id, create_time) serves both directions.
-    this.addSql(`create index images_by_create_time on images (project_id, create_time, id)`);
-    this.addSql(`create index images_by_update_time on images (project_id, update_time, id)`);
-    this.addSql(`create index images_by_name on images (project_id, name collate "C", id)`);
+    // One index for each order of ListImages, in runs of one state: images that were deleted, which are
+    // the most after a while, are not in the way of those that live. Both directions of create_time.
+    this.addSql(
+      `create index images_by_create_time on images (project_id, state, create_time, id)`,
+    );
+    this.addSql(
+      `create index images_by_update_time on images (project_id, state, update_time, id)`,
+    );
+    this.addSql(`create index images_by_name on images (project_id, state, name collate "C", id)`);
     this.addSql(`
-      create index images_by_size on images (project_id, coalesce(size_bytes, -1) desc, id desc)`);
+      create index images_by_size on images (
+        project_id, state, coalesce(size_bytes, -1) desc, id desc)`);
+    // For lists of what is rare: small indexes, since equal values share their entry.
+    this.addSql(`create index images_by_disk_format on images (project_id, disk_format)`);
+    this.addSql(`
+      create index images_by_visibility on images (project_id, visibility)
+        where visibility <> 'PRIVATE'`);
     this.addSql(`
       create index images_not_coming on images (update_time)
         where state = 'QUEUED' and outlook = 'NOT_COMING'`);

@@ -1,0 +1,51 @@
+/** SQLSTATEs with which PostgreSQL says that it cannot serve just now (its manual, appendix A). */
+const awayStates = new Set([
+  '57P01', // admin_shutdown
+  '57P02', // crash_shutdown
+  '57P03', // cannot_connect_now
+  '53300', // too_many_connections
+  '25006', // read_only_sql_transaction: a primary that has become a standby
+]);
+
+/** Error codes of a broken or refused connection. */
+const awayErrnos = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ENOENT', // the unix socket is not there
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+]);
+
+/** What pg and pg-pool say without any code. */
+const awayMessages =
+  /connection terminated|timeout exceeded when trying to connect|connection ended unexpectedly|client has encountered a connection error|connection timeout/i;
+
+/**
+ * Whether an error says that the database could not be reached, or broke off, as opposed to that it
+ * refused a statement. Looks through the wrappers of the ORM.
+ */
+export function isDatabaseAway(error: unknown): boolean {
+  for (let current = error, depth = 0; current instanceof Error && depth < 8; depth++) {
+    const code = 'code' in current ? String(current.code) : '';
+    if (
+      awayStates.has(code) ||
+      code.startsWith('08') ||
+      (awayErrnos.has(code) && isOfConnection(current)) ||
+      awayMessages.test(current.message)
+    ) {
+      return true;
+    }
+    current = current.cause ?? ('previous' in current ? current.previous : undefined);
+  }
+  return false;
+}
+
+/** ENOENT and the like also come from files: those of connections name the call or are pg's. */
+function isOfConnection(error: Error): boolean {
+  const syscall = 'syscall' in error ? String(error.syscall) : '';
+  return syscall === '' || /^(connect|read|write|getaddrinfo)/.test(syscall);
+}

@@ -1,0 +1,60 @@
+import { DarkroomError } from '../domain/darkroom-error.ts';
+
+/** What a finish claims. */
+export interface FinishClaim {
+  /** Bytes of the whole image. */
+  readonly totalSize: number;
+  /** Lower-case hex. */
+  readonly sha256: string | undefined;
+}
+
+/** What is known of the image that a finish is held against. */
+export interface FinishFacts {
+  /** Bytes that have come. */
+  readonly received: number;
+  /** What the creator of the task stated. */
+  readonly expectedSize: number | null;
+  readonly expectedSha256: string | null;
+}
+
+/**
+ * A finish says that all bytes were sent: one that contradicts what came, or what was stated before,
+ * ends the attempt at once, so that whoever waits for the image learns it at once.
+ *
+ * @throws DarkroomError SIZE_SHORT, SIZE_EXCEEDED.
+ */
+export function assertClaimedSize({ totalSize }: FinishClaim, facts: FinishFacts): void {
+  if (totalSize > facts.received) {
+    throw new DarkroomError(
+      'SIZE_SHORT',
+      `The finish says ${totalSize} bytes, and only ${facts.received} have come. RetryTask goes on from there.`,
+    );
+  }
+  if (totalSize < facts.received) {
+    throw new DarkroomError(
+      'SIZE_EXCEEDED',
+      `The finish says ${totalSize} bytes, and ${facts.received} have come. Retry with the right size.`,
+    );
+  }
+  if (facts.expectedSize !== null && totalSize < facts.expectedSize) {
+    throw new DarkroomError(
+      'SIZE_SHORT',
+      `The image was said to have ${facts.expectedSize} bytes, and the finish says ${totalSize}. ` +
+        'RetryTask goes on from there.',
+    );
+  }
+}
+
+/** @throws DarkroomError DIGEST_MISMATCH unless `sha256` is what was stated, wherever it was. */
+export function assertClaimedDigest(sha256: string, claim: FinishClaim, facts: FinishFacts): void {
+  for (const stated of [facts.expectedSha256, claim.sha256]) {
+    if (stated && stated !== sha256) {
+      throw new DarkroomError(
+        'DIGEST_MISMATCH',
+        `The sha256 of the ${claim.totalSize} bytes is ${sha256}, not ${stated} as was stated: the bytes were ` +
+          'altered on the way, or the statement is wrong. RetryTask begins from the first byte.',
+        { metadata: { sha256, stated_sha256: stated } },
+      );
+    }
+  }
+}

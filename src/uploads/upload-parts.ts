@@ -1,0 +1,36 @@
+import type { Logger } from 'pino';
+import type { Database } from '../database/database.ts';
+import type { ProcessId, TaskId } from '../domain/ids.ts';
+import type { BlobStore } from '../storage/blob-store.ts';
+import type { TaskLedger } from '../tasks/task-ledger.ts';
+import type { ParkedDigests } from './blob-digest.ts';
+import type { UploadAdmission } from './writer-lease.ts';
+
+/** Tells of changes of single tasks. */
+export interface TaskChanges {
+  /** Calls back whenever the task may have changed; answers how to stop that. */
+  subscribe(taskId: TaskId, onChange: () => void): () => void;
+}
+
+/** Limits of uploads; sizes in bytes, times in ms. */
+export interface UploadLimits extends UploadAdmission {
+  readonly maxChunkBytes: number;
+  readonly maxImageBytes: number;
+  readonly streamIdleTimeoutMs: number;
+  /** bytes/s; 0 allows any. */
+  readonly minUploadRate: number;
+  readonly commitBytes: number;
+  readonly commitIntervalMs: number;
+}
+
+/** What an upload works with. */
+export interface UploadParts {
+  readonly database: Database;
+  readonly ledger: TaskLedger;
+  readonly store: BlobStore;
+  readonly digests: ParkedDigests;
+  readonly changes: TaskChanges;
+  readonly processId: ProcessId;
+  readonly limits: UploadLimits;
+  readonly logger: Logger;
+}
