@@ -52,6 +52,7 @@ export class Database {
           { name: 'migration-0001-images-and-tasks', class: Migration0001ImagesAndTasks },
         ],
         snapshot: false,
+        silent: true,
       },
       logger: options.onWarning,
       colors: false,
@@ -68,11 +69,14 @@ export class Database {
   /**
    * Brings the schema up to date. Several processes may call it at once: MikroORM's migrator takes no
    * lock of its own, so an advisory lock is held by the transaction in which the migrations run.
+   *
+   * @returns the names of the migrations that were run; usually none.
    */
-  async migrate(): Promise<void> {
-    await this.#orm.em.fork().transactional(async (em) => {
+  async migrate(): Promise<readonly string[]> {
+    return this.#orm.em.fork().transactional(async (em) => {
       await em.execute('select pg_advisory_xact_lock(?)', [migrationLock]);
-      await this.#orm.migrator.up({ transaction: em.getTransactionContext() });
+      const applied = await this.#orm.migrator.up({ transaction: em.getTransactionContext() });
+      return applied.map(({ name }) => name);
     });
   }
 

@@ -1,0 +1,67 @@
+import { readFile } from 'node:fs/promises';
+import { expect, test } from 'vitest';
+import { readSettings, settingSpecs, SettingsError } from '../../src/config/settings.ts';
+
+test('without any variable every setting has its default', () => {
+  expect(readSettings({})).toMatchObject({
+    host: '127.0.0.1',
+    port: 8080,
+    dataDir: './data',
+    databaseUrl: undefined,
+    logLevel: 'info',
+    maxChunkBytes: 4 * 1024 * 1024,
+    corsOrigins: ['*'],
+  });
+});
+
+test('a variable that is set to nothing counts as not set', () => {
+  expect(readSettings({ DARKROOM_PORT: '', DATABASE_URL: '' })).toMatchObject({
+    port: 8080,
+    databaseUrl: undefined,
+  });
+});
+
+test.each([
+  ['DARKROOM_PORT', '80a'],
+  ['DARKROOM_PORT', '65536'],
+  ['DARKROOM_PORT', '-1'],
+  ['DARKROOM_MAX_CHUNK_BYTES', '4MiB'],
+  ['DARKROOM_LOG_LEVEL', 'loud'],
+  ['DARKROOM_HOST', '  '],
+  ['DARKROOM_CORS_ORIGINS', 'console.example.com'],
+  ['DARKROOM_DRAIN_TIMEOUT_MS', '1e4'],
+])(
+  'a wrong value is refused with its name, what it was and what is allowed: %s=%s',
+  (name, value) => {
+    expect(() => readSettings({ [name]: value })).toThrow(SettingsError);
+    expect(() => readSettings({ [name]: value })).toThrow(
+      new RegExp(`^${name} must be .+, not ${JSON.stringify(value)}$`),
+    );
+  },
+);
+
+test('a wrong DATABASE_URL is refused without telling the password it may hold', () => {
+  const url = 'mysql://user:secret@db/darkroom';
+  expect(() => readSettings({ DATABASE_URL: url })).toThrow(/DATABASE_URL must be a URL such as/);
+  expect(() => readSettings({ DATABASE_URL: url })).not.toThrow(/secret/);
+});
+
+test('all wrong values are told at once, and so is a setting that does not exist', () => {
+  const wrong = { DARKROOM_PORT: 'x', DARKROOM_LOG_LEVEL: 'y', DARKROOM_PROT: '1' };
+  expect(() => readSettings(wrong)).toThrow(
+    /DARKROOM_PROT is not a setting[\s\S]*DARKROOM_PORT[\s\S]*DARKROOM_LOG_LEVEL/,
+  );
+});
+
+test('the README documents every setting in its table, with its default and what is allowed', async () => {
+  const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
+  for (const spec of Object.values(settingSpecs)) {
+    const shown = spec.default === undefined ? 'none' : `\`${spec.default}\``;
+    expect(readme).toContain(
+      `| \`${spec.env}\` | ${shown} | ${spec.allowed} | ${spec.description} |`,
+    );
+  }
+  expect(readme.match(/^\| `(DARKROOM_|DATABASE_)/gm)).toHaveLength(
+    Object.keys(settingSpecs).length,
+  );
+});

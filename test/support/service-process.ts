@@ -1,0 +1,111 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+const repository = fileURLToPath(new URL('../..', import.meta.url));
+
+/** A line of the service's log. */
+export type LogLine = Readonly<Record<string, unknown>> & { readonly msg?: string };
+
+/** The real service in a process of its own. */
+export interface ServiceProcess {
+  /** `http://127.0.0.1:<port>` */
+  readonly url: string;
+  readonly pid: number;
+  readonly log: readonly LogLine[];
+  /** Sends a signal and waits for the end; answers the exit code, or the signal it died of. */
+  kill(signal: 'SIGTERM' | 'SIGINT' | 'SIGKILL'): Promise<number | NodeJS.Signals>;
+  /** Sends a signal without waiting. */
+  signal(signal: NodeJS.Signals): void;
+  /** Resolves with the exit code, or the signal, when the process has ended. */
+  readonly exited: Promise<number | NodeJS.Signals>;
+}
+
+/** How to start the service. */
+export interface ServiceProcessOptions {
+  readonly dataDir: string;
+  /** Undefined for the embedded PostgreSQL. */
+  readonly databaseUrl?: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Thrown when the service ended before it was ready. */
+export class ServiceStartError extends Error {
+  readonly exit: number | NodeJS.Signals;
+  readonly output: string;
+
+  constructor(exit: number | NodeJS.Signals, output: string) {
+    super(`the service ended with ${exit} before it was ready:\n${output}`);
+    this.exit = exit;
+    this.output = output;
+  }
+}
+
+/** Starts the service on a free port and waits until it is ready. @throws ServiceStartError */
+export async function startServiceProcess(options: ServiceProcessOptions): Promise<ServiceProcess> {
+  const child = spawn(process.execPath, ['src/main.ts'], {
+    cwd: repository,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: {
+      PATH: process.env['PATH'],
+      HOME: process.env['HOME'],
+      TMPDIR: process.env['TMPDIR'],
+      DARKROOM_PORT: '0',
+      DARKROOM_DATA_DIR: options.dataDir,
+      DARKROOM_LOG_LEVEL: 'debug',
+      DARKROOM_DRAIN_TIMEOUT_MS: '2000',
+      ...(options.databaseUrl ? { DATABASE_URL: options.databaseUrl } : {}),
+      ...options.env,
+    },
+  });
+  const exited = exitOf(child);
+  const log: LogLine[] = [];
+  let output = '';
+  const ready = Promise.withResolvers<string>();
+  createInterface({ input: child.stderr }).on('line', (line) => (output += `${line}\n`));
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    output += `${line}\n`;
+    let entry: LogLine;
+    try {
+      entry = JSON.parse(line);
+    } catch {
+      return;
+    }
+    log.push(entry);
+    if (typeof entry['url'] === 'string' && entry.msg?.startsWith('Darkroom is ready')) {
+      ready.resolve(entry['url']);
+    }
+  });
+  const url = await Promise.race([
+    ready.promise,
+    exited.then((exit) => {
+      throw new ServiceStartError(exit, output);
+    }),
+  ]);
+  return {
+    url,
+    pid: child.pid ?? 0,
+    log,
+    exited,
+    signal: (signal) => void child.kill(signal),
+    kill(signal) {
+      child.kill(signal);
+      return exited;
+    },
+  };
+}
+
+async function exitOf(child: ChildProcess): Promise<number | NodeJS.Signals> {
+  const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
+  return code ?? signal ?? 0;
+}
+
+/** A data folder that is removed with `await using`, or by its `remove`. */
+export async function makeDataDir(): Promise<{ readonly path: string; remove(): Promise<void> }> {
+  const path = await mkdtemp(join(tmpdir(), 'darkroom-data-'));
+  return { path, remove: () => rm(path, { recursive: true, force: true }) };
+}
