@@ -40,6 +40,9 @@ interface LockHolder {
 
 const SQLITE_BUSY = 5;
 
+// A database that nothing refers to is closed by the garbage collector, and its lock is gone.
+const held = new Set<DatabaseSync>();
+
 /**
  * Takes the data folder for this process, so that no second service works on the same files.
  *
@@ -74,9 +77,10 @@ export async function lockDataFolder(folder: string): Promise<DataFolderLock> {
     database.close();
     throw error;
   }
+  held.add(database);
   return {
     release: () => {
-      if (database.isOpen) database.close();
+      if (held.delete(database)) database.close();
     },
   };
 }

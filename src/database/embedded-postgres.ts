@@ -73,7 +73,7 @@ async function startLocked(
 ): Promise<EmbeddedPostgres> {
   const { logger, durable = true, startTimeoutMs = 120_000, stopTimeoutMs = 10_000 } = options;
   const paths = clusterPaths(dataDir);
-  const account = await accountFor([paths.cluster, dataDir]);
+  const account = await accountFor(paths.cluster, dataDir);
   const binaries = await findBinaries(account);
   const password = await openCluster(paths, binaries, account, {
     durable,

@@ -2,10 +2,12 @@ import { defineEntity, p } from '@mikro-orm/core';
 import type { BlobId, FaultId, ImageId, TaskId } from '../domain/ids.ts';
 
 /** How far an image is: rule 1 of the contract knows no other state. */
-export type ImageState = 'QUEUED' | 'ACTIVE' | 'DELETED';
+export const imageStates = ['QUEUED', 'ACTIVE', 'DELETED'] as const;
+export type ImageState = (typeof imageStates)[number];
 
 /** Whether a reader can hope for the bytes. */
-export type ImageOutlook = 'EXPECTED' | 'AVAILABLE' | 'NOT_COMING';
+export const imageOutlooks = ['EXPECTED', 'AVAILABLE', 'NOT_COMING'] as const;
+export type ImageOutlook = (typeof imageOutlooks)[number];
 
 /** Formats of disks, as in the contract's enum without its prefix. */
 export const diskFormats = [

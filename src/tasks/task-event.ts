@@ -1,4 +1,4 @@
-import { defineEntity, p, PrimaryKeyProp } from '@mikro-orm/core';
+import { defineEntity, p, type PrimaryKeyProp } from '@mikro-orm/core';
 import type { FaultId, TaskId } from '../domain/ids.ts';
 import type { TaskPhase, TaskState } from './task.ts';
 

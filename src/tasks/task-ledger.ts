@@ -463,6 +463,11 @@ export function transitionError(task: Task, transition: TaskTransition): Darkroo
   );
 }
 
+/** Characters are Unicode code points, as everywhere in the contract. */
 function cut(text: string, limit: number): string {
-  return text.length <= limit ? text : `${text.slice(0, limit - 1)}…`;
+  if (text.length <= limit) {
+    return text;
+  }
+  const characters = Array.from(text);
+  return characters.length <= limit ? text : `${characters.slice(0, limit - 1).join('')}…`;
 }

@@ -56,6 +56,11 @@ export class UploadRepair {
     return this.#running;
   }
 
+  /** Resolves when no repair runs. Never rejects. */
+  async settle(): Promise<void> {
+    await this.#running?.catch(() => {});
+  }
+
   async #run(): Promise<RepairReport> {
     const report: RepairReport = {
       filesRemoved: await this.#removeUnownedFiles(),

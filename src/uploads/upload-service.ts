@@ -57,6 +57,8 @@ export class UploadService {
   /** How many calls of this process have, or are about to have, a task's upload. */
   readonly #held = new Map<TaskId, number>();
   readonly #sessions = new Set<UploadSession>();
+  /** Told once no upload is held any more. */
+  #onIdle: (() => void) | undefined;
 
   constructor(parts: UploadParts) {
     this.#parts = parts;
@@ -156,8 +158,11 @@ export class UploadService {
     return this.#sessions.size;
   }
 
-  /** Ends all uploads that are under way; their tasks go on, on another process or after a restart. */
-  drain(): void {
+  /**
+   * Ends all uploads that are under way, and resolves when each has made durable what it had. Their
+   * tasks go on, on another process or after a restart.
+   */
+  async drain(): Promise<void> {
     const error = new DarkroomError(
       'SERVER_DRAINING',
       'The service is stopping. Resume the upload on another process, or once it is back.',
@@ -165,6 +170,11 @@ export class UploadService {
     );
     for (const session of this.#sessions) {
       session.abort(error);
+    }
+    if (this.#held.size > 0) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#onIdle = resolve;
+      await promise;
     }
   }
 
@@ -314,6 +324,9 @@ export class UploadService {
         this.#held.set(taskId, left);
       } else {
         this.#held.delete(taskId);
+        if (this.#held.size === 0) {
+          this.#onIdle?.();
+        }
       }
     };
   }

@@ -84,7 +84,7 @@ export async function openUploadWorld(
   });
   const reaper = new BlobReaper(database, store, logger);
   onTestFinished(async () => {
-    uploads.drain();
+    await uploads.drain();
     await pool.close();
     if (!options.folder) {
       await rm(folder, { recursive: true, force: true });

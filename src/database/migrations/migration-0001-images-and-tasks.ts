@@ -98,6 +98,8 @@ export class Migration0001ImagesAndTasks extends Migration {
       create table processes (
         id uuid primary key,
         host text not null,
+        -- Where pids mean the same: a boot of a machine, and in it a container. Empty if that is not known.
+        machine text not null default '',
         pid integer not null,
         start_time timestamptz(3) not null default now(),
         heartbeat_time timestamptz(3) not null default now()
@@ -158,7 +160,7 @@ export class Migration0001ImagesAndTasks extends Migration {
       create unique index tasks_live on tasks (image_id) where state in ('PENDING', 'RUNNING')`);
     // For the sweeper: what expires next.
     this.addSql(`
-      create index tasks_expiring on tasks (expire_time) where state in ('PENDING', 'RUNNING')`);
+      create index tasks_expiring on tasks (expire_time, id) where state in ('PENDING', 'RUNNING')`);
     // For admission, and for finding the writers of a process that died.
     this.addSql(`
       create index tasks_writing on tasks (writer_process_id) where writer_process_id is not null`);

@@ -1,0 +1,112 @@
+import { UniqueConstraintViolationException } from '@mikro-orm/core';
+import type { EntityManager } from '@mikro-orm/postgresql';
+import type { Database } from '../database/database.ts';
+import type { Caller } from '../domain/caller.ts';
+import { DarkroomError } from '../domain/darkroom-error.ts';
+import { newId, type ImageId } from '../domain/ids.ts';
+import { databaseTime, openTask } from '../tasks/task-ledger.ts';
+import type { TaskSnapshot } from '../tasks/task-reader.ts';
+import { Task } from '../tasks/task.ts';
+import type { CreateImageRequest } from './image-requests.ts';
+import { readLastFaults, type ImageView } from './image-view.ts';
+import { Image } from './image.ts';
+import { parseNewImage, type NewImage, type NewImageSettings } from './new-image.ts';
+
+/** What CreateImage answers. */
+export interface CreatedImage extends ImageView {
+  /** The image's first task; undefined when a repeated request comes after the task was pruned. */
+  readonly task: TaskSnapshot | undefined;
+}
+
+/**
+ * Makes an image and the task that is to bring its bytes, in one transaction. A request that is
+ * repeated with its request id gets the same image and the same task, as they are by then.
+ *
+ * @throws DarkroomError FIELD_INVALID, UNSUPPORTED, REQUEST_ID_REUSED
+ */
+export async function createImage(
+  database: Database,
+  settings: NewImageSettings,
+  caller: Caller,
+  request: CreateImageRequest,
+): Promise<CreatedImage> {
+  const spec = parseNewImage(request, settings);
+  const earlier = await findEarlier(database.fork(), caller, spec);
+  if (earlier) {
+    return earlier;
+  }
+  try {
+    const created = await database.fork().transactional((em) => insertImage(em, caller, spec));
+    return { ...created, lastFault: undefined };
+  } catch (error) {
+    // Of two requests with one id at the same time, the second waits for the first one's commit at
+    // the unique index, and gets here. Its EntityManager has failed and is dropped.
+    if (error instanceof UniqueConstraintViolationException) {
+      const winner = await findEarlier(database.fork(), caller, spec);
+      if (winner) {
+        return winner;
+      }
+    }
+    throw error;
+  }
+}
+
+async function insertImage(
+  em: EntityManager,
+  caller: Caller,
+  spec: NewImage,
+): Promise<{ image: Image; task: TaskSnapshot }> {
+  const now = await databaseTime(em);
+  const image = em.create(Image, {
+    ...spec.fields,
+    id: newId<ImageId>(),
+    projectId: caller.projectId,
+    createdBy: caller.userId,
+    state: 'QUEUED',
+    outlook: 'EXPECTED',
+    requestId: spec.task.requestId,
+    requestDigest: spec.requestDigest,
+    version: 1,
+    createTime: now,
+    updateTime: now,
+  });
+  em.persist(image);
+  const cause = spec.task.type === 'SNAPSHOT' ? 'for a snapshot' : 'for an upload';
+  const task = openTask(em, image, caller, now, {
+    ...spec.task,
+    cause: `Created ${cause} by user ${caller.userId}`,
+  });
+  return { image, task: { task, lastFault: undefined } };
+}
+
+async function findEarlier(
+  em: EntityManager,
+  caller: Caller,
+  spec: NewImage,
+): Promise<CreatedImage | undefined> {
+  const { requestId } = spec.task;
+  if (requestId === null) {
+    return undefined;
+  }
+  const image = await em.findOne(Image, { projectId: caller.projectId, requestId });
+  if (!image) {
+    return undefined;
+  }
+  if (image.requestDigest !== spec.requestDigest) {
+    throw new DarkroomError(
+      'REQUEST_ID_REUSED',
+      `The request_id made image ${image.id} at ${image.createTime.toISOString()}, with other content ` +
+        'than this request has. Repeat that request unchanged, or take a new request_id.',
+      { metadata: { image_id: image.id } },
+    );
+  }
+  const task = await em.findOne(Task, { imageId: image.id, attempt: 1 });
+  const faults = await readLastFaults(em, task ? [image, task] : [image]);
+  return {
+    image,
+    lastFault: image.lastFaultId ? faults.get(image.lastFaultId) : undefined,
+    task: task
+      ? { task, lastFault: task.lastFaultId ? faults.get(task.lastFaultId) : undefined }
+      : undefined,
+  };
+}

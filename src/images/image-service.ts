@@ -1,0 +1,88 @@
+import type { Database } from '../database/database.ts';
+import type { Caller } from '../domain/caller.ts';
+import { parseId, type ImageId } from '../domain/ids.ts';
+import type { Page } from '../lists/page.ts';
+import { createImage, type CreatedImage } from './create-image.ts';
+import { deleteImage } from './delete-image.ts';
+import { findImage } from './find-image.ts';
+import type {
+  CreateImageRequest,
+  DeleteImageRequest,
+  ListImagesRequest,
+  UpdateImageRequest,
+} from './image-requests.ts';
+import { viewImage, type ImageView } from './image-view.ts';
+import { listImages } from './list-images.ts';
+import type { NewImageSettings } from './new-image.ts';
+import { updateImage } from './update-image.ts';
+
+/** What the image service is made of. */
+export interface ImageServiceOptions {
+  readonly database: Database;
+  readonly settings: NewImageSettings;
+  /** Called after a commit that left blobs to be removed, so that they need not wait for the next round. */
+  readonly onBlobsReleased?: () => void;
+}
+
+/**
+ * Keeps images: what they are called and what is known of them. Their bytes come by uploads and their
+ * history is that of their tasks. Every method throws DarkroomError on purpose, and no other.
+ */
+export class ImageService {
+  readonly #database: Database;
+  readonly #settings: NewImageSettings;
+  readonly #onBlobsReleased: () => void;
+
+  constructor(options: ImageServiceOptions) {
+    this.#database = options.database;
+    this.#settings = options.settings;
+    this.#onBlobsReleased = options.onBlobsReleased ?? (() => {});
+  }
+
+  /**
+   * Makes an image and the task that is to bring its bytes. Idempotent by the request id.
+   *
+   * @throws DarkroomError FIELD_INVALID, UNSUPPORTED, REQUEST_ID_REUSED
+   */
+  createImage(caller: Caller, request: CreateImageRequest): Promise<CreatedImage> {
+    return createImage(this.#database, this.#settings, caller, request);
+  }
+
+  /**
+   * Reads an image, a deleted one too.
+   *
+   * @throws DarkroomError FIELD_INVALID, IMAGE_NOT_FOUND
+   */
+  async getImage(caller: Caller, imageId: string): Promise<ImageView> {
+    const id = parseId<ImageId>(imageId, 'image_id');
+    const em = this.#database.fork();
+    return viewImage(em, await findImage(em, caller, id));
+  }
+
+  /**
+   * Lists the images of the caller's project, in pages.
+   *
+   * @throws DarkroomError FIELD_INVALID, PAGE_TOKEN_INVALID
+   */
+  listImages(caller: Caller, request: ListImagesRequest): Promise<Page<ImageView>> {
+    return listImages(this.#database, caller, request);
+  }
+
+  /**
+   * Changes the fields of an image that the request names.
+   *
+   * @throws DarkroomError FIELD_INVALID, IMAGE_NOT_FOUND, IMAGE_STATE_INVALID, ETAG_MISMATCH
+   */
+  updateImage(caller: Caller, request: UpdateImageRequest): Promise<ImageView> {
+    return updateImage(this.#database, caller, request);
+  }
+
+  /**
+   * Deletes an image with its bytes; the record stays. Idempotent.
+   *
+   * @throws DarkroomError FIELD_INVALID, IMAGE_NOT_FOUND, ETAG_MISMATCH
+   */
+  deleteImage(caller: Caller, request: DeleteImageRequest): Promise<ImageView> {
+    return deleteImage(this.#database, caller, request, this.#onBlobsReleased);
+  }
+}

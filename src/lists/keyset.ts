@@ -1,0 +1,101 @@
+import { raw } from '@mikro-orm/core';
+import { fingerprint, type Fingerprintable } from '../domain/fingerprint.ts';
+import type { Page, PageRequest } from './page.ts';
+import { pageSize } from './page.ts';
+import { decodePageToken, encodePageToken, type PageKey, type PageKeyKind } from './page-token.ts';
+
+/** One column of an order. */
+export interface KeyColumn<Row> {
+  /** SQL of the column, never null, just as in the index that serves the order: `name collate "C"`. */
+  readonly sql: string;
+  readonly kind: PageKeyKind;
+  /** The row's value of it; times as ms since 1970. */
+  readonly of: (row: Row) => PageKey;
+}
+
+/** An order of rows: all columns in one direction, and all of them together unique. */
+export interface Keyset<Row> {
+  readonly columns: readonly KeyColumn<Row>[];
+  readonly direction: 'asc' | 'desc';
+}
+
+/** A condition in SQL, with `?` for each of its values. */
+export interface SqlCondition {
+  readonly sql: string;
+  readonly values: readonly (string | number)[];
+}
+
+/** What `em.find` needs to read one page: `em.find(X, { $and: [filter, slice.where] }, slice.options)`. */
+export interface PageSlice {
+  /** Holds for the rows after the page before; for all rows on the first page. */
+  readonly where: Record<symbol, []>;
+  /** The same for handwritten SQL. */
+  readonly after: SqlCondition;
+  /** The order for handwritten SQL: what follows `order by`. */
+  readonly orderBy: string;
+  readonly options: {
+    readonly orderBy: Record<symbol, 'asc' | 'desc'>[];
+    /** One more than the page holds, to know whether another page follows. */
+    readonly limit: number;
+  };
+}
+
+/**
+ * Reads one page of a list. Pages are cut by the keys of their rows and not by counting, so that rows
+ * which come, change or go between two pages neither hide nor repeat those that stay as they are.
+ *
+ * @param query all that must stay the same from page to page: whose list, filter and order.
+ * @param read reads the rows of a slice, in its order.
+ * @throws DarkroomError FIELD_INVALID for the page size, PAGE_TOKEN_INVALID for the token.
+ */
+export async function readPage<Row>(
+  request: PageRequest,
+  query: Fingerprintable,
+  keyset: Keyset<Row>,
+  read: (slice: PageSlice) => Promise<readonly Row[]>,
+): Promise<Page<Row>> {
+  const size = pageSize(request.pageSize);
+  const mark = fingerprint(query);
+  const kinds = keyset.columns.map((column) => column.kind);
+  const after =
+    request.pageToken === '' ? undefined : decodePageToken(request.pageToken, mark, kinds);
+  const condition = after === undefined ? anyRow : rowsAfter(keyset, after);
+  const found = await read({
+    where: { [raw(condition.sql, condition.values)]: [] },
+    after: condition,
+    orderBy: keyset.columns.map(({ sql }) => `${sql} ${keyset.direction}`).join(', '),
+    options: {
+      orderBy: keyset.columns.map(({ sql }) => ({ [raw(sql)]: keyset.direction })),
+      limit: size + 1,
+    },
+  });
+  const rows = found.slice(0, size);
+  const last = rows.at(-1);
+  return {
+    rows,
+    nextPageToken:
+      last === undefined || found.length <= size
+        ? ''
+        : encodePageToken(
+            mark,
+            keyset.columns.map((column) => column.of(last)),
+          ),
+  };
+}
+
+const anyRow: SqlCondition = { sql: 'true', values: [] };
+
+// A row comparison, unlike "a < x or (a = x and b < y)", is one condition on the index.
+function rowsAfter<Row>(keyset: Keyset<Row>, keys: readonly PageKey[]): SqlCondition {
+  const columns = keyset.columns.map((column) => column.sql).join(', ');
+  const marks = keyset.columns.map(() => '?').join(', ');
+  const sign = keyset.direction === 'asc' ? '>' : '<';
+  return {
+    sql: `(${columns}) ${sign} (${marks})`,
+    values: keyset.columns.map(({ kind }, i) => keyValue(kind, keys[i] ?? '')),
+  };
+}
+
+function keyValue(kind: PageKeyKind, key: PageKey): PageKey {
+  return kind === 'time' ? new Date(key).toISOString() : key;
+}

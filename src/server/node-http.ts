@@ -1,0 +1,32 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+
+/** A request as Node gives it, of HTTP/1.1 or HTTP/2. */
+export type NodeRequest = IncomingMessage | Http2ServerRequest;
+
+/** A response as Node gives it, of HTTP/1.1 or HTTP/2. */
+export type NodeResponse = ServerResponse | Http2ServerResponse;
+
+/** Takes every request of the port. Must not throw. */
+export type RequestHandler = (request: NodeRequest, response: NodeResponse) => void;
+
+/** Whether a request came over HTTP/2. */
+export function isHttp2(request: NodeRequest): request is Http2ServerRequest {
+  return 'stream' in request;
+}
+
+/** The client's address and port, such as `192.0.2.7:49152` or `[2001:db8::1]:49152`. */
+export function peerAddress(request: NodeRequest): string {
+  const { remoteAddress, remotePort } = request.socket;
+  if (remoteAddress === undefined || remotePort === undefined) {
+    return 'unknown';
+  }
+  return `${remoteAddress.includes(':') ? `[${remoteAddress}]` : remoteAddress}:${remotePort}`;
+}
+
+/** The path of a request's URL, without its query. */
+export function pathOf(request: NodeRequest): string {
+  const url = request.url ?? '';
+  const end = url.indexOf('?');
+  return end === -1 ? url : url.slice(0, end);
+}

@@ -1,0 +1,156 @@
+import type { DescService } from '@bufbuild/protobuf';
+import type { ConnectRouter } from '@connectrpc/connect';
+import type { Logger } from 'pino';
+import { Health } from '../../gen/grpc/health/v1/health_pb.ts';
+import type { Settings } from '../config/settings.ts';
+import { logWhenDone } from './access-log.ts';
+import { applyCors } from './cors.ts';
+import { Drain, serverDraining } from './drain.ts';
+import { healthService, unlessDraining, type HealthSource } from './health.ts';
+import { healthRoutes, httpEndpoints, type HttpRoute } from './http-endpoints.ts';
+import { startListener } from './listener.ts';
+import type { NodeRequest, NodeResponse } from './node-http.ts';
+import { addReflection } from './reflection.ts';
+import { RequestBody } from './request-body.ts';
+import { requestContext } from './request-context.ts';
+import { createRpcAdapter } from './rpc-adapter.ts';
+
+/** How long calls that are told to end at last may take for it, in ms, before their connections are cut. */
+const endMs = 2000;
+
+/** What a server needs to start. */
+export interface ServerOptions {
+  readonly settings: Pick<
+    Settings,
+    'host' | 'port' | 'corsOrigins' | 'maxChunkBytes' | 'drainTimeoutMs'
+  >;
+  readonly logger: Logger;
+  /** Registers the services; health and reflection are added to them. */
+  readonly routes: (router: ConnectRouter) => void;
+  readonly health: HealthSource;
+  /** Places of plain HTTP besides `/healthz` and `/readyz`. */
+  readonly httpRoutes?: readonly HttpRoute[];
+}
+
+/** A running server. */
+export interface Server {
+  /** Where it can be called, such as `http://127.0.0.1:8080`. */
+  readonly url: string;
+  readonly port: number;
+  /** Fires when the server begins to stop. */
+  readonly drainSignal: AbortSignal;
+  /**
+   * Begins to stop: no new connections, new calls are refused with SERVER_DRAINING, watches end with it, health
+   * says NOT_SERVING, running uploads go on.
+   */
+  drain(): void;
+  /**
+   * Drains, gives running calls the drain timeout, ends those that are left with SERVER_DRAINING, and at last cuts
+   * every connection. Resolves when the port and all connections are closed.
+   *
+   * @param onTimeUp called when the drain timeout is over, if calls are left: what they wait for should end now.
+   */
+  close(onTimeUp?: () => void): Promise<void>;
+}
+
+/**
+ * Starts to serve gRPC, gRPC-Web, Connect and plain HTTP on one port.
+ *
+ * @throws ListenError where the port cannot be opened.
+ */
+export async function startServer(options: ServerOptions): Promise<Server> {
+  const { settings, logger } = options;
+  const drain = new Drain();
+  const health = unlessDraining(options.health, drain.drainSignal);
+
+  const rpc = createRpcAdapter({
+    maxMessageBytes: maxMessageBytes(settings.maxChunkBytes),
+    routes(router) {
+      options.routes(router);
+      const services = (): DescService[] => [...new Set(router.handlers.map((one) => one.service))];
+      const names = [...services(), Health].map((service) => service.typeName);
+      router.service(Health, healthService(health, names));
+      addReflection(router, services);
+    },
+    admit(service) {
+      if (drain.isDraining && !service.typeName.startsWith('grpc.')) {
+        throw serverDraining();
+      }
+    },
+  });
+  const http = httpEndpoints([...healthRoutes(health), ...(options.httpRoutes ?? [])]);
+
+  function handle(request: NodeRequest, response: NodeResponse): void {
+    const body = new RequestBody(request);
+    const context = requestContext(request, logger, body, drain);
+    // On the response itself, so that every answer has it: of any protocol, good or bad.
+    response.setHeader('x-request-id', context.requestId);
+    logWhenDone(request, response, context);
+    const onEnd = (): void => body.fail(serverDraining());
+    drain.endSignal.addEventListener('abort', onEnd);
+    response.once('close', () => drain.endSignal.removeEventListener('abort', onEnd));
+    if (
+      !applyCors(settings.corsOrigins, request, response) &&
+      !rpc.handle(request, response, body, context)
+    ) {
+      http(request, response, context);
+    }
+  }
+
+  const listener = await startListener({
+    host: settings.host,
+    port: settings.port,
+    logger,
+    handler(request, response) {
+      try {
+        handle(request, response);
+      } catch (error) {
+        logger.error({ err: error }, 'request could not be handled');
+        response.destroy();
+      }
+    },
+  });
+
+  function begin(): void {
+    drain.begin();
+    listener.drain();
+  }
+
+  async function closesWithin(ms: number): Promise<boolean> {
+    const late = Promise.withResolvers<boolean>();
+    const timer = setTimeout(() => late.resolve(false), ms);
+    const closes = await Promise.race([listener.closed.then(() => true), late.promise]);
+    clearTimeout(timer);
+    return closes;
+  }
+
+  return {
+    url: urlOf(listener.address, listener.port),
+    port: listener.port,
+    drainSignal: drain.drainSignal,
+    drain: begin,
+    async close(onTimeUp) {
+      begin();
+      if (!(await closesWithin(settings.drainTimeoutMs))) {
+        drain.end();
+        onTimeUp?.();
+        if (!(await closesWithin(endMs))) {
+          listener.destroy();
+        }
+      }
+      await listener.closed;
+    },
+  };
+}
+
+/**
+ * The largest message that can be needed: a chunk as base64 in Connect's JSON, which is what browsers send, and
+ * 64 KiB for all that is around it. What the chunk itself may be is checked with the chunk.
+ */
+function maxMessageBytes(maxChunkBytes: number): number {
+  return Math.ceil(maxChunkBytes / 3) * 4 + 64 * 1024;
+}
+
+function urlOf(address: string, port: number): string {
+  return `http://${address.includes(':') ? `[${address}]` : address}:${port}`;
+}

@@ -1,0 +1,202 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { ImageService as ImageServiceDescriptor } from '../gen/darkroom/v1/image_service_pb.ts';
+import { TaskService as TaskServiceDescriptor } from '../gen/darkroom/v1/task_service_pb.ts';
+import type { Settings } from './config/settings.ts';
+import { Database } from './database/database.ts';
+import { startEmbeddedPostgres } from './database/embedded-postgres.ts';
+import { etagOf } from './images/etag.ts';
+import { ImageService } from './images/image-service.ts';
+import { DatabaseHealth } from './server/database-health.ts';
+import { imageHandlers } from './server/image-handlers.ts';
+import { startServer } from './server/server.ts';
+import { taskHandlers } from './server/task-handlers.ts';
+import { uploadHandlers } from './server/upload-handlers.ts';
+import { BlobReaper } from './storage/blob-reaper.ts';
+import { FileBlobStore } from './storage/file-blob-store.ts';
+import { matchStoreIdentity } from './storage/store-identity.ts';
+import { ProcessRegistry } from './tasks/process-registry.ts';
+import { TaskFeed } from './tasks/task-feed.ts';
+import { TaskLedger } from './tasks/task-ledger.ts';
+import { TaskSweeper } from './tasks/task-sweeper.ts';
+import { ParkedDigests } from './uploads/blob-digest.ts';
+import { DigestPool } from './uploads/digest-pool.ts';
+import { UploadRepair } from './uploads/upload-repair.ts';
+import { UploadService } from './uploads/upload-service.ts';
+
+/** How often the database is asked whether it answers, in ms. */
+const healthIntervalMs = 1000;
+
+/** A running service. */
+export interface Service {
+  /** Where it listens: `http://<host>:<port>` */
+  readonly url: string;
+  /** Which PostgreSQL it uses. */
+  readonly database: 'embedded' | 'external';
+  /**
+   * Stops: takes no new work, ends watches, gives running uploads the drain timeout, and closes the
+   * database last. Calling it again gives the same promise. Never rejects.
+   */
+  stop(): Promise<void>;
+}
+
+/** What was started, to be stopped in the opposite order. */
+class Teardown {
+  readonly #steps: { readonly name: string; readonly stop: () => Promise<unknown> | void }[] = [];
+  readonly #logger: Logger;
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  add(name: string, stop: () => Promise<unknown> | void): void {
+    this.#steps.push({ name, stop });
+  }
+
+  /** Stops everything; what fails to stop does not keep the rest from it. */
+  async run(): Promise<void> {
+    for (const { name, stop } of this.#steps.splice(0).toReversed()) {
+      try {
+        await stop();
+      } catch (error) {
+        this.#logger.error({ err: error }, `${name} could not be stopped cleanly`);
+      }
+    }
+  }
+}
+
+/**
+ * Wires the parts and serves. What was started is stopped again if a later part cannot be started.
+ *
+ * @throws DataFolderInUseError, StoreIdentityError, ListenError, or what PostgreSQL's driver throws.
+ */
+export async function startService(settings: Settings, logger: Logger): Promise<Service> {
+  const teardown = new Teardown(logger);
+  try {
+    const url = await start(settings, logger, teardown);
+    let stopped: Promise<void> | undefined;
+    return {
+      url,
+      database: settings.databaseUrl ? 'external' : 'embedded',
+      stop: () => (stopped ??= teardown.run()),
+    };
+  } catch (error) {
+    await teardown.run();
+    throw error;
+  }
+}
+
+async function start(settings: Settings, logger: Logger, teardown: Teardown): Promise<string> {
+  const onWarning = (message: string): void => logger.warn(message);
+  await mkdir(settings.dataDir, { recursive: true });
+
+  let databaseUrl = settings.databaseUrl;
+  if (databaseUrl === undefined) {
+    const postgres = await startEmbeddedPostgres({ dataDir: settings.dataDir, logger });
+    teardown.add('PostgreSQL', () => postgres.stop());
+    databaseUrl = postgres.connectionString;
+  }
+  const database = await Database.connect({
+    url: databaseUrl,
+    poolSize: settings.databasePoolSize,
+    onWarning,
+  });
+  teardown.add('database connections', () => database.close());
+  const migrations = await database.migrate();
+  if (migrations.length > 0) {
+    logger.info({ migrations }, 'the database schema was brought up to date');
+  }
+
+  const blobFolder = join(settings.dataDir, 'blobs');
+  await matchStoreIdentity(database, blobFolder);
+  const store = await FileBlobStore.open(blobFolder);
+
+  const ledger = new TaskLedger(database);
+  const feed = new TaskFeed({ database, url: databaseUrl, onWarning });
+  feed.start();
+  teardown.add('task feed', () => feed.close());
+
+  const reaper = new BlobReaper(database, store, logger);
+  teardown.add('blob reaper', () => reaper.settle());
+  const onBlobsReleased = (): void => reaper.wake();
+
+  const digestPool = new DigestPool();
+  teardown.add('digest threads', () => digestPool.close());
+
+  const registry = new ProcessRegistry({
+    database,
+    ledger,
+    logger,
+    onOrphanedFinish: () => repairSoon(),
+  });
+  const uploads = new UploadService({
+    database,
+    ledger,
+    store,
+    digests: new ParkedDigests(digestPool),
+    changes: feed,
+    processId: registry.id,
+    limits: settings,
+    logger,
+  });
+  const repair = new UploadRepair({
+    database,
+    ledger,
+    store,
+    uploads,
+    reaper,
+    processId: registry.id,
+    logger,
+  });
+  const repairSoon = (): void => {
+    repair.run().catch((error: unknown) => logger.warn({ err: error }, 'repair failed'));
+  };
+  await registry.start();
+  teardown.add('process registry', () => registry.stop());
+
+  const images = new ImageService({ database, settings, onBlobsReleased });
+  const sweeper = new TaskSweeper({
+    database,
+    settings,
+    logger,
+    onBlobsReleased,
+    deleteImage: (image) =>
+      images.deleteImage(
+        { projectId: image.projectId, userId: 'darkroom', role: 'operator' },
+        { imageId: image.id, etag: etagOf(image) },
+      ),
+  });
+  sweeper.start();
+  teardown.add('sweeper', () => sweeper.stop());
+
+  const health = new DatabaseHealth({
+    probe: () => database.isReachable(),
+    intervalMs: healthIntervalMs,
+  });
+  teardown.add('health', () => health.stop());
+  const server = await startServer({
+    settings,
+    logger,
+    health,
+    routes(router) {
+      router.service(ImageServiceDescriptor, {
+        ...imageHandlers(images, settings),
+        ...uploadHandlers({ uploads, images, database, store, settings }),
+      });
+      router.service(
+        TaskServiceDescriptor,
+        taskHandlers({ database, ledger, feed, onBlobsReleased }),
+      );
+    },
+  });
+  repairSoon();
+  const repairs = setInterval(repairSoon, settings.repairIntervalMs).unref();
+  teardown.add('repair', async () => {
+    clearInterval(repairs);
+    await repair.settle();
+  });
+  teardown.add('uploads', () => uploads.drain());
+  teardown.add('server', () => server.close());
+  return server.url;
+}

@@ -1,0 +1,209 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, expect } from 'vitest';
+import { Database } from '../../src/database/database.ts';
+import type { Caller } from '../../src/domain/caller.ts';
+import { DarkroomError } from '../../src/domain/darkroom-error.ts';
+import { newId, type BlobId, type ImageId } from '../../src/domain/ids.ts';
+import type {
+  CreateImageRequest,
+  ImageFilter,
+  ListImagesRequest,
+  NewImageFields,
+  UpdateImageRequest,
+} from '../../src/images/image-requests.ts';
+import { ImageService } from '../../src/images/image-service.ts';
+import { Image, type ImageState } from '../../src/images/image.ts';
+import { connectTestDatabase, createTestDatabase } from '../support/test-database.ts';
+
+/** The largest image that the services of these tests take, in bytes. */
+export const maxImageBytes = 1_000_000;
+
+export const alice: Caller = { projectId: 'darkroom-a', userId: 'alice', role: 'member' };
+export const bob: Caller = { projectId: 'darkroom-b', userId: 'bob', role: 'member' };
+
+interface ImagesWorld {
+  readonly database: Database;
+  readonly images: ImageService;
+}
+
+let shared: Promise<{ database: Database; drop: () => Promise<void> }> | undefined;
+
+async function connectShared(): Promise<{ database: Database; drop: () => Promise<void> }> {
+  const copy = await createTestDatabase();
+  return {
+    database: await Database.connect({ url: copy.url, poolSize: 8, onWarning: console.warn }),
+    drop: () => copy.drop(),
+  };
+}
+
+afterAll(async () => {
+  const opened = await shared;
+  await opened?.database.close();
+  await opened?.drop();
+});
+
+/** An image service on a database that all tests of a file share. */
+export async function openImages(onBlobsReleased?: () => void): Promise<ImagesWorld> {
+  shared ??= connectShared();
+  return imagesOn((await shared).database, onBlobsReleased);
+}
+
+/** An image service on a database of the running test's own. */
+export async function openOwnImages(onBlobsReleased?: () => void): Promise<ImagesWorld> {
+  return imagesOn(await connectTestDatabase(), onBlobsReleased);
+}
+
+function imagesOn(database: Database, onBlobsReleased = (): void => {}): ImagesWorld {
+  const settings = { maxImageBytes, taskIdleTimeoutMs: 60_000 };
+  return { database, images: new ImageService({ database, settings, onBlobsReleased }) };
+}
+
+/** A request for a small image, changed as a test needs it. */
+export function newImage(
+  image: Partial<NewImageFields> = {},
+  rest: Partial<Omit<CreateImageRequest, 'image'>> = {},
+): CreateImageRequest {
+  return {
+    image: {
+      name: 'ubuntu',
+      diskFormat: 'RAW',
+      containerFormat: undefined,
+      minDiskBytes: 0,
+      minRamBytes: 0,
+      properties: {},
+      tags: [],
+      visibility: undefined,
+      ...image,
+    },
+    source: { kind: 'upload', totalSize: undefined, sha256: undefined },
+    requestId: '',
+    idleTimeoutMs: undefined,
+    ...rest,
+  };
+}
+
+/** A request for a list, with no filter but what a test sets. */
+export function listOf(
+  filter: Partial<ImageFilter> = {},
+  rest: Partial<Omit<ListImagesRequest, 'filter'>> = {},
+): ListImagesRequest {
+  return {
+    filter: {
+      states: [],
+      outlooks: [],
+      name: undefined,
+      namePrefix: undefined,
+      diskFormats: [],
+      visibilities: [],
+      tags: [],
+      properties: {},
+      createdAfter: undefined,
+      createdBefore: undefined,
+      minSizeBytes: undefined,
+      maxSizeBytes: undefined,
+      ...filter,
+    },
+    order: undefined,
+    pageSize: 0,
+    pageToken: '',
+    ...rest,
+  };
+}
+
+/** A change of an image; the paths are those of the values that a test sets. */
+export function change(
+  imageId: string,
+  values: Partial<UpdateImageRequest['values']>,
+  etag = '',
+): UpdateImageRequest {
+  return {
+    imageId,
+    etag,
+    paths: Object.keys(values).map((key) => key.replaceAll(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)),
+    values: { ...newImage().image, ...values },
+  };
+}
+
+/** What a stored image is to be like. */
+export interface StoredImage {
+  readonly name?: string;
+  readonly state?: ImageState;
+  readonly outlook?: Image['outlook'];
+  readonly sizeBytes?: number;
+  readonly diskFormat?: Image['diskFormat'];
+  readonly visibility?: Image['visibility'];
+  readonly tags?: string[];
+  readonly properties?: Record<string, string>;
+  readonly createTime?: Date;
+  readonly updateTime?: Date;
+}
+
+/** Stores images as they would be after a life of their own, without tasks. */
+export async function storeImages(
+  database: Database,
+  specs: readonly StoredImage[],
+  owner = alice,
+): Promise<ImageId[]> {
+  return database.fork().transactional(async (em) => {
+    const ids: ImageId[] = [];
+    for (const spec of specs) {
+      const id = newId<ImageId>();
+      const state = spec.state ?? 'ACTIVE';
+      const time = spec.createTime ?? new Date(1_700_000_000_000);
+      const blobId = state === 'ACTIVE' ? newId<BlobId>() : null;
+      if (blobId) {
+        await em.execute(`insert into blobs (id, state) values (?, 'PUBLISHED')`, [blobId]);
+      }
+      em.persist(
+        em.create(Image, {
+          id,
+          projectId: owner.projectId,
+          createdBy: 'test',
+          name: spec.name ?? 'image',
+          diskFormat: spec.diskFormat ?? 'RAW',
+          containerFormat: 'BARE',
+          state,
+          outlook: spec.outlook ?? outlooks[state],
+          sizeBytes: spec.sizeBytes ?? (state === 'ACTIVE' ? 1 : null),
+          sha256: state === 'ACTIVE' ? '0'.repeat(64) : null,
+          minDiskBytes: 0,
+          minRamBytes: 0,
+          properties: spec.properties ?? {},
+          tags: spec.tags ?? [],
+          visibility: spec.visibility ?? 'PRIVATE',
+          blobId,
+          version: 1,
+          createTime: time,
+          updateTime: spec.updateTime ?? time,
+          deleteTime: state === 'DELETED' ? time : null,
+        }),
+      );
+      ids.push(id);
+    }
+    return ids;
+  });
+}
+
+const outlooks = { QUEUED: 'EXPECTED', ACTIVE: 'AVAILABLE', DELETED: 'NOT_COMING' } as const;
+
+/** The error with which a call fails; nothing but a DarkroomError passes. */
+export async function failureOf(call: Promise<unknown>): Promise<DarkroomError> {
+  const error = await call.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(DarkroomError);
+  return error as DarkroomError;
+}
+
+/** The fields that a call is refused for. */
+export async function refusedFields(call: Promise<unknown>): Promise<string[]> {
+  const error = await failureOf(call);
+  expect(error.reason).toBe('FIELD_INVALID');
+  return error.fieldViolations.map((violation) => violation.field);
+}
+
+/** An id that no row has. */
+export function unknownId(): string {
+  return randomUUID();
+}

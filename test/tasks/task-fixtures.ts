@@ -1,0 +1,149 @@
+import { onTestFinished } from 'vitest';
+import { Database } from '../../src/database/database.ts';
+import { defaultCaller, type Caller } from '../../src/domain/caller.ts';
+import { newId, type ImageId, type TaskId } from '../../src/domain/ids.ts';
+import { Image } from '../../src/images/image.ts';
+import { TaskFeed } from '../../src/tasks/task-feed.ts';
+import {
+  databaseTime,
+  openTask,
+  TaskLedger,
+  type FaultReport,
+  type LedgerEntry,
+  type NewTask,
+} from '../../src/tasks/task-ledger.ts';
+import { TaskReader } from '../../src/tasks/task-reader.ts';
+import { TaskTrails } from '../../src/tasks/task-trail.ts';
+import { Task } from '../../src/tasks/task.ts';
+import { createTestDatabase } from '../support/test-database.ts';
+
+/** A member of the project in which the fixtures make their images. */
+export const member: Caller = { ...defaultCaller, userId: 'ann', role: 'member' };
+
+/** Somebody from elsewhere. */
+export const stranger: Caller = { projectId: 'elsewhere', userId: 'eve', role: 'member' };
+
+export const fault: FaultReport = {
+  reason: 'DISK_READ_FAILED',
+  code: 13,
+  message: 'The disk of the instance could not be read.',
+  origin: 'PRODUCER',
+  retryable: true,
+};
+
+/** A database of its own that several tests share, or that has to be known by its URL. */
+export interface OpenDatabase {
+  readonly database: Database;
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/** Copies the migrated template; the caller closes it. */
+export async function openDatabase(poolSize = 8): Promise<OpenDatabase> {
+  const { url, drop } = await createTestDatabase();
+  const database = await Database.connect({ url, poolSize, onWarning: () => {} });
+  return {
+    database,
+    url,
+    close: async () => {
+      await database.close();
+      await drop();
+    },
+  };
+}
+
+/** A new image with its first task, PENDING. */
+export async function makeTask(
+  database: Database,
+  spec: Partial<NewTask> & { readonly caller?: Caller } = {},
+): Promise<{ readonly taskId: TaskId; readonly imageId: ImageId }> {
+  const { caller = member, ...rest } = spec;
+  return database.fork().transactional(async (em) => {
+    const now = await databaseTime(em);
+    const image = em.create(Image, {
+      id: newId<ImageId>(),
+      projectId: caller.projectId,
+      createdBy: caller.userId,
+      name: 'image',
+      diskFormat: 'RAW',
+      containerFormat: 'BARE',
+      state: 'QUEUED',
+      outlook: 'EXPECTED',
+      minDiskBytes: 0,
+      minRamBytes: 0,
+      properties: {},
+      tags: [],
+      visibility: 'PRIVATE',
+      version: 1,
+      createTime: now,
+      updateTime: now,
+    });
+    em.persist(image);
+    const task = openTask(em, image, caller, now, {
+      type: 'SNAPSHOT',
+      requestId: null,
+      labels: {},
+      expectedSize: null,
+      expectedSha256: null,
+      idleTimeoutMs: 900_000,
+      cause: 'made by a test',
+      ...rest,
+    });
+    return { taskId: task.id, imageId: image.id };
+  });
+}
+
+/** Changes a task as the service itself does. */
+export async function change<T>(
+  database: Database,
+  taskId: TaskId,
+  work: (entry: LedgerEntry) => Promise<T> | T,
+): Promise<T> {
+  return new TaskLedger(database).change(taskId, undefined, work);
+}
+
+/** What a commit of an upload does: no event, no notification. */
+export async function commitBytes(
+  database: Database,
+  taskId: TaskId,
+  committedSize: number,
+): Promise<void> {
+  await database.pool.query(
+    `update tasks
+        set committed_size = $2, stored_bytes = $2, update_time = clock_timestamp(),
+            expire_time = clock_timestamp() + idle_timeout_ms * interval '1 ms'
+      where id = $1`,
+    [taskId, committedSize],
+  );
+}
+
+/** The row as it is. */
+export async function readTask(database: Database, taskId: TaskId): Promise<Task> {
+  return database.fork().findOneOrFail(Task, { id: taskId });
+}
+
+/** The revisions of a task's events, in their order. */
+export async function readRevisions(database: Database, taskId: TaskId): Promise<number[]> {
+  const { rows } = await database.pool.query<{ revision: string }>(
+    'select revision from task_events where task_id = $1 order by revision',
+    [taskId],
+  );
+  return rows.map(({ revision }) => Number(revision));
+}
+
+/** What watches of one process read from; closed when the test is finished. */
+export interface WatchProcess {
+  readonly database: Database;
+  readonly feed: TaskFeed;
+  readonly reader: TaskReader;
+  readonly trails: TaskTrails;
+}
+
+/** A feed of its own on a database: a process as far as watches go. */
+export function startWatchProcess(database: Database, url: string): WatchProcess {
+  const feed = new TaskFeed({ database, url, onWarning: () => {} });
+  feed.start();
+  onTestFinished(() => feed.close());
+  const reader = new TaskReader(database);
+  return { database, feed, reader, trails: new TaskTrails(reader, feed) };
+}
