@@ -1,11 +1,13 @@
 import { pino } from 'pino';
 import { readSettings, SettingsError, type Settings } from './config/settings.ts';
 import { DataFolderInUseError } from './database/embedded-postgres.ts';
+import { collectYoungGarbageOften } from './runtime/young-garbage.ts';
 import { startService, type Service } from './service.ts';
 
 /** Exit codes: 0 stopped as asked, 1 failed, 2 settings are wrong. */
 const exitCodes = { failed: 1, settings: 2 } as const;
 
+collectYoungGarbageOften();
 const settings = settingsOrExit();
 const logger = pino({ level: settings.logLevel, base: { pid: process.pid } });
 

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import { isHttp2, type NodeRequest } from './node-http.ts';
+import { bytesCameIn } from '../runtime/young-garbage.ts';
 
 /**
  * The body of a request, to be read once.
@@ -63,6 +64,11 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
     return Promise.resolve({ done: true, value: undefined });
   }
 
+  /** Stops reading for good, since the request is answered: a reader that is left gets CONNECTION_LOST. */
+  leave(): void {
+    this.#onClose();
+  }
+
   /** Ends the reading with an error, unless it has ended. */
   fail(error: DarkroomError): void {
     if (this.#state === 'open') {
@@ -103,6 +109,7 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
       if (bytes !== null) {
         this.#waiting = undefined;
         this.#bytesReceived += bytes.byteLength;
+        bytesCameIn(bytes.byteLength);
         waiting.resolve({ done: false, value: bytes });
       }
       return;

@@ -1,6 +1,9 @@
 import { createHash, type Hash } from 'node:crypto';
 import { parentPort } from 'node:worker_threads';
+import { bytesCameIn, collectYoungGarbageOften } from '../runtime/young-garbage.ts';
 import type { DigestAnswer, DigestRequest } from './digest-pool.ts';
+
+collectYoungGarbageOften();
 
 const hashes = new Map<number, Hash>();
 
@@ -14,6 +17,7 @@ parentPort?.on('message', (request: DigestRequest) => {
         hashes.set(digest, hash);
       }
       hash.update(new Uint8Array(request.buffer, request.start, request.length));
+      bytesCameIn(request.length);
       answer({ kind: 'updated', digest, length: request.length });
       break;
     }
