@@ -23,11 +23,11 @@ export async function createTestDatabase(): Promise<TestDatabase> {
 
 /** Connects to a database of the running test's own; both go when the test is finished. */
 export async function connectTestDatabase(): Promise<Database> {
-  const { url, drop } = await createTestDatabase();
-  const database = await Database.connect({ url, poolSize: 8, onWarning: console.warn });
+  const own = await createTestDatabase();
+  const database = await Database.connect({ url: own.url, poolSize: 8, onWarning: console.warn });
   onTestFinished(async () => {
     await database.close();
-    await drop();
+    await own.drop();
   });
   return database;
 }

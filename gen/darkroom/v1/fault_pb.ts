@@ -38,6 +38,8 @@ export const file_darkroom_v1_fault: GenFile = /*@__PURE__*/
  *   STORAGE_FULL             RESOURCE_EXHAUSTED   the blob store has no room; survived
  *   STORAGE_UNAVAILABLE      UNAVAILABLE          the blob store failed to write, read or sync; survived
  *   STORED_BYTES_LOST        DATA_LOSS            stored bytes vanished from under a task; fatal
+ *   DATABASE_UNAVAILABLE     UNAVAILABLE          the database was away for too long; survived
+ *   INTERNAL                 INTERNAL             a defect of the service; survived
  *   SIZE_SHORT               OUT_OF_RANGE         finish came before the stated size was reached; fatal
  *   SIZE_EXCEEDED            OUT_OF_RANGE         more bytes came than were stated or are allowed; fatal
  *   DIGEST_MISMATCH          DATA_LOSS            the sha256 of all bytes is not the stated one; fatal

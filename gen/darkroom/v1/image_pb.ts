@@ -144,8 +144,8 @@ export type Image = Message<"darkroom.v1.Image"> & {
   lastFault?: Fault | undefined;
 
   /**
-   * Changes with every change of the image. Send it back in UpdateImage or DeleteImage to make sure
-   * that nobody changed the image in between.
+   * Changes with the image's state, outlook and fields; faults that its tasks survive do not change it.
+   * Send it back in UpdateImage or DeleteImage to make sure that nobody changed the image in between.
    *
    * @generated from field: string etag = 18;
    */
@@ -443,7 +443,8 @@ export const Image_ContainerFormatSchema: GenEnum<Image_ContainerFormat> = /*@__
   enumDesc(file_darkroom_v1_image, 0, 3);
 
 /**
- * Who may see it.
+ * Who is meant to see it. Kept and filtered by; it opens nothing until the service tells callers apart:
+ * every caller sees the images of its own project only.
  *
  * @generated from enum darkroom.v1.Image.Visibility
  */
@@ -485,7 +486,8 @@ export const Image_Visibility = {
 } as const;
 
 /**
- * Who may see it.
+ * Who is meant to see it. Kept and filtered by; it opens nothing until the service tells callers apart:
+ * every caller sees the images of its own project only.
  *
  * @generated from enum darkroom.v1.Image.Visibility
  */

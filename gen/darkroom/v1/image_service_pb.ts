@@ -1290,7 +1290,9 @@ export const ImageService: GenService<{
   },
   /**
    * Tells where an upload goes on, and gives it to the caller: an older writer is fenced at once, its
-   * stream ends with ABORTED/WRITER_FENCED, and none of its bytes land any more.
+   * stream ends with ABORTED/WRITER_FENCED, and none of its bytes land any more. A task that has
+   * SUCCEEDED is answered with its whole size, so that a client whose last answer was lost can send its
+   * finish again.
    *
    * Errors: NOT_FOUND/TASK_NOT_FOUND, FAILED_PRECONDITION/TASK_TERMINAL, FAILED_PRECONDITION/TASK_EXPIRED.
    *
@@ -1329,7 +1331,7 @@ export const ImageService: GenService<{
     output: typeof GetImageResponseSchema;
   },
   /**
-   * Lists the images of the caller's project, and those of others that it may see, in pages.
+   * Lists the images of the caller's project, in pages.
    *
    * Errors: INVALID_ARGUMENT/PAGE_TOKEN_INVALID (the token is not one of this query's).
    *

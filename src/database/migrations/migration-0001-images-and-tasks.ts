@@ -166,16 +166,18 @@ export class Migration0001ImagesAndTasks extends Migration {
       create index tasks_writing on tasks (writer_process_id) where writer_process_id is not null`);
     // For the change feed, which reads what changed since it last looked.
     this.addSql(`create index tasks_changed on tasks (update_time)`);
-    // The orders of ListTasks, with and without a state.
-    this.addSql(`create index tasks_by_create_time on tasks (project_id, create_time, id)`);
-    this.addSql(`create index tasks_by_update_time on tasks (project_id, update_time, id)`);
-    this.addSql(`create index tasks_by_state on tasks (project_id, state, create_time, id)`);
-    this.addSql(`create index tasks_by_image on tasks (image_id, create_time, id)`);
+    // The orders of ListTasks, in runs of one state: the few tasks that are in a rare state are found
+    // at once. The tasks of one image are few, and found by (image_id, attempt).
+    this.addSql(`create index tasks_by_create_time on tasks (project_id, state, create_time, id)`);
+    this.addSql(`create index tasks_by_update_time on tasks (project_id, state, update_time, id)`);
     this.addSql(`create index tasks_by_label on tasks using gin (labels jsonb_path_ops)`);
     this.addSql(`
-      create index tasks_with_faults on tasks (project_id, create_time, id) where fault_count > 0`);
+      create index tasks_with_faults on tasks (project_id, state, create_time, id)
+        where fault_count > 0`);
     // For pruning the history.
-    this.addSql(`create index tasks_finished on tasks (finish_time) where finish_time is not null`);
+    this.addSql(
+      `create index tasks_finished on tasks (finish_time, id) where finish_time is not null`,
+    );
 
     this.addSql(`
       create table faults (
