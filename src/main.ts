@@ -9,7 +9,7 @@ const exitCodes = { failed: 1, settings: 2 } as const;
 
 collectYoungGarbageOften();
 const settings = settingsOrExit();
-const logger = pino({ level: settings.logLevel, base: { pid: process.pid } });
+const logger = pino({ level: settings.logLevel, base: null });
 
 let service: Service | undefined;
 let stopping = false;
@@ -34,7 +34,10 @@ try {
   if (stopping) {
     await service.stop();
   } else {
-    logger.info({ url: service.url, database: service.database }, readyLine(service.url));
+    logger.info(
+      { url: service.url, pid: process.pid, database: service.database },
+      readyLine(service.url),
+    );
   }
 } catch (error) {
   logger.fatal({ err: error }, messageOf(error));
