@@ -7,12 +7,22 @@ import { startService, type Service } from './service.ts';
 /** Exit codes: 0 stopped as asked, 1 failed, 2 settings are wrong. */
 const exitCodes = { failed: 1, settings: 2 } as const;
 
+/** ms */
+const lingerMs = 5000;
+
 collectYoungGarbageOften();
 const settings = settingsOrExit();
 const logger = pino({ level: settings.logLevel, base: null });
 
 let service: Service | undefined;
 let stopping = false;
+
+process.on('uncaughtExceptionMonitor', (error) => {
+  logger.fatal(
+    { err: error },
+    'a defect of the service ends it; the next start repairs what it left',
+  );
+});
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.on(signal, () => {
@@ -25,7 +35,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       { signal },
       'stopping: running uploads are given some time; a second signal ends at once',
     );
-    void service?.stop().then(() => logger.info('stopped'));
+    void service?.stop().then(onStopped);
   });
 }
 
@@ -33,6 +43,7 @@ try {
   service = await startService(settings, logger);
   if (stopping) {
     await service.stop();
+    onStopped();
   } else {
     logger.info(
       { url: service.url, pid: process.pid, database: service.database },
@@ -42,6 +53,12 @@ try {
 } catch (error) {
   logger.fatal({ err: error }, messageOf(error));
   process.exitCode = error instanceof DataFolderInUseError ? exitCodes.settings : exitCodes.failed;
+}
+
+function onStopped(): void {
+  logger.info('stopped');
+  // Nothing should keep the process alive now; if something does, it is not worth waiting for.
+  setTimeout(() => process.exit(exitCodes.failed), lingerMs).unref();
 }
 
 function readyLine(url: string): string {
