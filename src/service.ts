@@ -10,6 +10,7 @@ import { etagOf } from './images/etag.ts';
 import { ImageService } from './images/image-service.ts';
 import { DatabaseHealth } from './server/database-health.ts';
 import { imageHandlers } from './server/image-handlers.ts';
+import { restRoutes } from './server/rest/rest-routes.ts';
 import { startServer } from './server/server.ts';
 import { taskHandlers } from './server/task-handlers.ts';
 import { uploadHandlers } from './server/upload-handlers.ts';
@@ -179,6 +180,11 @@ async function start(settings: Settings, logger: Logger, teardown: Teardown): Pr
     settings,
     logger,
     health,
+    httpRoutes: restRoutes({
+      database,
+      images,
+      historyRetentionMs: settings.historyRetentionMs,
+    }),
     routes(router) {
       router.service(ImageServiceDescriptor, {
         ...imageHandlers(images, settings),

@@ -58,16 +58,20 @@ const held = new Set<DatabaseSync>();
  */
 export async function lockDataFolder(folder: string): Promise<DataFolderLock> {
   const holderFile = path.join(folder, 'darkroom.pid');
-  const database = new DatabaseSync(path.join(folder, 'darkroom.lock'), { timeout: 0 });
+  let database: DatabaseSync | undefined;
   try {
+    database = new DatabaseSync(path.join(folder, 'darkroom.lock'), { timeout: 0 });
     // No rollback journal beside the lock file: one left by a crash would have to be replayed.
     database.exec('pragma journal_mode = memory; begin immediate');
   } catch (error) {
-    database.close();
+    database?.close();
     if (isBusy(error)) throw new DataFolderInUseError(folder, await readHolder(holderFile));
-    throw new Error(`Cannot lock the data folder ${folder}: its file system refused the lock.`, {
-      cause: error,
-    });
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(
+      `Cannot lock the data folder ${folder} (${reason}). This user must be able to write to it and ` +
+        'to its file darkroom.lock, and its file system must support locks.',
+      { cause: error },
+    );
   }
   try {
     // A file of its own: this process closing the lock file once, even after a mere read, would

@@ -19,7 +19,7 @@ export interface NotificationsOptions {
   /** The channel, an SQL identifier. */
   readonly channel: string;
   readonly listener: NotificationListener;
-  /** Called when the connection breaks or cannot be made. */
+  /** Called once when the connection breaks or cannot be made; then not before it was made again. */
   readonly onWarning: (message: string) => void;
   /** How often the server is asked for a sign of life; 10 s if not set. */
   readonly checkIntervalMs?: number;
@@ -28,7 +28,7 @@ export interface NotificationsOptions {
 /** The first wait before another try to connect; doubles up to the longest. */
 const shortestBackoffMs = 50;
 const longestBackoffMs = 2000;
-/** A server that does not answer for so long is taken for gone. */
+/** A server that does not answer for so long, or until it is asked again, is taken for gone. */
 const answerTimeoutMs = 5000;
 const defaultCheckIntervalMs = 10_000;
 
@@ -38,13 +38,16 @@ const defaultCheckIntervalMs = 10_000;
  */
 export class Notifications {
   readonly #options: NotificationsOptions;
+  readonly #checkIntervalMs: number;
   #isClosed = false;
+  #hasWarned = false;
   /** Cuts what is under way: an attempt to connect, a connection, or the wait before the next attempt. */
   #cut: () => void = () => {};
   #running: Promise<void> | undefined;
 
   constructor(options: NotificationsOptions) {
     this.#options = options;
+    this.#checkIntervalMs = options.checkIntervalMs ?? defaultCheckIntervalMs;
   }
 
   /** Begins to listen; returns at once. `onListening` tells when it does. Never fails: it tries again. */
@@ -70,9 +73,10 @@ export class Notifications {
       if (performance.now() - connectedAt > longestBackoffMs) {
         backoffMs = shortestBackoffMs;
       }
-      this.#options.onWarning(
-        `No longer listening to PostgreSQL (${problem}); trying again in ${backoffMs} ms`,
-      );
+      if (!this.#hasWarned) {
+        this.#hasWarned = true;
+        this.#options.onWarning(`Not listening to PostgreSQL (${problem}); trying again and again`);
+      }
       // Spread, so that many processes do not come back to a restarted server in one instant.
       await this.#pause(backoffMs * (0.5 + Math.random() / 2));
       backoffMs = Math.min(backoffMs * 2, longestBackoffMs);
@@ -88,9 +92,9 @@ export class Notifications {
       application_name: 'darkroom listen',
       stream: () => socket,
       keepAlive: true,
-      keepAliveInitialDelayMillis: this.#options.checkIntervalMs ?? defaultCheckIntervalMs,
+      keepAliveInitialDelayMillis: this.#checkIntervalMs,
       connectionTimeoutMillis: answerTimeoutMs,
-      query_timeout: answerTimeoutMs,
+      query_timeout: Math.min(answerTimeoutMs, this.#checkIntervalMs),
     });
     const broken = new Promise<string>((resolve) => {
       client.on('error', (error) => resolve(error.message));
@@ -122,6 +126,7 @@ export class Notifications {
   async #listen(client: pg.Client): Promise<void> {
     await client.connect();
     await client.query(`listen ${pg.escapeIdentifier(this.#options.channel)}`);
+    this.#hasWarned = false;
     if (!this.#isClosed) {
       this.#options.listener.onListening();
     }
@@ -131,7 +136,7 @@ export class Notifications {
   #checkRegularly(client: pg.Client): NodeJS.Timeout {
     return setInterval(() => {
       client.query('select 1').catch((error: Error) => client.emit('error', error));
-    }, this.#options.checkIntervalMs ?? defaultCheckIntervalMs);
+    }, this.#checkIntervalMs);
   }
 
   async #pause(ms: number): Promise<void> {

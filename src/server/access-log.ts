@@ -12,6 +12,8 @@ export interface Outcome {
   method?: DescMethod;
   /** The error that the caller was answered with. */
   failure?: ConnectError;
+  /** Whether the line is written: what fails after it must be logged by itself. */
+  isLogged?: boolean;
 }
 
 /**
@@ -29,6 +31,7 @@ export function logWhenDone(
   const path = pathOf(request);
   response.once('close', () => {
     const { method, failure } = context.outcome;
+    context.outcome.isLogged = true;
     const code = codeOf(response, failure);
     const reason = failure?.findDetails(ErrorInfoSchema)[0]?.reason;
     const level = levelOf(request, context.outcome, reason);

@@ -9,7 +9,14 @@ const allowedHeaders = [
   'Range',
   'X-Request-Id',
 ].join(', ');
-const exposedHeaders = [...cors.exposedHeaders, 'ETag', 'Retry-After', 'X-Request-Id'].join(', ');
+const exposedHeaders = [
+  ...cors.exposedHeaders,
+  'ETag',
+  'Link',
+  'Location',
+  'Retry-After',
+  'X-Request-Id',
+].join(', ');
 /** Browsers bound it: 2 h in Chromium. In seconds. */
 const preflightMaxAge = '7200';
 

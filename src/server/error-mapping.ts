@@ -95,6 +95,9 @@ export function errorInterceptor({ maxMessageBytes }: ErrorInterceptorOptions): 
         rpc: { method, maxMessageBytes },
       });
       context.outcome.failure = answer;
+      if (context.outcome.isLogged === true && answer.code === Code.Internal) {
+        context.logger.error({ err: error, method: method.name }, 'call failed after its client had gone');
+      }
       throw answer;
     };
     try {

@@ -1,3 +1,4 @@
+import type { ConnectError } from '@connectrpc/connect';
 import { codeToHttpStatus, codeToString } from '@connectrpc/connect/protocol-connect';
 import { ErrorInfoSchema, RetryInfoSchema } from '../../gen/google/rpc/error_details_pb.ts';
 import { serverDraining } from './drain.ts';
@@ -5,7 +6,6 @@ import { answerTo } from './error-mapping.ts';
 import type { HealthSource } from './health.ts';
 import { pathOf, type NodeRequest, type NodeResponse } from './node-http.ts';
 import type { RequestContext } from './request-context.ts';
-import { discardRestAfter } from './response-writer.ts';
 
 /** A request of plain HTTP. */
 export interface HttpCall {
@@ -22,7 +22,10 @@ export interface HttpCall {
 /** A place of plain HTTP. HEAD is answered as GET is. */
 export interface HttpRoute {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
-  /** With a `:name` for each part that varies: `/v2/tasks/:taskId`. */
+  /**
+   * With a `:name` for each part that varies: `/v2/tasks/:id`. A `/*` at the end takes whatever is below. Of the
+   * routes that fit, the first one answers.
+   */
   readonly path: string;
   /** Answers; what it throws is answered by `sendError`. */
   readonly handle: (call: HttpCall) => void | Promise<void>;
@@ -61,7 +64,6 @@ export function httpEndpoints(
   const table = routes.map((route) => ({ route, matches: pathMatcher(route.path) }));
 
   return (request, response, context) => {
-    discardRestAfter(request, response);
     const path = pathOf(request);
     const fitting = table.flatMap(({ route, matches }) => {
       const params = matches(path);
@@ -95,16 +97,21 @@ export function sendError({ response, context, signal }: HttpCall, error: unknow
     response.destroy();
     return;
   }
-  const [retry] = failure.findDetails(RetryInfoSchema);
-  if (retry?.retryDelay !== undefined) {
-    response.setHeader('retry-after', String(Math.max(1, Number(retry.retryDelay.seconds))));
-  }
+  setRetryAfter(response, failure);
   const [info] = failure.findDetails(ErrorInfoSchema);
   sendJson(response, codeToHttpStatus(failure.code), {
     code: codeToString(failure.code).toUpperCase(),
     reason: info?.reason,
     message: failure.rawMessage,
   });
+}
+
+/** Tells when to try again, where the failure says it. */
+export function setRetryAfter(response: NodeResponse, failure: ConnectError): void {
+  const [retry] = failure.findDetails(RetryInfoSchema);
+  if (retry?.retryDelay !== undefined) {
+    response.setHeader('retry-after', String(Math.max(1, Number(retry.retryDelay.seconds))));
+  }
 }
 
 async function answer(
@@ -127,10 +134,11 @@ async function answer(
 
 /** What a path holds at the varying parts of a pattern; undefined where it does not fit. */
 function pathMatcher(pattern: string): (path: string) => Record<string, string> | undefined {
-  const parts = pattern.split('/');
+  const isOpen = pattern.endsWith('/*');
+  const parts = (isOpen ? pattern.slice(0, -2) : pattern).split('/');
   return (path) => {
     const given = path.split('/');
-    if (given.length !== parts.length) {
+    if (isOpen ? given.length <= parts.length : given.length !== parts.length) {
       return undefined;
     }
     const params: Record<string, string> = {};

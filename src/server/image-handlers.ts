@@ -11,6 +11,7 @@ import {
 import type { Settings } from '../config/settings.ts';
 import { etagOf } from '../images/etag.ts';
 import type { ImageService } from '../images/image-service.ts';
+import { weakEtag } from './conditional-get.ts';
 import { imageMessage } from './messages/image-message.ts';
 import {
   createImageRequest,
@@ -20,6 +21,7 @@ import {
 import { taskMessage } from './messages/task-message.ts';
 import { uploadLimitsMessage } from './messages/upload-limits-message.ts';
 import { callerOf } from './request-context.ts';
+import { taskPath } from './rest/task-view.ts';
 
 /** The calls of ImageService that keep images; those that move bytes are elsewhere. */
 export type ImageHandlers = Pick<
@@ -37,10 +39,15 @@ export function imageHandlers(images: ImageService, settings: Settings): ImageHa
         caller,
         createImageRequest(request),
       );
+      if (task) {
+        // In HTTP's own words, for callers who are no clients of ours. gRPC carries them as metadata.
+        context.responseHeader.set('location', taskPath(task.task.id));
+        context.responseHeader.set('link', `<${taskPath(task.task.id)}>; rel="monitor"`);
+      }
       return create(CreateImageResponseSchema, {
         image: imageMessage(image, lastFault, caller),
         task: task && taskMessage(task.task, task.lastFault, caller),
-        taskPath: task ? `/v2/tasks/${task.task.id}` : '',
+        taskPath: task ? taskPath(task.task.id) : '',
         limits,
       });
     },
@@ -48,8 +55,9 @@ export function imageHandlers(images: ImageService, settings: Settings): ImageHa
     async getImage(request, context) {
       const caller = callerOf(context);
       const { image, lastFault } = await images.getImage(caller, request.imageId);
-      // Weak: the etag stands for the image, not for the bytes of this answer's encoding.
-      context.responseHeader.set('etag', `W/"${etagOf(image)}"`);
+      // The image's own etag does not change with the faults that are told with it.
+      const etag = weakEtag(etagOf(image), ...(lastFault ? [lastFault.id] : []));
+      context.responseHeader.set('etag', etag);
       return create(GetImageResponseSchema, { image: imageMessage(image, lastFault, caller) });
     },
 

@@ -123,11 +123,14 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
   };
 
   readonly #onEnd = (): void => {
-    if (this.#state === 'open') {
-      this.#state = this.#isBroken() ? 'broken' : 'ended';
-      this.#detach();
-    }
-    this.#settle();
+    // An event later, since Node's clients, grpc-js among them, cancel a stream by its end and then a reset.
+    setImmediate(() => {
+      if (this.#state === 'open') {
+        this.#state = this.#isBroken() ? 'broken' : 'ended';
+        this.#detach();
+      }
+      this.#settle();
+    });
   };
 
   readonly #onClose = (): void => {

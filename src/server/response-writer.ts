@@ -1,6 +1,7 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
 import { isHttp2, type NodeRequest, type NodeResponse } from './node-http.ts';
+import type { RequestBody } from './request-body.ts';
 
 /** How long the rest of a request that nobody wants is still read, so that its client sees the answer. */
 const discardMs = 10_000;
@@ -48,18 +49,37 @@ export async function writeResponse(
  * cannot be told, its bytes are read and dropped for 10 s, since closing at once would take the answer away
  * from a client that is still sending.
  */
-export function discardRestAfter(request: NodeRequest, response: NodeResponse): void {
+export function discardRestAfter(
+  request: NodeRequest,
+  response: NodeResponse,
+  body: RequestBody,
+): void {
   if (isHttp2(request)) {
     const { stream } = request;
-    stream.once('finish', () => {
+    const release = (): void => {
+      if (stream.destroyed) {
+        return;
+      }
+      body.leave();
       stream.resume();
       if (stream.state.remoteClose !== 1) {
         stream.close();
       }
+    };
+    // A response ends with its trailers, which are handed over in this event: after it, they are sent first.
+    stream.once('wantTrailers', () => setImmediate(release));
+    // Or with its header, if it is empty: there are no trailers then.
+    stream.once('finish', () => {
+      setImmediate(() => {
+        if (!stream.destroyed && stream.state.localClose === 1) {
+          release();
+        }
+      });
     });
     return;
   }
   response.once('finish', () => {
+    body.leave();
     if (request.complete) {
       request.resume();
       return;

@@ -8,11 +8,12 @@ import {
 } from '@connectrpc/connect';
 import { compressionBrotli, compressionGzip } from '@connectrpc/connect-node';
 import type { UniversalHandler, UniversalServerRequest } from '@connectrpc/connect/protocol';
+import { conditionalResponse } from './conditional-get.ts';
 import { answerTo, errorInterceptor } from './error-mapping.ts';
 import { pathOf, type NodeRequest, type NodeResponse } from './node-http.ts';
 import type { RequestBody } from './request-body.ts';
 import { contextValuesWith, requestContextOf, type RequestContext } from './request-context.ts';
-import { discardRestAfter, writeResponse } from './response-writer.ts';
+import { writeResponse } from './response-writer.ts';
 import { answerUnknownMethod } from './unknown-method.ts';
 
 /** What the adapter needs to take calls. */
@@ -83,7 +84,6 @@ export function createRpcAdapter(options: RpcAdapterOptions): RpcAdapter {
         return answerUnknownMethod(request, response);
       }
       context.outcome.method = handler.method;
-      discardRestAfter(request, response);
       void answer(handler, request, response, body, context);
       return true;
     },
@@ -103,7 +103,7 @@ async function answer(
   );
   try {
     const universal = await handler(universalRequest(handler, request, body, gone.signal, context));
-    await writeResponse(response, universal, gone.signal);
+    await writeResponse(response, conditionalResponse(request, universal), gone.signal);
   } catch (error) {
     // All errors of handlers are in the response: what comes here is a defect, or a client that is gone.
     if (!gone.signal.aborted) {

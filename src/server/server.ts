@@ -13,6 +13,7 @@ import type { NodeRequest, NodeResponse } from './node-http.ts';
 import { addReflection } from './reflection.ts';
 import { RequestBody } from './request-body.ts';
 import { requestContext } from './request-context.ts';
+import { discardRestAfter } from './response-writer.ts';
 import { createRpcAdapter } from './rpc-adapter.ts';
 
 /** How long calls that are told to end at last may take for it, in ms, before their connections are cut. */
@@ -86,6 +87,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     // On the response itself, so that every answer has it: of any protocol, good or bad.
     response.setHeader('x-request-id', context.requestId);
     logWhenDone(request, response, context);
+    discardRestAfter(request, response, body);
     const onEnd = (): void => body.fail(serverDraining());
     drain.endSignal.addEventListener('abort', onEnd);
     response.once('close', () => drain.endSignal.removeEventListener('abort', onEnd));

@@ -41,6 +41,7 @@ import { faultMessage } from './messages/fault-message.ts';
 import { progressMessage, taskEventMessage, taskMessage } from './messages/task-message.ts';
 import { dateOf, millisecondsOf, numberOf, timestampOf } from './messages/well-known-types.ts';
 import { callerOf, drainSignalOf } from './request-context.ts';
+import { taskEtag } from './task-etag.ts';
 
 /** What the handlers translate for. */
 export interface TaskHandlerParts {
@@ -60,9 +61,7 @@ export function taskHandlers(parts: TaskHandlerParts): ServiceImpl<typeof TaskSe
     async getTask(request, context) {
       const caller = callerOf(context);
       const snapshot = await getTask(database, caller, request.taskId);
-      const { revision, updateTime } = snapshot.task;
-      // Weak: it stands for the task, not for the bytes of this answer's encoding.
-      context.responseHeader.set('etag', `W/"${revision}-${updateTime.getTime()}"`);
+      context.responseHeader.set('etag', taskEtag(snapshot.task));
       return create(GetTaskResponseSchema, { task: snapshotMessage(snapshot, caller) });
     },
 

@@ -3,7 +3,6 @@ import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import { connectErrorOf } from './error-mapping.ts';
 import { pathOf, type NodeRequest, type NodeResponse } from './node-http.ts';
-import { discardRestAfter } from './response-writer.ts';
 
 /**
  * Answers a request of an RPC that there is not, in the client's protocol: gRPC and gRPC-Web get status 12 in a
@@ -23,7 +22,6 @@ export function answerUnknownMethod(request: NodeRequest, response: NodeResponse
       `there is no method ${path}; ask reflection for those that there are`,
     ),
   );
-  discardRestAfter(request, response);
   if (isGrpc) {
     response.setHeader('content-type', contentType);
     for (const [name, value] of setTrailerStatus(new Headers(), error)) {

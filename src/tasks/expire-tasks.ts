@@ -13,18 +13,22 @@ interface DueTask {
   readonly expire_time: string;
 }
 
-/** Tasks of one transaction: enough that its cost is that of the rows, few enough to be over in a blink. */
+/**
+ * Tasks of one transaction: enough that its cost is that of the rows, few enough that the process does
+ * nothing else for some 50 ms only. Larger batches are no faster, since MikroORM's update of many rows
+ * grows with their square: 10,000 tasks took 11 s with 100, 25 s with 250 (two busy cores).
+ */
 const batchSize = 100;
 
-// Index only scan of tasks_expiring, from where the batch before ended.
+// A range of the index tasks_expiring, from where the batch before ended.
 const dueTasks = `
   select id, image_id, expire_time
     from tasks
    where state in ('PENDING', 'RUNNING')
-     and expire_time <= clock_timestamp()
+     and expire_time <= now()
      and (expire_time, id) > ($1, $2)
    order by expire_time, id
-   limit $3`;
+   limit ${batchSize}`;
 
 /**
  * Fails all tasks whose time has passed, by the ledger's own rule, and answers how many. Tasks and images
@@ -41,7 +45,7 @@ export async function expireTasks(database: Database, isStopping: () => boolean)
     const { rows } = await database.pool.query<DueTask>({
       name: 'due tasks',
       text: dueTasks,
-      values: [...after, batchSize],
+      values: after,
     });
     const last = rows.at(-1);
     if (last === undefined) {

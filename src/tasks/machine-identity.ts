@@ -15,12 +15,21 @@ export async function machineIdentity(): Promise<string> {
   }
 }
 
-/** Whether a process of this machine is there. One of another user's is. */
-export function isProcessAlive(pid: number): boolean {
+/**
+ * Whether a process of this machine runs. One of another user's does; one that has ended and was not
+ * waited for (a zombie, usual in containers without an init) does not.
+ */
+export async function isProcessAlive(pid: number): Promise<boolean> {
   try {
     process.kill(pid, 0);
-    return true;
   } catch (error) {
     return error instanceof Error && 'code' in error && error.code === 'EPERM';
+  }
+  try {
+    const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+    // The state follows the command, which is in parentheses and may itself hold any character (proc(5)).
+    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2));
+  } catch {
+    return true;
   }
 }

@@ -138,7 +138,10 @@ export class ProcessRegistry {
       text: others,
       values: [this.id, this.#machine, lifetimeMs],
     });
-    for (const other of rows.filter(isLost)) {
+    for (const other of rows) {
+      if (!(await isLost(other))) {
+        continue;
+      }
       const detached = await detachLostWriters(database, ledger, other, onOrphanedFinish);
       await database.pool.query('delete from processes where id = $1', [other.id]);
       logger.warn(
@@ -152,12 +155,14 @@ export class ProcessRegistry {
 /** Several services may run in one process, as they do in tests. */
 const idsOfThisProcess = new Set<ProcessId>();
 
-function isLost(other: OtherProcess): boolean {
+async function isLost(other: OtherProcess): Promise<boolean> {
   if (other.is_silent) {
     return true;
   }
   // A pid that is ours now was another process's before.
   const isGone =
-    other.pid === process.pid ? !idsOfThisProcess.has(other.id) : !isProcessAlive(other.pid);
+    other.pid === process.pid
+      ? !idsOfThisProcess.has(other.id)
+      : !(await isProcessAlive(other.pid));
   return other.is_here && isGone;
 }

@@ -54,7 +54,7 @@ const pollTimeoutMs = 10_000;
 // Nested loop over the index tasks_changed; one row with nulls where nothing changed.
 const changedSince = `
   select clock.now, t.id, t.revision, t.update_time
-    from (select clock_timestamp() as now) clock
+    from (select now() as now) clock
     left join tasks t on t.update_time >= coalesce($1::timestamptz, clock.now) - $2 * interval '1 ms'`;
 
 interface ChangedRow {
@@ -76,8 +76,8 @@ export class TaskFeed implements TaskChangeSource {
   readonly #notifications: Notifications;
   readonly #byTask = new Map<TaskId, Set<(change: TaskChange) => void>>();
   readonly #all = new Set<(change: TaskChange) => void>();
-  /** What the polls of the last overlap found, in ms since 1970, so that nothing is told twice. */
-  readonly #found = new Map<TaskId, number>();
+  /** What the last poll found: revision and time of each task, so that nothing is told twice. */
+  readonly #found = new Map<TaskId, string>();
   #polledAt: string | undefined;
   #mayHaveLost = false;
   #hasty = 0;
@@ -226,12 +226,16 @@ export class TaskFeed implements TaskChangeSource {
   #tellFound(rows: readonly ChangedRow[]): void {
     const known = new Map(this.#found);
     this.#found.clear();
-    for (const row of rows) {
-      if (row.id !== null) {
-        const updateTime = new Date(row.update_time);
-        this.#found.set(row.id, updateTime.getTime());
-        if (known.get(row.id) !== updateTime.getTime() && !this.#isClosed) {
-          this.#tell({ taskId: row.id, revision: Number(row.revision), updateTime });
+    for (const { id, revision, update_time } of rows) {
+      if (id !== null) {
+        const state = `${revision} ${update_time}`;
+        this.#found.set(id, state);
+        if (known.get(id) !== state && !this.#isClosed) {
+          this.#tell({
+            taskId: id,
+            revision: Number(revision),
+            updateTime: new Date(update_time),
+          });
         }
       }
     }

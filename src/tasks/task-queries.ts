@@ -81,11 +81,13 @@ export async function listTasks(
 }
 
 /**
+ * Reads the tasks of a slice, of the caller's project and a checked filter.
+ *
  * Both orders have an index that begins with project and state. A page is put together from the first
  * rows of each state's run, in one statement, so that the tasks in a rare state are found at once among
  * a million others.
  */
-async function readTasks(
+export async function readTasks(
   em: EntityManager,
   caller: Caller,
   filter: TaskFilter,

@@ -45,6 +45,8 @@ const eventsOfSpans = `
 
 /** Tasks or spans of one query. */
 const maxBatch = 500;
+/** A connection that says nothing for so long is given up, in ms; else all watches would wait for it. */
+const queryTimeoutMs = 10_000;
 /** Events of one span that are read at once: what a slow reader holds in memory. */
 const maxEventsOfSpan = 32;
 
@@ -122,6 +124,7 @@ export class TaskReader {
   }
 
   async #query(name: string, text: string, values: unknown[]): Promise<RawRow[]> {
-    return (await this.#database.pool.query<RawRow>({ name, text, values })).rows;
+    const query = { name, text, values, query_timeout: queryTimeoutMs };
+    return (await this.#database.pool.query<RawRow>(query)).rows;
   }
 }

@@ -35,7 +35,7 @@ export interface SweepReport {
 const maxDeletions = 100;
 
 // By the index images_not_coming, oldest first.
-const notComing = "state = 'QUEUED' and outlook = 'NOT_COMING' and update_time < clock_timestamp()";
+const notComing = "state = 'QUEUED' and outlook = 'NOT_COMING' and update_time < now()";
 
 /**
  * Keeps the rule that nothing waits for ever, and that nothing is kept for ever: fails the tasks whose

@@ -36,13 +36,16 @@ export interface WatchTasksSources {
 const batchSize = 100;
 /** Changed tasks that are remembered for a slow reader. With more, the list begins again. */
 const maxChanged = 10_000;
+/** Ended tasks that are remembered, so that the poll does not tell again what a notification has told. */
+const maxEnded = 10_000;
 
 /**
  * Follows all tasks of the caller's project that match a filter: first those that there are, then a
  * synced marker, then every change, as the task is by then. A task that stops to match is told once
  * more. Changes that a reader is too slow for melt into the newest.
  *
- * Memory grows with the live tasks that match, and with nothing else.
+ * Memory grows with the live tasks that match, and with nothing else. A change of a task that has ended,
+ * which can only be its link to a retry, may be told twice.
  *
  * @throws DarkroomError FIELD_INVALID, SERVER_DRAINING; the signal's reason when the caller went or its
  *   deadline passed.
@@ -127,6 +130,8 @@ class TasksWatch {
   readonly #intervals: WatchIntervals;
   /** The tasks that were told and may change, with what was told of them. */
   readonly #told = new Map<TaskId, Told>();
+  /** The tasks that were told last as ended for good, with their revisions. */
+  readonly #ended = new Map<TaskId, number>();
   /** Tasks of which nothing but the progress is new, as they are. */
   readonly #progressed = new Map<TaskId, TaskSnapshot>();
   #progressToldAt = Number.NEGATIVE_INFINITY;
@@ -215,7 +220,7 @@ class TasksWatch {
       }
     } else if (told?.revision === task.revision) {
       this.#progressed.set(task.id, snapshot);
-    } else {
+    } else if (this.#ended.get(task.id) !== task.revision) {
       yield* this.#task(snapshot);
     }
   }
@@ -227,6 +232,7 @@ class TasksWatch {
     // What is terminal matches for good, unless by the time of its last change.
     if (isTerminal(task.state) && !this.#filter.updatedBefore) {
       this.#told.delete(task.id);
+      this.#noteEnded(task);
     } else {
       this.#told.set(task.id, toldOf(task));
     }
@@ -269,6 +275,16 @@ class TasksWatch {
       this.#told.set(task.id, toldOf(task));
       yield { kind: 'progress', task };
       this.#noteTaken();
+    }
+  }
+
+  #noteEnded({ id, revision }: Readonly<Task>): void {
+    this.#ended.delete(id);
+    this.#ended.set(id, revision);
+    if (this.#ended.size > maxEnded) {
+      for (const oldest of this.#ended.keys().take(1)) {
+        this.#ended.delete(oldest);
+      }
     }
   }
 

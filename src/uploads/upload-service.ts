@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { isDatabaseAway } from '../database/database-away.ts';
 import { untilAborted } from '../domain/abortable.ts';
 import type { Caller } from '../domain/caller.ts';
@@ -46,6 +47,12 @@ export interface ChunkCall {
   readonly frame: ChunkFrame | HoleFrame | undefined;
   readonly finish: FinishClaim | undefined;
 }
+
+/**
+ * A client of Node's HTTP/2, such as grpc-js, cancels a call by ending its stream, as if all were well, and
+ * resetting it a moment later. So a stream that ends without a finish is taken for ended only after this, in ms.
+ */
+const cancelGraceMs = 20;
 
 const framePaths = { offset: 'chunk.offset', data: 'chunk.data', length: 'hole.length' };
 const holePaths = { offset: 'hole.offset', data: 'chunk.data', length: 'hole.length' };
@@ -96,7 +103,13 @@ export class UploadService {
         return frame.done ? undefined : frame.value;
       };
       return await this.#withUpload(caller, header, connection.peer, {
-        session: (session) => this.#receiveInto(session, () => next(session)),
+        session: async (session) => {
+          const claim = await this.#receiveInto(session, () => next(session));
+          if (!claim) {
+            await untilAborted(connection.signal, delay(cancelGraceMs));
+          }
+          return claim;
+        },
         succeeded: (upload) => this.#compareFrames(upload, next),
       });
     } finally {

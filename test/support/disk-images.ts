@@ -1,9 +1,9 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdtemp, open, readFile } from 'node:fs/promises';
+import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 const MiB = 1024 * 1024;
 
@@ -12,6 +12,17 @@ export function hasProgram(program: string, debianPackage: string): boolean {
   const found = spawnSync('sh', ['-c', `command -v ${program}`]).status === 0;
   if (!found) {
     console.warn(`${program} is missing (Debian package ${debianPackage}): its tests are skipped`);
+  }
+  return found;
+}
+
+/** Whether a module of a Debian Python is there; says aloud if it is not. */
+export function hasPythonModule(python: string, name: string, debianPackage: string): boolean {
+  const found = spawnSync(python, ['-c', `import ${name}`]).status === 0;
+  if (!found) {
+    console.warn(
+      `${python} has no module ${name} (Debian package ${debianPackage}): its tests are skipped`,
+    );
   }
   return found;
 }
@@ -34,6 +45,8 @@ export interface DiskImageFile {
   readonly format: 'RAW' | 'QCOW2' | 'ISO';
   readonly bytes: Buffer;
   readonly sha256: string;
+  /** Removes the file, if it was made for the test. */
+  remove(): Promise<void>;
 }
 
 /** A raw disk of 32 MiB by qemu-img: some data, and mostly holes. */
@@ -63,5 +76,15 @@ export function readRescueIso(): Promise<DiskImageFile> {
 
 async function describe(path: string, format: DiskImageFile['format']): Promise<DiskImageFile> {
   const bytes = await readFile(path);
-  return { path, format, bytes, sha256: createHash('sha256').update(bytes).digest('hex') };
+  return {
+    path,
+    format,
+    bytes,
+    sha256: createHash('sha256').update(bytes).digest('hex'),
+    async remove() {
+      if (path !== rescueIso) {
+        await rm(dirname(path), { recursive: true, force: true });
+      }
+    },
+  };
 }

@@ -6,7 +6,12 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-const repository = fileURLToPath(new URL('../..', import.meta.url));
+/** The checkout. */
+export const repository = fileURLToPath(new URL('../..', import.meta.url));
+
+const living = new Set<ChildProcess>();
+// Whatever becomes of a test, no service outlives its run.
+process.on('exit', () => living.forEach((child) => child.kill('SIGKILL')));
 
 /** A line of the service's log. */
 export type LogLine = Readonly<Record<string, unknown>> & { readonly msg?: string };
@@ -29,8 +34,10 @@ export interface ServiceProcess {
 export interface ServiceProcessOptions {
   readonly dataDir: string;
   /** Undefined for the embedded PostgreSQL. */
-  readonly databaseUrl?: string;
+  readonly databaseUrl?: string | undefined;
   readonly env?: Readonly<Record<string, string>>;
+  /** The user to run as; this process's own if not set. */
+  readonly account?: { readonly uid: number; readonly gid: number };
 }
 
 /** Thrown when the service ended before it was ready. */
@@ -49,6 +56,7 @@ export class ServiceStartError extends Error {
 export async function startServiceProcess(options: ServiceProcessOptions): Promise<ServiceProcess> {
   const child = spawn(process.execPath, ['src/main.ts'], {
     cwd: repository,
+    ...options.account,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       PATH: process.env['PATH'],
@@ -62,7 +70,8 @@ export async function startServiceProcess(options: ServiceProcessOptions): Promi
       ...options.env,
     },
   });
-  const exited = exitOf(child);
+  living.add(child);
+  const exited = exitOf(child).finally(() => living.delete(child));
   const log: LogLine[] = [];
   let output = '';
   const ready = Promise.withResolvers<string>();
@@ -99,8 +108,9 @@ export async function startServiceProcess(options: ServiceProcessOptions): Promi
   };
 }
 
+/** 'close' comes after all output was read; 'exit' may come before. */
 async function exitOf(child: ChildProcess): Promise<number | NodeJS.Signals> {
-  const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
+  const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
   return code ?? signal ?? 0;
 }
 

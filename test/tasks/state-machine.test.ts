@@ -8,38 +8,11 @@ import {
   transitionRules,
   type TaskTransition,
 } from '../../src/tasks/state-machine.ts';
-import type { LedgerEntry } from '../../src/tasks/task-ledger.ts';
 import { taskStates, type TaskState } from '../../src/tasks/task.ts';
-import {
-  change,
-  fault,
-  makeTask,
-  member,
-  openDatabase,
-  readRevisions,
-  readTask,
-} from './task-fixtures.ts';
+import { askLedger } from './ledger-transitions.ts';
+import { change, makeTask, openDatabase, readRevisions, readTask } from './task-fixtures.ts';
 
 const transitions = [...new Set(transitionRules.map((rule) => rule.transition))];
-
-/** How each transition is asked of the ledger. */
-const ask: Record<TaskTransition, (entry: LedgerEntry) => unknown> = {
-  START: (entry) => entry.start('RECEIVING', 'test'),
-  ENTER_PHASE: (entry) => entry.enterPhase('VERIFYING', 'test'),
-  PROGRESS: (entry) => entry.signOfLife(),
-  SURVIVE_FAULT: (entry) => entry.survive(fault),
-  CHANGE_WRITER: (entry) => entry.changeWriter('test'),
-  SUCCEED: (entry) => entry.succeed('test'),
-  FAIL: (entry) => entry.fail(fault),
-  EXPIRE: (entry) => {
-    entry.task.expireTime &&= new Date(entry.now.getTime() - 1);
-    if (!entry.expireIfDue()) {
-      throw new Error('not expired');
-    }
-  },
-  CANCEL: (entry) => entry.cancel('test'),
-  LINK_RETRY: (entry) => entry.retry(null, member, true, 'test'),
-};
 
 /** The shortest way to each state. */
 const waysTo: Record<TaskState, TaskTransition[]> = {
@@ -103,7 +76,7 @@ describe('the ledger does what the table says', () => {
 
     const expected = nextState(state, transition);
     const outcome = change(database, taskId, (entry) => {
-      ask[transition](entry);
+      askLedger[transition](entry);
     });
     await (expected === undefined
       ? expect(outcome).rejects.toThrow(transition === 'EXPIRE' ? 'not expired' : before.state)
@@ -136,7 +109,7 @@ describe('the ledger does what the table says', () => {
 async function walk(database: Database, taskId: TaskId, way: TaskTransition[]): Promise<void> {
   for (const transition of way) {
     await change(database, taskId, (entry) => {
-      ask[transition](entry);
+      askLedger[transition](entry);
     });
   }
 }

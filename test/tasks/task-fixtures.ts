@@ -12,6 +12,7 @@ import {
   type LedgerEntry,
   type NewTask,
 } from '../../src/tasks/task-ledger.ts';
+import type { TaskFilter } from '../../src/tasks/task-requests.ts';
 import { TaskReader } from '../../src/tasks/task-reader.ts';
 import { TaskTrails } from '../../src/tasks/task-trail.ts';
 import { Task } from '../../src/tasks/task.ts';
@@ -31,6 +32,19 @@ export const fault: FaultReport = {
   retryable: true,
 };
 
+/** The filter that shows all tasks of a project. */
+export const anyTask: TaskFilter = {
+  states: [],
+  types: [],
+  imageId: undefined,
+  labels: {},
+  createdAfter: undefined,
+  createdBefore: undefined,
+  updatedAfter: undefined,
+  updatedBefore: undefined,
+  hasFaults: undefined,
+};
+
 /** A database of its own that several tests share, or that has to be known by its URL. */
 export interface OpenDatabase {
   readonly database: Database;
@@ -40,14 +54,15 @@ export interface OpenDatabase {
 
 /** Copies the migrated template; the caller closes it. */
 export async function openDatabase(poolSize = 8): Promise<OpenDatabase> {
-  const { url, drop } = await createTestDatabase();
+  const created = await createTestDatabase();
+  const { url } = created;
   const database = await Database.connect({ url, poolSize, onWarning: () => {} });
   return {
     database,
     url,
     close: async () => {
       await database.close();
-      await drop();
+      await created.drop();
     },
   };
 }
@@ -140,8 +155,12 @@ export interface WatchProcess {
 }
 
 /** A feed of its own on a database: a process as far as watches go. */
-export function startWatchProcess(database: Database, url: string): WatchProcess {
-  const feed = new TaskFeed({ database, url, onWarning: () => {} });
+export function startWatchProcess(
+  database: Database,
+  url: string,
+  onWarning: (message: string) => void = () => {},
+): WatchProcess {
+  const feed = new TaskFeed({ database, url, onWarning });
   feed.start();
   onTestFinished(() => feed.close());
   const reader = new TaskReader(database);

@@ -322,8 +322,10 @@ describe('progress and heartbeats', () => {
     expect(progress.length).toBeGreaterThanOrEqual(2);
     expect(progress.length).toBeLessThanOrEqual(5);
     await watching.until((messages) => messages.at(-1)?.kind === 'heartbeat');
-    const last = watching.messages.filter((message) => message.kind === 'progress').at(-1);
+    const last = watching.messages.findLast((message) => message.kind === 'progress');
     expect(last).toMatchObject({ task: { committedSize: size } });
-    expect(watching.messages.every((m) => m.resumeToken === encodeResumeToken(taskId, 1))).toBe(true);
+    expect(watching.messages.every((m) => m.resumeToken === encodeResumeToken(taskId, 1))).toBe(
+      true,
+    );
   });
 });

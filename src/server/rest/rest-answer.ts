@@ -1,0 +1,52 @@
+import { STATUS_CODES } from 'node:http';
+import { codeToHttpStatus } from '@connectrpc/connect/protocol-connect';
+import { getAnswer } from '../conditional-get.ts';
+import { answerTo } from '../error-mapping.ts';
+import { sendJson, setRetryAfter, type HttpCall } from '../http-endpoints.ts';
+
+/** Answers with JSON; with 304 where an etag is given that the client knows. */
+export function sendView({ request, response }: HttpCall, value: unknown, etag?: string): void {
+  const answer = getAnswer(request, 200, etag);
+  if (answer !== undefined) {
+    response.setHeader('cache-control', answer.cacheControl);
+  }
+  if (etag !== undefined) {
+    response.setHeader('etag', etag);
+  }
+  if (answer?.status === 304) {
+    response.statusCode = 304;
+    response.end();
+  } else {
+    sendJson(response, 200, value);
+  }
+}
+
+/**
+ * Answers with an error as OpenStack's clients read it. Who asks for JSON gets Glance's own form. Who takes
+ * anything would get HTML from Glance; here it is JSON too, but in Keystone's form: the `glance` client takes
+ * "anything", and fails on JSON whose members are not objects.
+ */
+export function sendFault({ request, response }: HttpCall, status: number, message: string): void {
+  const title = STATUS_CODES[status] ?? '';
+  response.setHeader('cache-control', 'no-store');
+  sendJson(
+    response,
+    status,
+    request.headers.accept?.includes('application/json') === true
+      ? { code: `${status} ${title}`, title, message }
+      : { error: { code: status, title, message } },
+  );
+}
+
+/** Answers with what was thrown. */
+export function sendThrown(call: HttpCall, error: unknown): void {
+  const { response, context, signal } = call;
+  const failure = answerTo(error, { requestId: context.requestId, signal });
+  context.outcome.failure = failure;
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
+  setRetryAfter(response, failure);
+  sendFault(call, codeToHttpStatus(failure.code), failure.rawMessage);
+}

@@ -1,0 +1,111 @@
+import { createGrpcTransport, createGrpcWebTransport, createConnectTransport } from '@connectrpc/connect-node';
+import type {
+  ConnectRouter,
+  HandlerContext,
+  Interceptor,
+  ServiceImpl,
+  Transport,
+} from '@connectrpc/connect';
+import { pino } from 'pino';
+import { onTestFinished } from 'vitest';
+import { ImageService } from '../../gen/darkroom/v1/image_service_pb.ts';
+import { TaskService } from '../../gen/darkroom/v1/task_service_pb.ts';
+import type { HealthSource } from '../../src/server/health.ts';
+import { startServer, type Server, type ServerOptions } from '../../src/server/server.ts';
+
+/** A line of the log, parsed. */
+export type LogLine = Record<string, unknown>;
+
+/** A running server with services made for the test. */
+export interface FakeServer extends Server {
+  readonly log: LogLine[];
+  /** The access log's line of a finished call, once it is there. */
+  accessLine(method: string): LogLine | undefined;
+}
+
+export interface FakeServerOptions {
+  readonly images?: Partial<ServiceImpl<typeof ImageService>>;
+  readonly tasks?: Partial<ServiceImpl<typeof TaskService>>;
+  readonly health?: HealthSource;
+  readonly settings?: Partial<ServerOptions['settings']>;
+  readonly httpRoutes?: ServerOptions['httpRoutes'];
+}
+
+/** Always serving. */
+export const healthy: HealthSource = {
+  status: () => 'SERVING',
+  reason: () => undefined,
+  onChange: () => () => {},
+};
+
+/** Starts a server on a free port, and closes it when the test is finished. */
+export async function startFakeServer(options: FakeServerOptions = {}): Promise<FakeServer> {
+  const log: LogLine[] = [];
+  const server = await startServer({
+    settings: {
+      host: '127.0.0.1',
+      port: 0,
+      corsOrigins: ['*'],
+      maxChunkBytes: 256 * 1024,
+      drainTimeoutMs: 0,
+      ...options.settings,
+    },
+    logger: pino({ level: 'debug' }, { write: (line: string) => log.push(JSON.parse(line) as LogLine) }),
+    health: options.health ?? healthy,
+    routes(router: ConnectRouter) {
+      router.service(ImageService, options.images ?? {});
+      router.service(TaskService, options.tasks ?? {});
+    },
+    ...(options.httpRoutes && { httpRoutes: options.httpRoutes }),
+  });
+  onTestFinished(() => server.close());
+  return {
+    ...server,
+    log,
+    accessLine: (method) => log.find((line) => line['method'] === method && 'durationMs' in line),
+  };
+}
+
+/** Every way in which a client can call: gRPC is spoken over HTTP/2 only. */
+export const transports = [
+  { protocol: 'grpc', httpVersion: '2' },
+  { protocol: 'grpc-web', httpVersion: '1.1' },
+  { protocol: 'grpc-web', httpVersion: '2' },
+  { protocol: 'connect', httpVersion: '1.1' },
+  { protocol: 'connect', httpVersion: '2' },
+] as const;
+
+export type TransportKind = (typeof transports)[number];
+
+/** A client's transport; the header of each answer is given to `onHeader`. */
+export function transportOf(
+  url: string,
+  { protocol, httpVersion }: TransportKind,
+  onHeader: (header: Headers) => void = () => {},
+): Transport {
+  const listening: Interceptor = (next) => async (request) => {
+    const response = await next(request);
+    onHeader(response.header);
+    return response;
+  };
+  const options = { baseUrl: url, interceptors: [listening] };
+  switch (protocol) {
+    case 'grpc':
+      return createGrpcTransport(options);
+    case 'grpc-web':
+      return createGrpcWebTransport({ ...options, httpVersion });
+    case 'connect':
+      return createConnectTransport({ ...options, httpVersion });
+  }
+}
+
+/** Waits for a call's end on the server's side. */
+export function untilAborted(context: HandlerContext): Promise<void> {
+  return new Promise((resolve) => {
+    if (context.signal.aborted) {
+      resolve();
+    } else {
+      context.signal.addEventListener('abort', () => resolve(), { once: true });
+    }
+  });
+}
