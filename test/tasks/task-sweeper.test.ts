@@ -132,7 +132,7 @@ describe('expiry', () => {
          from tasks t join images i on i.id = t.image_id where t.project_id = 'many'`,
       );
       expect(rows).toEqual([{ tasks: '10000', faults: '10000', events: '10000' }]);
-      // 4 s on an idle machine of two cores; the limit is for one that is busy with other tests.
+      // About 7 s on two cores; the limit is for a machine that is busy with other tests.
       expect(seconds).toBeLessThan(90);
     },
   );

@@ -11,6 +11,7 @@ import {
   makeTask,
   member,
   openDatabase,
+  readTask,
   startWatchProcess,
   stranger,
   type OpenDatabase,
@@ -233,6 +234,35 @@ describe('what breaks on the way', () => {
     await change(database, taskId, (entry) => entry.cancel('enough'));
     await watching.ended;
     expect(revisionsOf(watching.messages)).toEqual(Array.from({ length: 21 }, (_, i) => i + 2));
+  });
+
+  test('so may all connections to the database, as when it restarts', async () => {
+    const { taskId } = await makeTask(database);
+    const watching = watch(process, taskId);
+    await watching.until((messages) => messages.length === 1);
+    for (let i = 0; i < 3; i++) {
+      await database.pool.query(
+        `select pg_terminate_backend(pid) from pg_stat_activity
+          where datname = current_database() and pid <> pg_backend_pid()`,
+      );
+      // A connection that was cut is noticed when it is used, and fails that once.
+      await expect
+        .poll(
+          () =>
+            survive(taskId, 1).then(
+              () => true,
+              () => false,
+            ),
+          { timeout: 10_000 },
+        )
+        .toBe(true);
+    }
+    await change(database, taskId, (entry) => entry.cancel('enough'));
+    await watching.ended;
+    const { revision } = await readTask(database, taskId);
+    expect(revisionsOf(watching.messages)).toEqual(
+      Array.from({ length: revision - 1 }, (_, i) => i + 2),
+    );
   });
 
   test('a reader who is too slow gets all events and only the newest progress', async () => {
