@@ -148,6 +148,7 @@ async function start(settings: Settings, logger: Logger, teardown: Teardown): Pr
     uploads,
     reaper,
     processId: registry.id,
+    failedBytesRetentionMs: settings.failedBytesRetentionMs,
     logger,
   });
   const repairSoon = (): void => {

@@ -208,6 +208,13 @@ export const settingSpecs = {
     'ms',
     'How long terminal tasks, their events and their faults are kept.',
   ),
+  failedBytesRetentionMs: wholeNumber(
+    'DARKROOM_FAILED_BYTES_RETENTION_MS',
+    7 * day,
+    [0, 3650 * day],
+    'ms',
+    'How long the bytes of a failed or cancelled task are kept for RetryTask to take over.',
+  ),
   notComingRetentionMs: wholeNumber(
     'DARKROOM_NOT_COMING_RETENTION_MS',
     0,

@@ -2,7 +2,7 @@ import { DarkroomError } from '../domain/darkroom-error.ts';
 import { FieldChecks } from '../domain/field-checks.ts';
 import { fingerprint } from '../domain/fingerprint.ts';
 import type { Settings } from '../config/settings.ts';
-import type { NewTask } from '../tasks/task-ledger.ts';
+import type { NewTask } from '../tasks/open-task.ts';
 import {
   checkIdleTimeout,
   checkLabels,

@@ -4,7 +4,7 @@ import type { Caller } from '../domain/caller.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import { FieldChecks } from '../domain/field-checks.ts';
 import { parseId, quoted, type ImageId } from '../domain/ids.ts';
-import { databaseTime } from '../tasks/task-ledger.ts';
+import { databaseTime } from '../database/database-time.ts';
 import { lockImage, requireEtag } from './find-image.ts';
 import {
   checkName,

@@ -96,7 +96,10 @@ export function errorInterceptor({ maxMessageBytes }: ErrorInterceptorOptions): 
       });
       context.outcome.failure = answer;
       if (context.outcome.isLogged === true && answer.code === Code.Internal) {
-        context.logger.error({ err: error, method: method.name }, 'call failed after its client had gone');
+        context.logger.error(
+          { err: error, method: method.name },
+          'call failed after its client had gone',
+        );
       }
       throw answer;
     };

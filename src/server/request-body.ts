@@ -12,6 +12,7 @@ import { bytesCameIn } from '../runtime/young-garbage.ts';
  */
 export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uint8Array> {
   readonly #source: Readable;
+  readonly #isHttp2: boolean;
   readonly #isBroken: () => boolean;
   #waiting: PromiseWithResolvers<IteratorResult<Uint8Array>> | undefined;
   #attached = false;
@@ -20,6 +21,7 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
   #bytesReceived = 0;
 
   constructor(request: NodeRequest) {
+    this.#isHttp2 = isHttp2(request);
     if (isHttp2(request)) {
       const { stream } = request;
       // Of the stream beneath: the request's own buffer would be one more step for every byte.
@@ -123,14 +125,20 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
   };
 
   readonly #onEnd = (): void => {
-    // An event later, since Node's clients, grpc-js among them, cancel a stream by its end and then a reset.
-    setImmediate(() => {
-      if (this.#state === 'open') {
-        this.#state = this.#isBroken() ? 'broken' : 'ended';
-        this.#detach();
-      }
-      this.#settle();
-    });
+    if (this.#isHttp2) {
+      // Node's clients, grpc-js among them, cancel a stream by its end and then a reset, which may be here too.
+      setImmediate(this.#afterEnd);
+    } else {
+      this.#afterEnd();
+    }
+  };
+
+  readonly #afterEnd = (): void => {
+    if (this.#state === 'open') {
+      this.#state = this.#isBroken() ? 'broken' : 'ended';
+      this.#detach();
+    }
+    this.#settle();
   };
 
   readonly #onClose = (): void => {

@@ -103,6 +103,10 @@ async function answer(
   );
   try {
     const universal = await handler(universalRequest(handler, request, body, gone.signal, context));
+    if (universal.status === 405) {
+      // HTTP wants it (RFC 9110, section 15.5.6), and connect leaves it out.
+      response.setHeader('allow', handler.allowedMethods.join(', '));
+    }
     await writeResponse(response, conditionalResponse(request, universal), gone.signal);
   } catch (error) {
     // All errors of handlers are in the response: what comes here is a defect, or a client that is gone.
@@ -126,6 +130,7 @@ function universalRequest(
       header.append(name, value);
     }
   }
+  dropEndlessTimeout(header);
   if (method.name === 'DownloadImage') {
     // grpc-js accepts gzip unless it is told otherwise, and connect then compresses all that it answers: at
     // 40 MiB/s, and for disk images that are mostly compressed or encrypted already.
@@ -143,6 +148,23 @@ function universalRequest(
     signal,
     contextValues: contextValuesWith(context),
   };
+}
+
+/** What setTimeout takes; it fires at once for more. In ms, 24.8 days. */
+const longestTimerMs = 2 ** 31 - 1;
+
+/** The units of grpc-timeout that can be too long, in ms. */
+const timeoutUnitMs: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1 };
+
+/** A client's timeout that is longer than a timer can be would end the call at once: it is as good as none. */
+function dropEndlessTimeout(header: Headers): void {
+  const [, value, unit = ''] = /^(\d+)([HMSm])$/.exec(header.get('grpc-timeout') ?? '') ?? [];
+  if (Number(value) * (timeoutUnitMs[unit] ?? 0) > longestTimerMs) {
+    header.delete('grpc-timeout');
+  }
+  if (Number(header.get('connect-timeout-ms')) > longestTimerMs) {
+    header.delete('connect-timeout-ms');
+  }
 }
 
 function failedCall(

@@ -86,6 +86,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     const context = requestContext(request, logger, body, drain);
     // On the response itself, so that every answer has it: of any protocol, good or bad.
     response.setHeader('x-request-id', context.requestId);
+    // What is written to a client that has just gone; an error that nobody listens to ends the process.
     logWhenDone(request, response, context);
     discardRestAfter(request, response, body);
     const onEnd = (): void => body.fail(serverDraining());

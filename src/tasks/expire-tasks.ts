@@ -2,7 +2,8 @@ import { LockMode } from '@mikro-orm/core';
 import type { Database } from '../database/database.ts';
 import type { ImageId, TaskId } from '../domain/ids.ts';
 import { Image } from '../images/image.ts';
-import { databaseTime, LedgerEntry } from './task-ledger.ts';
+import { databaseTime } from '../database/database-time.ts';
+import { LedgerEntry } from './ledger-entry.ts';
 import { liveStates } from './state-machine.ts';
 import { Task } from './task.ts';
 

@@ -2,7 +2,8 @@ import { Code } from '../../gen/google/rpc/code_pb.ts';
 import type { Database } from '../database/database.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import type { ProcessId, TaskId } from '../domain/ids.ts';
-import type { LedgerEntry, TaskLedger } from './task-ledger.ts';
+import type { LedgerEntry } from './ledger-entry.ts';
+import type { TaskLedger } from './task-ledger.ts';
 
 /** A process that is gone. */
 export interface LostProcess {

@@ -11,7 +11,7 @@ import { pageSize, type Page } from '../lists/page.ts';
 import { Fault } from './fault.ts';
 import { TaskEvent } from './task-event.ts';
 import { checkTaskFilter, taskConditions, taskFilterContent, taskStatesOf } from './task-filter.ts';
-import { taskNotFound } from './task-ledger.ts';
+import { taskNotFound } from './task-errors.ts';
 import {
   eventKeyset,
   faultKeyset,

@@ -3,7 +3,7 @@ import { FieldChecks } from '../domain/field-checks.ts';
 import { parseId, type TaskId } from '../domain/ids.ts';
 import { decodeResumeToken, encodeResumeToken, invalidResumeToken } from './resume-token.ts';
 import { isTerminal } from './state-machine.ts';
-import { taskNotFound } from './task-ledger.ts';
+import { taskNotFound } from './task-errors.ts';
 import { isSameProgress, progressOf, type TaskProgress } from './task-progress.ts';
 import type { EventRecord, TaskSnapshot } from './task-reader.ts';
 import type { TaskTrail, TaskTrails } from './task-trail.ts';

@@ -1,7 +1,8 @@
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import type { Image } from '../images/image.ts';
 import { Blob, BlobSegment } from '../storage/blob.ts';
-import type { LedgerEntry, TaskLedger } from '../tasks/task-ledger.ts';
+import type { LedgerEntry } from '../tasks/ledger-entry.ts';
+import type { TaskLedger } from '../tasks/task-ledger.ts';
 import type { Task } from '../tasks/task.ts';
 import type { WriterLease } from './writer-lease.ts';
 

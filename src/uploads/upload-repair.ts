@@ -6,7 +6,8 @@ import type { BlobReaper } from '../storage/blob-reaper.ts';
 import { assertHeld } from '../storage/blob-reader.ts';
 import type { BlobStore } from '../storage/blob-store.ts';
 import { readPublishedSegments } from '../storage/published-segments.ts';
-import { faultOf, type TaskLedger } from '../tasks/task-ledger.ts';
+import { faultOf } from '../tasks/fault-report.ts';
+import type { TaskLedger } from '../tasks/task-ledger.ts';
 import type { UploadService } from './upload-service.ts';
 
 /** What a repair works with. */
@@ -17,6 +18,8 @@ export interface UploadRepairParts {
   readonly uploads: UploadService;
   readonly reaper: BlobReaper;
   readonly processId: ProcessId;
+  /** How long the bytes of a failed or cancelled task wait for a retry, in ms. */
+  readonly failedBytesRetentionMs: number;
   readonly logger: Logger;
 }
 
@@ -107,18 +110,25 @@ export class UploadRepair {
     return removed;
   }
 
-  /** Staged blobs of no task, and those of tasks that nobody can retry any more. */
+  /** Staged blobs of no task, and those of tasks that nobody can retry, or that nobody retried in time. */
   async #releaseUnreferencedBlobs(): Promise<number> {
-    const { rowCount } = await this.#parts.database.pool.query(`
-      with useless as (
-        update tasks set blob_id = null
-        from images
-        where images.id = tasks.image_id
-          and tasks.blob_id is not null
-          and tasks.state in ('FAILED', 'CANCELLED', 'SUCCEEDED')
-          and (tasks.retried_by is not null or images.state <> 'QUEUED')
-        returning tasks.id
-      ), unreferenced as (
+    const { database, failedBytesRetentionMs } = this.#parts;
+    // A task that a deletion or a retry has just locked is looked at the next time.
+    await database.pool.query(
+      `with useless as (
+        select tasks.id
+        from tasks join images on images.id = tasks.image_id
+        where tasks.blob_id is not null
+          and tasks.finish_time is not null
+          and (tasks.retried_by is not null or images.state <> 'QUEUED'
+            or tasks.finish_time < now() - $1 * interval '1 ms')
+        for update of tasks skip locked
+      )
+      update tasks set blob_id = null where id in (select id from useless)`,
+      [failedBytesRetentionMs],
+    );
+    const { rowCount } = await database.pool.query(`
+      with unreferenced as (
         select blobs.id from blobs
         where blobs.state = 'STAGED'
           and not exists (select from tasks where tasks.blob_id = blobs.id)

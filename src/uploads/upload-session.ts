@@ -2,7 +2,7 @@ import { DarkroomError } from '../domain/darkroom-error.ts';
 import { untilAborted } from '../domain/abortable.ts';
 import { assertHeld, BlobReader, type SegmentPlace } from '../storage/blob-reader.ts';
 import type { SegmentWriter } from '../storage/blob-store.ts';
-import { faultOf } from '../tasks/task-ledger.ts';
+import { faultOf } from '../tasks/fault-report.ts';
 import { BlobDigest } from './blob-digest.ts';
 import { retryWhileDatabaseIsAway } from './database-patience.ts';
 import { CommitPipeline } from './commit-pipeline.ts';
@@ -219,7 +219,8 @@ export class UploadSession {
         'SIZE_EXCEEDED',
         expectedSize === null
           ? `The image would have ${end} bytes, and ${limit} are the most that is taken.`
-          : `The image was said to have ${limit} bytes, and ${end} have come. Retry with the right size.`,
+          : `The image was said to have ${limit} bytes, and ${end} have come. Retry with a source of that size, or ` +
+              'make a new image with the right one.',
         { metadata: { limit: String(limit) } },
       );
     }

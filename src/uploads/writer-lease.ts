@@ -7,7 +7,9 @@ import type { Image } from '../images/image.ts';
 import type { SegmentPlace } from '../storage/blob-reader.ts';
 import { BlobSegment } from '../storage/blob.ts';
 import { isTerminal } from '../tasks/state-machine.ts';
-import { transitionError, type LedgerEntry, type TaskLedger } from '../tasks/task-ledger.ts';
+import { transitionError } from '../tasks/task-errors.ts';
+import type { LedgerEntry } from '../tasks/ledger-entry.ts';
+import type { TaskLedger } from '../tasks/task-ledger.ts';
 import { Task } from '../tasks/task.ts';
 
 /** The right to append to an upload: one stream's, in one process, for one writer epoch. */
@@ -53,6 +55,8 @@ export interface UploadAdmission {
 const processLifetime = '10 seconds';
 /** "admi" in ASCII: the advisory lock under which uploads are counted. */
 const admissionLock = 0x61646d69;
+/** So many writers below a limit nobody need wait for the lock: more never begin in the same instant. */
+const admissionSlack = 32;
 const admissionRetryDelayMs = 5000;
 const writerActiveRetryDelayMs = 1000;
 
@@ -287,23 +291,43 @@ async function isAlive(em: EntityManager, processId: ProcessId): Promise<boolean
   return rows.length > 0;
 }
 
+/**
+ * Refuses a writer where too many write already. Counting is exact only under a lock, which would have
+ * all uploads begin one after the other: it is taken only near a limit.
+ */
 async function admit(em: EntityManager, task: Task, admission: UploadAdmission): Promise<void> {
-  await em.execute('select pg_advisory_xact_lock(?)', [admissionLock]);
-  const rows: { all: number; own: number }[] = await em.execute(
+  if (isFull(await countWriters(em, task), admission, admissionSlack)) {
+    await em.execute('select pg_advisory_xact_lock(?)', [admissionLock]);
+    const writers = await countWriters(em, task);
+    if (isFull(writers, admission, 0)) {
+      throw new DarkroomError(
+        'TOO_MANY_UPLOADS',
+        `Too many uploads are under way: ${writers.own} of ${admission.maxUploadsPerProject} allowed in project ` +
+          `${task.projectId}, ${writers.all} of ${admission.maxUploads} in all. Try again later.`,
+        { retryDelayMs: admissionRetryDelayMs },
+      );
+    }
+  }
+}
+
+interface WriterCount {
+  readonly own: number;
+  readonly all: number;
+}
+
+function isFull(writers: WriterCount, admission: UploadAdmission, slack: number): boolean {
+  return (
+    writers.own + slack >= admission.maxUploadsPerProject ||
+    writers.all + slack >= admission.maxUploads
+  );
+}
+
+/** By the partial index tasks_writing, which holds no more rows than there are writers. */
+async function countWriters(em: EntityManager, task: Task): Promise<WriterCount> {
+  const rows: WriterCount[] = await em.execute(
     `select count(*)::int as all, (count(*) filter (where project_id = ?))::int as own
      from tasks where writer_process_id is not null and id <> ?`,
     [task.projectId, task.id],
   );
-  const { all, own } = rows[0] ?? { all: 0, own: 0 };
-  const limit =
-    own >= admission.maxUploadsPerProject
-      ? `project ${task.projectId} has ${own} uploads under way, of ${admission.maxUploadsPerProject} allowed`
-      : all >= admission.maxUploads
-        ? `${all} uploads are under way, of ${admission.maxUploads} allowed`
-        : undefined;
-  if (limit) {
-    throw new DarkroomError('TOO_MANY_UPLOADS', `Too many at once: ${limit}. Try again later.`, {
-      retryDelayMs: admissionRetryDelayMs,
-    });
-  }
+  return rows[0] ?? { own: 0, all: 0 };
 }

@@ -115,7 +115,14 @@ async function exitOf(child: ChildProcess): Promise<number | NodeJS.Signals> {
 }
 
 /** A data folder that is removed with `await using`, or by its `remove`. */
-export async function makeDataDir(): Promise<{ readonly path: string; remove(): Promise<void> }> {
+export async function makeDataDir(): Promise<DataDir> {
   const path = await mkdtemp(join(tmpdir(), 'darkroom-data-'));
-  return { path, remove: () => rm(path, { recursive: true, force: true }) };
+  const remove = (): Promise<void> => rm(path, { recursive: true, force: true });
+  return { path, remove, [Symbol.asyncDispose]: remove };
+}
+
+/** A folder of a test's own. */
+export interface DataDir extends AsyncDisposable {
+  readonly path: string;
+  remove(): Promise<void>;
 }

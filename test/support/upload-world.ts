@@ -10,7 +10,9 @@ import { Image } from '../../src/images/image.ts';
 import { BlobReaper } from '../../src/storage/blob-reaper.ts';
 import type { BlobStore } from '../../src/storage/blob-store.ts';
 import { FileBlobStore } from '../../src/storage/file-blob-store.ts';
-import { databaseTime, openTask, TaskLedger } from '../../src/tasks/task-ledger.ts';
+import { databaseTime } from '../../src/database/database-time.ts';
+import { openTask } from '../../src/tasks/open-task.ts';
+import { TaskLedger } from '../../src/tasks/task-ledger.ts';
 import { Task } from '../../src/tasks/task.ts';
 import { ParkedDigests } from '../../src/uploads/blob-digest.ts';
 import { DigestPool } from '../../src/uploads/digest-pool.ts';
@@ -95,7 +97,16 @@ export async function openUploadWorld(
     ledger,
     store,
     uploads,
-    repair: new UploadRepair({ database, ledger, store, uploads, reaper, processId, logger }),
+    repair: new UploadRepair({
+      database,
+      ledger,
+      store,
+      uploads,
+      reaper,
+      processId,
+      failedBytesRetentionMs: 60_000,
+      logger,
+    }),
     folder,
     processId,
     tellChange: (taskId) => subscribers.get(taskId)?.forEach((onChange) => onChange()),

@@ -1,5 +1,5 @@
 import type { TaskTransition } from '../../src/tasks/state-machine.ts';
-import type { LedgerEntry } from '../../src/tasks/task-ledger.ts';
+import type { LedgerEntry } from '../../src/tasks/ledger-entry.ts';
 import { fault, member } from './task-fixtures.ts';
 
 /** How each transition is asked of the ledger. */

@@ -4,14 +4,11 @@ import { defaultCaller, type Caller } from '../../src/domain/caller.ts';
 import { newId, type ImageId, type TaskId } from '../../src/domain/ids.ts';
 import { Image } from '../../src/images/image.ts';
 import { TaskFeed } from '../../src/tasks/task-feed.ts';
-import {
-  databaseTime,
-  openTask,
-  TaskLedger,
-  type FaultReport,
-  type LedgerEntry,
-  type NewTask,
-} from '../../src/tasks/task-ledger.ts';
+import { databaseTime } from '../../src/database/database-time.ts';
+import { openTask, type NewTask } from '../../src/tasks/open-task.ts';
+import { TaskLedger } from '../../src/tasks/task-ledger.ts';
+import type { FaultReport } from '../../src/tasks/fault-report.ts';
+import type { LedgerEntry } from '../../src/tasks/ledger-entry.ts';
 import type { TaskFilter } from '../../src/tasks/task-requests.ts';
 import { TaskReader } from '../../src/tasks/task-reader.ts';
 import { TaskTrails } from '../../src/tasks/task-trail.ts';
