@@ -204,6 +204,6 @@ async function start(settings: Settings, logger: Logger, teardown: Teardown): Pr
     await repair.settle();
   });
   teardown.add('uploads', () => uploads.drain());
-  teardown.add('server', () => server.close());
+  teardown.add('server', () => server.close(() => void uploads.drain()));
   return server.url;
 }

@@ -4,11 +4,12 @@ import { isHttp2, type NodeRequest } from './node-http.ts';
 import { bytesCameIn } from '../runtime/young-garbage.ts';
 
 /**
- * The body of a request, to be read once.
+ * The body of a request, to be read once. Node's own iterators do not fit:
  *
- * Node's own iterators do not fit: that of an HTTP/2 request ends as if all were well when the client resets
- * the stream or the connection breaks, so that a broken upload would look like a finished one; and all of
- * them destroy the connection when the reader stops early, so that the answer which says why never arrives.
+ * - they destroy the connection when the reader stops early, so that the answer which says why never arrives;
+ * - that of HTTP/2 ends as if all were well where a stream is ended and reset at once, which is how Node's
+ *   clients cancel, so that a cancelled upload would look like one that was left for later;
+ * - what else goes wrong comes as errors of Node, where the reader should learn what happened in its own terms.
  */
 export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uint8Array> {
   readonly #source: Readable;

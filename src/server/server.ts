@@ -86,7 +86,8 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     const context = requestContext(request, logger, body, drain);
     // On the response itself, so that every answer has it: of any protocol, good or bad.
     response.setHeader('x-request-id', context.requestId);
-    // What is written to a client that has just gone; an error that nobody listens to ends the process.
+    // Such as a write after the end. An error that nobody listens to would end the process.
+    response.on('error', (error) => context.logger.error({ err: error }, 'response broke'));
     logWhenDone(request, response, context);
     discardRestAfter(request, response, body);
     const onEnd = (): void => body.fail(serverDraining());

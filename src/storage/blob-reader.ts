@@ -12,7 +12,10 @@ export interface SegmentPlace {
   readonly length: number;
 }
 
-/** Reads a blob, which is the ordered list of its segments' committed prefixes. */
+/**
+ * Reads a blob, which is the ordered list of its segments' committed prefixes. One read at a time: a
+ * reader keeps one segment open.
+ */
 export class BlobReader {
   readonly #store: BlobStore;
   readonly #segments: SegmentPlace[];

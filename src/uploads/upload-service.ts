@@ -58,6 +58,12 @@ const framePaths = { offset: 'chunk.offset', data: 'chunk.data', length: 'hole.l
 const holePaths = { offset: 'hole.offset', data: 'chunk.data', length: 'hole.length' };
 const callPaths = { offset: 'offset', data: 'data', length: 'hole_length' };
 
+/** What is done with an upload, by how it stands; both answer the finish that was received. */
+interface Roads {
+  session(session: UploadSession): Promise<FinishClaim | undefined>;
+  succeeded(upload: SucceededUpload): Promise<FinishClaim | undefined>;
+}
+
 /** Takes uploads: the stream and the unary calls are two doors to the same sessions. */
 export class UploadService {
   readonly #parts: UploadParts;
@@ -102,7 +108,7 @@ export class UploadService {
         const frame = await (session ? untilAborted(session.aborted, coming) : coming);
         return frame.done ? undefined : frame.value;
       };
-      return await this.#withUpload(caller, header, connection.peer, {
+      const roads: Roads = {
         session: async (session) => {
           const claim = await this.#receiveInto(session, () => next(session));
           if (!claim) {
@@ -111,7 +117,8 @@ export class UploadService {
           return claim;
         },
         succeeded: (upload) => this.#compareFrames(upload, next),
-      });
+      };
+      return await this.#withUpload(caller, header, connection.peer, roads, 'header.');
     } finally {
       watchdog.stop();
     }
@@ -195,15 +202,13 @@ export class UploadService {
     caller: Caller | undefined,
     header: { readonly taskId: string; readonly writerEpoch: number | undefined },
     peer: string,
-    roads: {
-      session(session: UploadSession): Promise<FinishClaim | undefined>;
-      succeeded(upload: SucceededUpload): Promise<FinishClaim | undefined>;
-    },
+    roads: Roads,
+    path = '',
   ): Promise<UploadOutcome> {
-    const taskId = parseId<TaskId>(header.taskId, 'task_id');
+    const taskId = parseId<TaskId>(header.taskId, `${path}task_id`);
     const epoch = header.writerEpoch;
     if (epoch !== undefined && (!Number.isSafeInteger(epoch) || epoch < 1)) {
-      throw invalidField('writer_epoch', 'must be an epoch that ResumeUpload answered with');
+      throw invalidField(`${path}writer_epoch`, 'must be an epoch that ResumeUpload answered with');
     }
     const release = this.#hold(taskId);
     try {

@@ -41,7 +41,9 @@ export class UploadSession {
   readonly #parts: UploadParts;
   readonly #lease: WriterLease;
   readonly #writer: SegmentWriter;
+  /** For replays; the digest reads at its own pace and has a reader of its own. */
   readonly #reader: BlobReader;
+  readonly #digestReader: BlobReader;
   readonly #digest: BlobDigest;
   readonly #commits: CommitPipeline;
   readonly #abort = new AbortController();
@@ -57,9 +59,15 @@ export class UploadSession {
     this.#position = lease.committedSize;
     this.#segmentStoredBytes = lease.segment.storedBytes;
     this.#reader = new BlobReader(parts.store, lease.earlier);
+    this.#digestReader = new BlobReader(parts.store, lease.earlier);
     this.#showToReader();
     const parked = parts.digests.take(lease.blobId, lease.committedSize);
-    this.#digest = new BlobDigest(parked.stream, this.#reader, parked.position, this.#position);
+    this.#digest = new BlobDigest(
+      parked.stream,
+      this.#digestReader,
+      parked.position,
+      this.#position,
+    );
     this.#commits = new CommitPipeline(
       { bytes: parts.limits.commitBytes, intervalMs: parts.limits.commitIntervalMs },
       this.#position,
@@ -167,7 +175,7 @@ export class UploadSession {
       );
       await this.#close();
       (await this.#digest.release()).stream.close();
-      await this.#reader.close();
+      await this.#closeReaders();
       return published;
     } finally {
       clearInterval(keepAlive);
@@ -241,6 +249,7 @@ export class UploadSession {
     const segment = this.#segments().at(-1);
     if (segment && segment.id === this.#lease.segment.id) {
       this.#reader.extend(segment);
+      this.#digestReader.extend(segment);
     }
   }
 
@@ -318,10 +327,15 @@ export class UploadSession {
     await this.#writer.close();
   }
 
+  async #closeReaders(): Promise<void> {
+    await this.#reader.close();
+    await this.#digestReader.close();
+  }
+
   async #parkDigest(): Promise<void> {
     const { stream, position } = await this.#digest.release();
     this.#parts.digests.park(this.#lease.blobId, stream, position, this.committedSize);
-    await this.#reader.close();
+    await this.#closeReaders();
   }
 }
 

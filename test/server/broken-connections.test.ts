@@ -103,7 +103,7 @@ it.each([
   const socket = net.connect(upload.server.port).resume();
   onTestFinished(() => void socket.destroy());
   socket.write(frames.begin);
-  await expect.poll(upload.frames).toBe(1);
+  await expect.poll(() => upload.frames()).toBe(1);
   socket.write(frames.reset(code));
   expect(await upload.ended).toBeInstanceOf(DarkroomError);
   expect(await upload.ended).toEqual(lost);
@@ -114,7 +114,7 @@ it('does not take the end of a stream that is reset with it for the end', async 
   const socket = net.connect(upload.server.port).resume();
   onTestFinished(() => void socket.destroy());
   socket.write(frames.begin);
-  await expect.poll(upload.frames).toBe(1);
+  await expect.poll(() => upload.frames()).toBe(1);
   socket.write(Buffer.concat([frames.end, frames.reset(8)]));
   expect(await upload.ended).toEqual(lost);
 });
@@ -123,7 +123,7 @@ it('does not take a connection of HTTP/2 that breaks for the end of the request'
   const upload = await startUpload();
   const [session, stream] = overHttp2(upload.server);
   stream.write(wholeEnvelope);
-  await expect.poll(upload.frames).toBe(1);
+  await expect.poll(() => upload.frames()).toBe(1);
   session.socket.destroy();
   expect(await upload.ended).toEqual(lost);
   await expect
@@ -139,7 +139,7 @@ it('does not take a connection of HTTP/1.1 that breaks for the end of the reques
   });
   request.on('error', () => {});
   request.write(wholeEnvelope);
-  await expect.poll(upload.frames).toBe(1);
+  await expect.poll(() => upload.frames()).toBe(1);
   request.destroy();
   expect(await upload.ended).toEqual(lost);
 });
@@ -198,3 +198,38 @@ it('tells a handler at once that its client is gone', async () => {
     .poll(() => server.accessLine('darkroom.v1.TaskService/WatchTask'))
     .toMatchObject({ code: 'CANCELED', level: 20 });
 });
+
+it.each(['application/connect+proto', 'application/grpc-web+proto'])(
+  'survives clients of HTTP/1.1 that go while it writes to them (%s)',
+  async (contentType) => {
+    let running = 0;
+    const server = await startFakeServer({
+      tasks: {
+        async *watchTask(_, context) {
+          running += 1;
+          try {
+            while (!context.signal.aborted) {
+              yield { resumeToken: 'x'.repeat(10_000) };
+            }
+          } finally {
+            running -= 1;
+          }
+        },
+      },
+    });
+    for (let count = 0; count < 20; count++) {
+      const request = http.request(`${server.url}/darkroom.v1.TaskService/WatchTask`, {
+        method: 'POST',
+        headers: { 'content-type': contentType },
+      });
+      request.on('error', () => {});
+      request.end(Buffer.alloc(5));
+      const [response] = (await once(request, 'response')) as [http.IncomingMessage];
+      response.on('error', () => {});
+      await once(response, 'data');
+      request.destroy();
+    }
+    await expect.poll(() => running).toBe(0);
+    expect(server.log.filter(({ level }) => Number(level) >= 40)).toEqual([]);
+  },
+);

@@ -1,5 +1,6 @@
 import { createClient, Code, ConnectError, type HandlerContext } from '@connectrpc/connect';
 import { AssertionError } from 'node:assert';
+import { setTimeout } from 'node:timers/promises';
 import * as grpc from '@grpc/grpc-js';
 import { DriverException } from '@mikro-orm/core';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -30,7 +31,8 @@ function reasonOf(error: ConnectError): string | undefined {
 function detailBytes(error: ConnectError): number {
   return error.details.reduce(
     (sum, detail) =>
-      sum + ('desc' in detail ? toBinary(detail.desc, create(detail.desc, detail.value)).length : 0),
+      sum +
+      ('desc' in detail ? toBinary(detail.desc, create(detail.desc, detail.value)).length : 0),
     0,
   );
 }
@@ -42,7 +44,9 @@ describe('a domain error', () => {
   });
 
   it('takes the code that it was thrown with', () => {
-    const error = new DarkroomError('TASK_EXPIRED', 'x', { code: ContractCode.FAILED_PRECONDITION });
+    const error = new DarkroomError('TASK_EXPIRED', 'x', {
+      code: ContractCode.FAILED_PRECONDITION,
+    });
     expect(connectErrorOf(error).code).toBe(Code.FailedPrecondition);
   });
 
@@ -210,12 +214,32 @@ describe('the interceptor', () => {
         },
       },
     });
-    const client = new grpc.Client(server.url.slice('http://'.length), grpc.credentials.createInsecure());
+    expect(await getImage(server, '30m')).toMatchObject({ code: grpc.status.DEADLINE_EXCEEDED });
+  });
+
+  it.each(['99999999H', '31536000S', '2147483648m'])(
+    'has time for the timeout %s',
+    async (timeout) => {
+      const server = await startFakeServer({
+        images: {
+          async getImage(_, context: HandlerContext) {
+            await setTimeout(5);
+            context.signal.throwIfAborted();
+            return {};
+          },
+        },
+      });
+      expect(await getImage(server, timeout)).toBeNull();
+    },
+  );
+
+  /** Only the server is told of the timeout, so that it is the one that answers. */
+  async function getImage(server: FakeServer, timeout: string): Promise<grpc.ServiceError | null> {
+    const client = new grpc.Client(server.url.slice(7), grpc.credentials.createInsecure());
     onTestFinished(() => client.close());
     const metadata = new grpc.Metadata();
-    // Only the server is told of it, so that it is the one that answers.
-    metadata.set('grpc-timeout', '30m');
-    const error = await new Promise<grpc.ServiceError | null>((resolve) => {
+    metadata.set('grpc-timeout', timeout);
+    return new Promise((resolve) => {
       client.makeUnaryRequest(
         '/darkroom.v1.ImageService/GetImage',
         (bytes: Buffer) => bytes,
@@ -225,6 +249,5 @@ describe('the interceptor', () => {
         resolve,
       );
     });
-    expect(error).toMatchObject({ code: grpc.status.DEADLINE_EXCEEDED });
-  });
+  }
 });

@@ -1,4 +1,8 @@
-import { createGrpcTransport, createGrpcWebTransport, createConnectTransport } from '@connectrpc/connect-node';
+import {
+  createGrpcTransport,
+  createGrpcWebTransport,
+  createConnectTransport,
+} from '@connectrpc/connect-node';
 import type {
   ConnectRouter,
   HandlerContext,
@@ -50,7 +54,10 @@ export async function startFakeServer(options: FakeServerOptions = {}): Promise<
       drainTimeoutMs: 0,
       ...options.settings,
     },
-    logger: pino({ level: 'debug' }, { write: (line: string) => log.push(JSON.parse(line) as LogLine) }),
+    logger: pino(
+      { level: 'debug' },
+      { write: (line: string) => log.push(JSON.parse(line) as LogLine) },
+    ),
     health: options.health ?? healthy,
     routes(router: ConnectRouter) {
       router.service(ImageService, options.images ?? {});

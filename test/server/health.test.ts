@@ -1,7 +1,10 @@
 import * as grpc from '@grpc/grpc-js';
 import { createClient, Code, type Client } from '@connectrpc/connect';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { Health, HealthCheckResponse_ServingStatus as Status } from '../../gen/grpc/health/v1/health_pb.ts';
+import {
+  Health,
+  HealthCheckResponse_ServingStatus as Status,
+} from '../../gen/grpc/health/v1/health_pb.ts';
 import { DatabaseHealth } from '../../src/server/database-health.ts';
 import type { HealthSource } from '../../src/server/health.ts';
 import { startFakeServer, transportOf, type FakeServer } from './fake-server.ts';

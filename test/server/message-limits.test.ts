@@ -145,9 +145,9 @@ describe('a declared length of 1 GiB', () => {
 });
 
 describe('a message that inflates over the limit', () => {
-  let deflated: Buffer;
+  let deflated: Uint8Array<ArrayBuffer>;
   beforeAll(() => {
-    deflated = zlib.gzipSync(inflated);
+    deflated = new Uint8Array(zlib.gzipSync(inflated));
     expect(deflated.byteLength).toBeLessThan(10_000);
   });
 
@@ -196,7 +196,7 @@ describe('a body of a unary Connect call over the limit', () => {
       body,
       headers: { 'content-type': 'application/proto' },
       duplex: 'half',
-    } as RequestInit);
+    });
     expect(response.status).toBe(429);
     expect(await response.text()).toContain('CHUNK_TOO_LARGE');
   });

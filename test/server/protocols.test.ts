@@ -106,7 +106,9 @@ describe.each(transports)('$protocol over HTTP/$httpVersion', (kind) => {
       },
     });
     const ids: (string | null)[] = [];
-    const transport = transportOf(server.url, kind, (header) => ids.push(header.get('x-request-id')));
+    const transport = transportOf(server.url, kind, (header) =>
+      ids.push(header.get('x-request-id')),
+    );
     const images = createClient(ImageService, transport);
     const headers = { 'x-request-id': 'my id 1' };
     await images.getImage({}, { headers });
@@ -148,18 +150,25 @@ describe.each(transports)('$protocol over HTTP/$httpVersion', (kind) => {
   });
 });
 
-it.each(['1.1', '2'] as const)('reads by plain GET through Connect over HTTP/%s', async (httpVersion) => {
-  const methods: string[] = [];
-  const server = await startFakeServer({
-    images: {
-      getImage({ imageId }, context) {
-        methods.push(context.requestMethod);
-        return { image: { id: imageId } };
+it.each(['1.1', '2'] as const)(
+  'reads by plain GET through Connect over HTTP/%s',
+  async (httpVersion) => {
+    const methods: string[] = [];
+    const server = await startFakeServer({
+      images: {
+        getImage({ imageId }, context) {
+          methods.push(context.requestMethod);
+          return { image: { id: imageId } };
+        },
       },
-    },
-  });
-  const transport = createConnectTransport({ baseUrl: server.url, httpVersion, useHttpGet: true });
-  const { image } = await createClient(ImageService, transport).getImage({ imageId: 'ä b' });
-  expect(image?.id).toBe('ä b');
-  expect(methods).toEqual(['GET']);
-});
+    });
+    const transport = createConnectTransport({
+      baseUrl: server.url,
+      httpVersion,
+      useHttpGet: true,
+    });
+    const { image } = await createClient(ImageService, transport).getImage({ imageId: 'ä b' });
+    expect(image?.id).toBe('ä b');
+    expect(methods).toEqual(['GET']);
+  },
+);

@@ -147,7 +147,9 @@ describe('the descriptors', () => {
   it('have the comments', () => {
     const file = index.fileBySymbol('darkroom.v1.ImageService');
     const comments = file?.proto.sourceCodeInfo?.location.map((one) => one.leadingComments ?? '');
-    expect(comments?.join('')).toContain('ImageService keeps images and takes and gives their bytes.');
+    expect(comments?.join('')).toContain(
+      'ImageService keeps images and takes and gives their bytes.',
+    );
   });
 
   it('agree with the generated code: else run `npm run generate`', () => {

@@ -28,7 +28,10 @@ it('gives gRPC status 12 in a response of headers only', async () => {
 
 it('is UNIMPLEMENTED to grpc-js, before and after all of a large request', async () => {
   const server = await startFakeServer();
-  const client = new grpc.Client(server.url.slice('http://'.length), grpc.credentials.createInsecure());
+  const client = new grpc.Client(
+    server.url.slice('http://'.length),
+    grpc.credentials.createInsecure(),
+  );
   onTestFinished(() => client.close());
   for (const size of [0, 8 << 20]) {
     const error = await new Promise<grpc.ServiceError | null>((resolve) => {

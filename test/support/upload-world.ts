@@ -64,9 +64,11 @@ export async function openUploadWorld(
   const ledger = new TaskLedger(database);
   const logger = pino({ level: 'silent' });
   const processId = newId<ProcessId>();
-  await database.pool.query(`insert into processes (id, host, pid) values ($1, 'test', 1)`, [
-    processId,
-  ]);
+  // Nobody beats for it, so it is said to be alive for long.
+  await database.pool.query(
+    `insert into processes (id, host, pid, heartbeat_time) values ($1, 'test', 1, now() + interval '1 day')`,
+    [processId],
+  );
   const subscribers = new Map<TaskId, Set<() => void>>();
   const uploads = new UploadService({
     database,
