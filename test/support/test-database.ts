@@ -21,11 +21,16 @@ export async function createTestDatabase(): Promise<TestDatabase> {
   };
 }
 
-/** Connects to a database of the running test's own; both go when the test is finished. */
-export async function connectTestDatabase(): Promise<Database> {
+/**
+ * Connects to a database of its own; both go when the running test is finished, or when `defer` says
+ * so, for one that the tests of a file share.
+ */
+export async function connectTestDatabase(
+  defer: (cleanUp: () => Promise<void>) => void = onTestFinished,
+): Promise<Database> {
   const own = await createTestDatabase();
   const database = await Database.connect({ url: own.url, poolSize: 8, onWarning: console.warn });
-  onTestFinished(async () => {
+  defer(async () => {
     await database.close();
     await own.drop();
   });
