@@ -85,6 +85,11 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
       return;
     }
     this.#attached = true;
+    if (this.#source.readableEnded) {
+      // Node ends a body without any bytes by itself, before anybody reads.
+      this.#onEnd();
+      return;
+    }
     if (this.#source.destroyed) {
       this.#onClose();
       return;

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { create } from '@bufbuild/protobuf';
 import { Code, ConnectError, type HandlerContext, type ServiceImpl } from '@connectrpc/connect';
 import {
@@ -12,6 +13,7 @@ import {
 } from '../../gen/darkroom/v1/image_service_pb.ts';
 import type { Settings } from '../config/settings.ts';
 import type { Database } from '../database/database.ts';
+import { untilAborted } from '../domain/abortable.ts';
 import { DarkroomError, invalidField } from '../domain/darkroom-error.ts';
 import { parseId, type ImageId, type TaskId } from '../domain/ids.ts';
 import { downloadImage, type DownloadPart } from '../images/download-image.ts';
@@ -46,9 +48,10 @@ export function uploadHandlers(parts: UploadHandlerParts): UploadHandlers {
   const { uploads, settings } = parts;
   return {
     async uploadImage(frames, context) {
-      const outcome = await uploads.receive(callerOf(context), framesOf(frames), {
+      const signal = goneSignal(context);
+      const outcome = await uploads.receive(callerOf(context), framesOf(frames, signal), {
         peer: peerOf(context),
-        signal: goneSignal(context),
+        signal,
         bytesReceived: () => bytesReceivedOf(context),
       });
       return create(UploadImageResponseSchema, {
@@ -124,21 +127,47 @@ async function standingOf(
 }
 
 /**
+ * A client of Node's HTTP/2, such as grpc-js, cancels a call by ending its stream, as if all were well, and
+ * resetting it a moment later. So a stream that ends without a finish is taken for ended only after this,
+ * in ms. Nothing but the record of a fault depends on it: such a stream completes nothing either way.
+ */
+const cancelGraceMs = 20;
+
+/**
  * The frames of a stream in the domain's terms. An iterator by hand, since a generator's return waits
  * for a pending read, and the reading must be given up at once when the upload ends.
+ *
+ * @param gone fires when the client is gone.
  */
-function framesOf(messages: AsyncIterable<UploadImageRequest>): AsyncIterator<UploadFrame> {
+function framesOf(
+  messages: AsyncIterable<UploadImageRequest>,
+  gone: AbortSignal,
+): AsyncIterator<UploadFrame> {
   const iterator = messages[Symbol.asyncIterator]();
+  let isFinished = false;
   return {
     async next() {
-      try {
-        const { done, value } = await iterator.next();
-        return done ? { done, value: undefined } : { done: false, value: frameOf(value) };
-      } catch (error) {
-        throw transportFailure(error);
+      const { done, value } = await nextMessage(iterator);
+      if (done) {
+        if (!isFinished) {
+          await untilAborted(gone, delay(cancelGraceMs));
+        }
+        return { done, value: undefined };
       }
+      isFinished = value.frame.case === 'finish';
+      return { done: false, value: frameOf(value) };
     },
   };
+}
+
+async function nextMessage(
+  iterator: AsyncIterator<UploadImageRequest>,
+): Promise<IteratorResult<UploadImageRequest>> {
+  try {
+    return await iterator.next();
+  } catch (error) {
+    throw transportFailure(error);
+  }
 }
 
 function frameOf({ frame }: UploadImageRequest): UploadFrame {

@@ -7,6 +7,7 @@ import type { SegmentId } from '../domain/ids.ts';
 import type { BlobStore, SegmentReader, SegmentWriter } from './blob-store.ts';
 import { FileSegmentWriter } from './file-segment-writer.ts';
 import { storageError, storedBytesLost } from './storage-error.ts';
+import { syncFolder } from './sync-folder.ts';
 
 /**
  * A blob store in a folder: one sparse file a segment, spread over 256 subfolders by the last byte of
@@ -99,7 +100,17 @@ export class FileBlobStore implements BlobStore {
   }
 
   async remove(id: SegmentId): Promise<void> {
-    await guarded('removing a segment', () => rm(this.#path(id), { force: true }));
+    await guarded('removing a segment', async () => {
+      try {
+        await rm(this.#path(id));
+      } catch (error) {
+        if (!isMissing(error)) {
+          throw error;
+        }
+        // In a folder that is not mounted nothing is there, and nothing is removed.
+        await this.check();
+      }
+    });
   }
 
   async *list(): AsyncIterable<SegmentId> {
@@ -174,14 +185,4 @@ async function readFully(file: FileHandle, offset: number, target: Uint8Array): 
     filled += bytesRead;
   }
   return filled;
-}
-
-/** Makes the names in a folder durable: fsync of a file does not do that (fsync(2), notes). */
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, constants.O_RDONLY);
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }

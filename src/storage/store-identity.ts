@@ -1,7 +1,8 @@
-import { mkdir, open, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, open, readFile, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { v7 } from 'uuid';
 import type { Database } from '../database/database.ts';
+import { syncFolder } from './sync-folder.ts';
 
 /** Thrown when a folder does not belong to the database; the message says what to do. */
 export class StoreIdentityError extends Error {
@@ -32,8 +33,9 @@ export async function matchStoreIdentity(database: Database, folder: string): Pr
     const found = await readMarker(marker);
     if (known === undefined && found === undefined) {
       const id = v7();
-      await writeMarker(marker, id);
+      // The marker comes last, so that whatever fails before leaves a folder that can be taken again.
       await client.query(`insert into blob_stores (id, kind) values ($1, 'file')`, [id]);
+      await writeMarker(marker, id);
     } else if (known !== undefined && found === undefined) {
       throw new StoreIdentityError(
         `The blob store in ${folder} has no file ${markerName}, but the database knows a store ${known}. ` +
@@ -70,6 +72,10 @@ async function writeMarker(path: string, id: string): Promise<void> {
   try {
     await file.writeFile(`${id}\n`);
     await file.sync();
+    await syncFolder(dirname(path));
+  } catch (error) {
+    await rm(path, { force: true }).catch(() => {});
+    throw error;
   } finally {
     await file.close();
   }

@@ -79,25 +79,27 @@ export class BlobDigest {
   }
 
   #followStore(): void {
-    if (this.#position < this.#stored && !this.#catchingUp && !this.#closed) {
-      this.#catchingUp = this.#catchUp()
-        .catch((error: unknown) => {
-          this.#failure = error;
-        })
-        .finally(() => {
-          this.#catchingUp = undefined;
-        });
+    const isBehind = this.#position < this.#stored;
+    if (isBehind && !this.#catchingUp && this.#failure === undefined && !this.#closed) {
+      this.#catchingUp = this.#catchUp();
     }
   }
 
+  /** Never throws. */
   async #catchUp(): Promise<void> {
-    while (this.#position < this.#stored && !this.#closed) {
-      await this.#stream.belowInFlight(inFlightLimit);
-      const data = new Uint8Array(Math.min(catchUpBytes, this.#stored - this.#position));
-      await this.#reader.read(this.#position, data);
-      this.#position += data.byteLength;
-      this.#stream.update(data);
+    try {
+      while (this.#position < this.#stored && !this.#closed) {
+        await this.#stream.belowInFlight(inFlightLimit);
+        const data = new Uint8Array(Math.min(catchUpBytes, this.#stored - this.#position));
+        await this.#reader.read(this.#position, data);
+        this.#position += data.byteLength;
+        this.#stream.update(data);
+      }
+    } catch (error) {
+      this.#failure = error;
     }
+    // In the same turn as the last look at what is stored, so that bytes that come later are followed.
+    this.#catchingUp = undefined;
   }
 }
 
@@ -123,16 +125,16 @@ export class ParkedDigests {
   take(blobId: BlobId, committedSize: number): { stream: Sha256Stream; position: number } {
     const parked = this.#parked.get(blobId);
     this.#parked.delete(blobId);
-    if (parked && parked.position <= committedSize) {
+    if (parked && !parked.stream.isLost && parked.position <= committedSize) {
       return parked;
     }
     parked?.stream.close();
     return { stream: this.#pool.open(), position: 0 };
   }
 
-  /** Keeps the digest of a blob's first `position` bytes if these are committed; closes it if not. */
+  /** Keeps the digest of a blob's first `position` bytes if these are committed; closes it if not, or if it is lost. */
   park(blobId: BlobId, stream: Sha256Stream, position: number, committedSize: number): void {
-    if (position > committedSize || position === 0) {
+    if (position > committedSize || position === 0 || stream.isLost) {
       stream.close();
       return;
     }

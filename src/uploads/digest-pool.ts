@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
+import { DarkroomError } from '../domain/darkroom-error.ts';
 
 /** What the pool asks of a worker. */
 export type DigestRequest =
@@ -21,11 +22,13 @@ export type DigestAnswer =
 export interface Sha256Stream {
   /** Bytes that were given and are not digested yet. */
   readonly bytesInFlight: number;
+  /** Whether its thread has died: it will never answer again. */
+  readonly isLost: boolean;
   /** Gives bytes; `data`'s buffer is moved to the other thread if it holds little else, and copied if not. */
   update(data: Uint8Array<ArrayBuffer>): void;
-  /** Resolves when fewer than `bytes` bytes are in flight. @throws if the worker died. */
+  /** Resolves when fewer than `bytes` bytes are in flight. @throws DarkroomError INTERNAL if the thread died. */
   belowInFlight(bytes: number): Promise<void>;
-  /** Lower-case hex of the sha256 of all bytes given so far. @throws if the worker died. */
+  /** Lower-case hex of the sha256 of all bytes given so far. @throws DarkroomError INTERNAL if the thread died. */
   result(): Promise<string>;
   /** Forgets the digest. */
   close(): void;
@@ -39,7 +42,7 @@ const movableBytes = 64 * 1024;
 class WorkerThread {
   readonly worker = new Worker(new URL('./digest-worker.ts', import.meta.url));
   readonly streams = new Map<number, WorkerStream>();
-  failure: Error | undefined;
+  failure: DarkroomError | undefined;
 
   constructor() {
     this.worker.unref();
@@ -50,8 +53,12 @@ class WorkerThread {
     this.worker.on('exit', () => this.fail(new Error('the digest worker has exited')));
   }
 
-  fail(error: unknown): void {
-    this.failure ??= error instanceof Error ? error : new Error(String(error));
+  fail(cause: unknown): void {
+    this.failure ??= new DarkroomError(
+      'INTERNAL',
+      'The thread that computed the digest has died. The upload can be resumed; its digest is then computed anew.',
+      { cause, retryDelayMs: 1000 },
+    );
     for (const stream of this.streams.values()) {
       stream.onFailure(this.failure);
     }
@@ -75,6 +82,10 @@ class WorkerStream implements Sha256Stream {
     this.#thread = thread;
     this.#digest = digest;
     thread.streams.set(digest, this);
+  }
+
+  get isLost(): boolean {
+    return this.#thread.failure !== undefined;
   }
 
   update(data: Uint8Array<ArrayBuffer>): void {
@@ -156,7 +167,7 @@ function partition<T>(items: readonly T[], test: (item: T) => boolean): [T[], T[
  */
 export class DigestPool {
   readonly #size: number;
-  readonly #threads: WorkerThread[] = [];
+  #threads: WorkerThread[] = [];
   #nextDigest = 1;
 
   /** @param size how many threads at most; by default one less than there are processors, 1 to 8. */
@@ -166,9 +177,9 @@ export class DigestPool {
 
   /** Begins a digest on the thread that has the fewest. */
   open(): Sha256Stream {
-    const alive = this.#threads.filter((thread) => !thread.failure);
-    let thread = alive.toSorted((a, b) => a.streams.size - b.streams.size)[0];
-    if (!thread || (thread.streams.size > 0 && alive.length < this.#size)) {
+    this.#threads = this.#threads.filter((thread) => !thread.failure);
+    let thread = this.#threads.toSorted((a, b) => a.streams.size - b.streams.size)[0];
+    if (!thread || (thread.streams.size > 0 && this.#threads.length < this.#size)) {
       thread = new WorkerThread();
       this.#threads.push(thread);
     }

@@ -4,7 +4,7 @@ import type { ProcessId, TaskId } from '../domain/ids.ts';
 import type { BlobStore } from '../storage/blob-store.ts';
 import type { TaskLedger } from '../tasks/task-ledger.ts';
 import type { ParkedDigests } from './blob-digest.ts';
-import type { UploadAdmission } from './writer-lease.ts';
+import type { UploadAdmission } from './upload-admission.ts';
 
 /** Tells of changes of single tasks. */
 export interface TaskChanges {

@@ -1,11 +1,12 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { isDatabaseAway } from '../database/database-away.ts';
 import { untilAborted } from '../domain/abortable.ts';
 import type { Caller } from '../domain/caller.ts';
 import { DarkroomError, invalidField } from '../domain/darkroom-error.ts';
 import { parseId, type TaskId } from '../domain/ids.ts';
 import type { Task } from '../tasks/task.ts';
+import { attachWriter, giveToNewWriter, type Attachment } from './attach-writer.ts';
 import type { FinishClaim } from './finish-claim.ts';
+import { callPaths, compare, compareFrames, receiveFrames, take } from './frame-road.ts';
 import { StreamWatchdog } from './stream-watchdog.ts';
 import { SucceededUpload } from './succeeded-upload.ts';
 import {
@@ -17,7 +18,6 @@ import {
 } from './upload-frame.ts';
 import type { UploadParts } from './upload-parts.ts';
 import { UploadSession } from './upload-session.ts';
-import { attachWriter, giveToNewWriter, type Attachment } from './writer-lease.ts';
 
 /** The connection on which an upload comes. */
 export interface UploadConnection {
@@ -48,20 +48,10 @@ export interface ChunkCall {
   readonly finish: FinishClaim | undefined;
 }
 
-/**
- * A client of Node's HTTP/2, such as grpc-js, cancels a call by ending its stream, as if all were well, and
- * resetting it a moment later. So a stream that ends without a finish is taken for ended only after this, in ms.
- */
-const cancelGraceMs = 20;
-
-const framePaths = { offset: 'chunk.offset', data: 'chunk.data', length: 'hole.length' };
-const holePaths = { offset: 'hole.offset', data: 'chunk.data', length: 'hole.length' };
-const callPaths = { offset: 'offset', data: 'data', length: 'hole_length' };
-
 /** What is done with an upload, by how it stands; both answer the finish that was received. */
 interface Roads {
-  session(session: UploadSession): Promise<FinishClaim | undefined>;
-  succeeded(upload: SucceededUpload): Promise<FinishClaim | undefined>;
+  readonly session: (session: UploadSession) => Promise<FinishClaim | undefined>;
+  readonly succeeded: (upload: SucceededUpload) => Promise<FinishClaim | undefined>;
 }
 
 /** Takes uploads: the stream and the unary calls are two doors to the same sessions. */
@@ -109,14 +99,9 @@ export class UploadService {
         return frame.done ? undefined : frame.value;
       };
       const roads: Roads = {
-        session: async (session) => {
-          const claim = await this.#receiveInto(session, () => next(session));
-          if (!claim) {
-            await untilAborted(connection.signal, delay(cancelGraceMs));
-          }
-          return claim;
-        },
-        succeeded: (upload) => this.#compareFrames(upload, next),
+        session: (session) =>
+          receiveFrames(session, () => next(session), this.#parts.limits.maxChunkBytes),
+        succeeded: (upload) => compareFrames(upload, next),
       };
       return await this.#withUpload(caller, header, connection.peer, roads, 'header.');
     } finally {
@@ -270,69 +255,6 @@ export class UploadService {
     };
   }
 
-  async #receiveInto(
-    session: UploadSession,
-    next: () => Promise<UploadFrame | undefined>,
-  ): Promise<FinishClaim | undefined> {
-    let coming = next();
-    for (;;) {
-      const frame = await coming;
-      if (!frame) {
-        return undefined;
-      }
-      if (frame.kind === 'finish') {
-        return await this.#endAfterFinish(frame, next);
-      }
-      assertData(frame);
-      // The next frame is read from the network while this one is written.
-      coming = next();
-      coming.catch(() => {});
-      assertSound(
-        frame,
-        this.#parts.limits.maxChunkBytes,
-        frame.kind === 'hole' ? holePaths : framePaths,
-      );
-      await take(session, frame);
-    }
-  }
-
-  async #compareFrames(
-    upload: SucceededUpload,
-    next: () => Promise<UploadFrame | undefined>,
-  ): Promise<FinishClaim | undefined> {
-    for (let frame = await next(); frame; frame = await next()) {
-      if (frame.kind === 'finish') {
-        return await this.#endAfterFinish(frame, next);
-      }
-      assertData(frame);
-      await compare(upload, frame);
-    }
-    return undefined;
-  }
-
-  /** "Nothing may follow a finish." A connection that breaks after it takes nothing back. */
-  async #endAfterFinish(
-    finish: FinishClaim,
-    next: () => Promise<UploadFrame | undefined>,
-  ): Promise<FinishClaim> {
-    let after: UploadFrame | undefined;
-    try {
-      after = await next();
-    } catch (error) {
-      const isGone =
-        error instanceof DarkroomError &&
-        (error.reason === 'CONNECTION_LOST' || error.reason === 'STREAM_IDLE');
-      if (isGone) {
-        return finish;
-      }
-      throw error;
-    }
-    if (after) {
-      throw frameOrder(`A ${after.kind} came after the finish`, 'the end of the stream');
-    }
-    return finish;
-  }
-
   /** Counts a task as held by this process; the answer ends that. */
   #hold(taskId: TaskId): () => void {
     this.#held.set(taskId, (this.#held.get(taskId) ?? 0) + 1);
@@ -347,28 +269,6 @@ export class UploadService {
         }
       }
     };
-  }
-}
-
-/** A session takes a frame. */
-async function take(session: UploadSession, frame: ChunkFrame | HoleFrame): Promise<void> {
-  if (frame.kind === 'chunk') {
-    await session.append(frame.offset, frame.data);
-  } else {
-    await session.appendHole(frame.offset, frame.length);
-  }
-}
-
-async function compare(upload: SucceededUpload, frame: ChunkFrame | HoleFrame): Promise<void> {
-  await upload.compare(frame.offset, frame.kind === 'chunk' ? frame.data : frame.length);
-}
-
-function assertData(frame: UploadFrame): asserts frame is ChunkFrame | HoleFrame {
-  if (frame.kind === 'header') {
-    throw frameOrder('A second header came', 'a chunk, a hole or the finish');
-  }
-  if (frame.kind === 'empty' || frame.kind === 'finish') {
-    throw frameOrder(`A frame that is ${frame.kind} came`, 'a chunk, a hole or the finish');
   }
 }
 

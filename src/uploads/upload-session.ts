@@ -2,7 +2,6 @@ import { DarkroomError } from '../domain/darkroom-error.ts';
 import { untilAborted } from '../domain/abortable.ts';
 import { assertHeld, BlobReader, type SegmentPlace } from '../storage/blob-reader.ts';
 import type { SegmentWriter } from '../storage/blob-store.ts';
-import { faultOf } from '../tasks/fault-report.ts';
 import { BlobDigest } from './blob-digest.ts';
 import { retryWhileDatabaseIsAway } from './database-patience.ts';
 import { CommitPipeline } from './commit-pipeline.ts';
@@ -12,26 +11,11 @@ import {
   type FinishClaim,
   type FinishFacts,
 } from './finish-claim.ts';
+import { giveUp, isLoss } from './give-up.ts';
 import { assertLease, publish, type Published } from './publish.ts';
 import { verifyReplay } from './replay.ts';
 import type { UploadParts } from './upload-parts.ts';
 import { commitProgress, detachWriter, leaseLoss, type WriterLease } from './writer-lease.ts';
-
-/** Errors after which the task cannot go on: what was sent cannot become the image. */
-const fatalReasons: ReadonlySet<string> = new Set([
-  'SIZE_SHORT',
-  'SIZE_EXCEEDED',
-  'DIGEST_MISMATCH',
-  'STORED_BYTES_LOST',
-]);
-
-/** Errors that say that the upload is not this session's any more: it has nothing to record. */
-const lossReasons: ReadonlySet<string> = new Set([
-  'WRITER_FENCED',
-  'TASK_TERMINAL',
-  'TASK_NOT_FOUND',
-  'TASK_EXPIRED',
-]);
 
 /**
  * One writer's stay on an upload: takes bytes in order, makes them durable, and ends in exactly one of
@@ -196,7 +180,7 @@ export class UploadSession {
    */
   async abandon(error: DarkroomError): Promise<DarkroomError> {
     this.#commits.stop();
-    if (!lossReasons.has(error.reason)) {
+    if (!isLoss(error)) {
       await this.#commits.flush().catch(() => {});
     }
     await this.#close();
@@ -337,48 +321,4 @@ export class UploadSession {
     this.#parts.digests.park(this.#lease.blobId, stream, position, this.committedSize);
     await this.#closeReaders();
   }
-}
-
-/**
- * Records on the task why its upload ended, and detaches the writer, unless the upload is not the
- * lease's any more. Never throws; answers the error to tell the client.
- */
-async function giveUp(
-  parts: UploadParts,
-  lease: WriterLease,
-  error: DarkroomError,
-  committedSize = lease.committedSize,
-): Promise<DarkroomError> {
-  let told = error;
-  if (!lossReasons.has(error.reason)) {
-    try {
-      await retryWhileDatabaseIsAway(() => recordFault(parts, lease, error));
-    } catch (failure) {
-      if (failure instanceof DarkroomError && lossReasons.has(failure.reason)) {
-        told = failure;
-      } else {
-        parts.logger.warn(
-          { err: failure, taskId: lease.taskId },
-          'a fault could not be recorded; the next repair does it',
-        );
-      }
-    }
-  }
-  return told.with({ committed_size: String(committedSize), task_id: lease.taskId });
-}
-
-async function recordFault(
-  parts: UploadParts,
-  lease: WriterLease,
-  error: DarkroomError,
-): Promise<void> {
-  await parts.ledger.change(lease.taskId, undefined, (entry) => {
-    assertLease(entry, lease);
-    if (fatalReasons.has(error.reason)) {
-      entry.fail(faultOf(error));
-    } else {
-      entry.survive(faultOf(error));
-      entry.detachWriter();
-    }
-  });
 }
