@@ -70,7 +70,8 @@ class Teardown {
 /**
  * Wires the parts and serves. What was started is stopped again if a later part cannot be started.
  *
- * @throws DataFolderInUseError, StoreIdentityError, ListenError, or what PostgreSQL's driver throws.
+ * @throws DataFolderInUseError, DatabaseConnectError, StoreIdentityError, ListenError, or what PostgreSQL's driver
+ *   throws.
  */
 export async function startService(settings: Settings, logger: Logger): Promise<Service> {
   const teardown = new Teardown(logger);

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { CleanUps } from './support/clean-ups.ts';
@@ -42,10 +42,11 @@ function pattern(example: unknown): unknown {
 describe('the first upload of the README', () => {
   test('runs in a shell as it stands, and answers what is printed there', async () => {
     const blocks = codeBlocks(sectionOf(readme, 'A first upload, broken and resumed'));
-    expect(blocks.map(({ language }) => language)).toEqual([
-      ...['sh', 'json', 'sh', 'json', 'sh', 'json', 'sh'],
-    ]);
-    const [creating, , breaking, , resuming] = blocks.filter(({ language }) => language === 'sh');
+    const languages = blocks.map(({ language }) => language).join(' ');
+    expect(languages).toBe('sh json sh json sh json sh');
+    const [creating, breaking, resuming, looking] = blocks.filter(
+      ({ language }) => language === 'sh',
+    );
     const examples = blocks.filter(({ language }) => language === 'json');
     const answers: unknown[] = [];
     let preamble = 'set -eu\n';
@@ -69,10 +70,9 @@ describe('the first upload of the README', () => {
     expect(String((await downloadBytes(service.images, image.id)).bytes)).toBe('hello world!');
 
     // The last block is for a second terminal: its watch ends by itself, since the task is done.
-    const looking = blocks.at(-1)!.code;
     const { code, output, errors } = await runProgram('bash', [
       '-c',
-      atTheService(preamble + looking).replace('npx buf', 'node_modules/.bin/buf'),
+      atTheService(preamble + looking!.code).replace('npx buf', 'node_modules/.bin/buf'),
     ]);
     expect(code, errors).toBe(0);
     expect(output).toContain('"kind": "KIND_CREATED"');
@@ -83,24 +83,19 @@ describe('the first upload of the README', () => {
     const marked = readme.slice(readme.indexOf('<!-- tested'));
     const { language, code } = codeBlocks(marked)[0]!;
     expect(language).toBe('js');
-    const folder = await makeDataDir();
-    const script = join(repository, `.readme-${process.pid}.mjs`);
-    try {
-      const disk = join(folder.path, 'disk.raw');
-      const bytes = Buffer.alloc(5_000_000, 'ten lines of Node');
-      await writeFile(disk, bytes);
-      expect(code).toContain("'disk.raw'");
-      await writeFile(script, atTheService(code).replace("'disk.raw'", JSON.stringify(disk)));
+    expect(code).toContain("'disk.raw'");
+    const bytes = Buffer.alloc(5_000_000, 'ten lines of Node');
+    await using folder = await makeDataDir();
+    const disk = join(folder.path, 'disk.raw');
+    await writeFile(disk, bytes);
+    const script = atTheService(code).replace("'disk.raw'", JSON.stringify(disk));
 
-      const { code: exit, output, errors } = await runProgram(process.execPath, [script]);
-      expect(exit, errors).toBe(0);
-      expect(output).toContain(createHash('sha256').update(bytes).digest('hex'));
-      const [, imageId] = /\bid: '([^']+)'/.exec(output)!;
-      expect((await downloadBytes(service.images, imageId!)).bytes.equals(bytes)).toBe(true);
-    } finally {
-      await rm(script, { force: true });
-      await folder.remove();
-    }
+    const node = [process.execPath, ['--input-type=module', '--eval', script]] as const;
+    const { code: exit, output, errors } = await runProgram(...node);
+    expect(exit, errors).toBe(0);
+    expect(output).toContain(createHash('sha256').update(bytes).digest('hex'));
+    const [, imageId] = /\bid: '([^']+)'/.exec(output)!;
+    expect((await downloadBytes(service.images, imageId!)).bytes.equals(bytes)).toBe(true);
   });
 });
 

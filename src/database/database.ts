@@ -6,6 +6,7 @@ import { BlobSchema, BlobSegmentSchema } from '../storage/blob.ts';
 import { FaultSchema } from '../tasks/fault.ts';
 import { TaskEventSchema } from '../tasks/task-event.ts';
 import { TaskSchema } from '../tasks/task.ts';
+import { DatabaseConnectError } from './database-connect-error.ts';
 import { Migration0001ImagesAndTasks } from './migrations/migration-0001-images-and-tasks.ts';
 
 /** Settings of the connection to PostgreSQL. */
@@ -32,7 +33,7 @@ export class Database {
     this.pool = pool;
   }
 
-  /** Connects. @throws the driver's error when PostgreSQL cannot be reached. */
+  /** Connects. @throws DatabaseConnectError when PostgreSQL cannot be reached, or has no such database. */
   static async connect(options: DatabaseOptions): Promise<Database> {
     const orm = await MikroORM.init({
       clientUrl: options.url,
@@ -58,6 +59,14 @@ export class Database {
       colors: false,
     });
     const pool = await orm.em.getConnection().getNativeClient();
+    try {
+      // The first connection is made here, since MikroORM's migrator makes a database that there is not: one more
+      // for each slip in a DATABASE_URL.
+      await pool.query('select 1');
+    } catch (error) {
+      await orm.close(true);
+      throw new DatabaseConnectError(options.url, error);
+    }
     return new Database(orm, pool);
   }
 

@@ -5,8 +5,9 @@ import type { ImageId } from '../domain/ids.ts';
 import { BlobReader } from '../storage/blob-reader.ts';
 import type { BlobStore } from '../storage/blob-store.ts';
 import { readPublishedSegments } from '../storage/published-segments.ts';
-import { splitZeroRuns } from '../storage/zero-run.ts';
-import { Image } from './image.ts';
+import { joinShortZeroRuns, splitZeroRuns } from '../storage/zero-run.ts';
+import { findImage } from './find-image.ts';
+import type { Image } from './image.ts';
 
 /** Which bytes of an image. */
 export interface DownloadRange {
@@ -34,6 +35,9 @@ const readBytes = 1024 * 1024;
 /** Fewer zeros than this travel as they are: a hole costs the reader a message and a seek. */
 const leastHole = 64 * 1024;
 
+/** Segments that are kept open: nearly all images have one. */
+const openSegments = 64;
+
 /**
  * Reads an image's bytes in order, zeros as holes, and a trailer at the end. Reads one chunk ahead of
  * its consumer, so memory is bounded whatever the consumer does.
@@ -49,19 +53,9 @@ export async function* downloadImage(
   range: DownloadRange,
 ): AsyncGenerator<DownloadPart, void, undefined> {
   assertRange(range);
-  const image = await database.fork().findOne(Image, { id: imageId, projectId: caller.projectId });
-  if (!image) {
-    throw new DarkroomError('IMAGE_NOT_FOUND', `There is no image ${imageId} in this project.`);
-  }
+  const image = await findImage(database.fork(), caller, imageId);
   if (image.state !== 'ACTIVE' || !image.blobId || image.sizeBytes == null || !image.sha256) {
-    throw new DarkroomError(
-      'IMAGE_STATE_INVALID',
-      `Image ${imageId} is ${image.state} and has no bytes to read. ` +
-        (image.outlook === 'EXPECTED'
-          ? 'They are expected: watch its latest task.'
-          : 'They will not come: its last fault says why.'),
-      { metadata: { state: image.state, outlook: image.outlook } },
-    );
+    throw notReadable(image);
   }
   const { sizeBytes: totalSize, sha256 } = image;
   if (range.offset > totalSize) {
@@ -72,13 +66,34 @@ export async function* downloadImage(
     );
   }
   const end = Math.min(totalSize, range.offset + (range.length ?? totalSize));
-  const reader = new BlobReader(store, await readPublishedSegments(database, image.blobId));
+  const segments = await readPublishedSegments(database, image.blobId);
+  const reader = new BlobReader(store, segments, openSegments);
   try {
+    // At once, so that the download goes on if the image is deleted meanwhile.
+    await reader.open(range.offset, end);
     yield* readParts(reader, range.offset, end);
+  } catch (error) {
+    const isLost = error instanceof DarkroomError && error.reason === 'STORED_BYTES_LOST';
+    const now = isLost ? await findImage(database.fork(), caller, imageId) : image;
+    throw now.state === 'ACTIVE' ? error : notReadable(now);
   } finally {
     await reader.close();
   }
   yield { kind: 'trailer', totalSize, sha256, rangeSize: end - range.offset };
+}
+
+function notReadable({ id, state, outlook }: Image): DarkroomError {
+  const reason =
+    state === 'DELETED'
+      ? 'It was deleted.'
+      : outlook === 'EXPECTED'
+        ? 'They are expected: watch its latest task.'
+        : 'They will not come: its last fault says why.';
+  return new DarkroomError(
+    'IMAGE_STATE_INVALID',
+    `Image ${id} is ${state} and has no bytes to read. ${reason}`,
+    { metadata: { state, outlook } },
+  );
 }
 
 async function* readParts(
@@ -100,7 +115,7 @@ async function* readParts(
     const data: Buffer = await coming;
     const next = position + data.byteLength;
     coming = next < end ? readAt(next) : undefined;
-    for (const run of worthwhileRuns(data, position)) {
+    for (const run of joinShortZeroRuns(splitZeroRuns(data, position), leastHole)) {
       const offset = position + run.start;
       const length = run.end - run.start;
       if (run.kind === 'zeros') {
@@ -118,24 +133,6 @@ async function* readParts(
   if (hole) {
     yield { kind: 'hole', ...hole };
   }
-}
-
-/** The runs of a buffer, with zeros that are not worth a hole joined to the data around them. */
-function worthwhileRuns(data: Uint8Array, position: number): ReturnType<typeof splitZeroRuns> {
-  const joined: { kind: 'data' | 'zeros'; start: number; end: number }[] = [];
-  for (const run of splitZeroRuns(data, position)) {
-    // At an edge the zeros may go on in the neighbouring buffer.
-    const isWorthwhile =
-      run.end - run.start >= leastHole || run.start === 0 || run.end === data.byteLength;
-    const kind = run.kind === 'zeros' && isWorthwhile ? 'zeros' : 'data';
-    const last = joined.at(-1);
-    if (last?.kind === 'data' && kind === 'data') {
-      last.end = run.end;
-    } else {
-      joined.push({ kind, start: run.start, end: run.end });
-    }
-  }
-  return joined;
 }
 
 function assertRange({ offset, length }: DownloadRange): void {

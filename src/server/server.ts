@@ -3,6 +3,7 @@ import type { ConnectRouter } from '@connectrpc/connect';
 import type { Logger } from 'pino';
 import { Health } from '../../gen/grpc/health/v1/health_pb.ts';
 import type { Settings } from '../config/settings.ts';
+import { onSharedAbort } from '../domain/shared-signal.ts';
 import { logWhenDone } from './access-log.ts';
 import { applyCors } from './cors.ts';
 import { Drain, serverDraining } from './drain.ts';
@@ -91,8 +92,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     logWhenDone(request, response, context);
     discardRestAfter(request, response, body);
     const onEnd = (): void => body.fail(serverDraining());
-    drain.endSignal.addEventListener('abort', onEnd);
-    response.once('close', () => drain.endSignal.removeEventListener('abort', onEnd));
+    response.once('close', onSharedAbort(drain.endSignal, onEnd));
     if (
       !applyCors(settings.corsOrigins, request, response) &&
       !rpc.handle(request, response, body, context)

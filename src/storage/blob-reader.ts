@@ -12,19 +12,30 @@ export interface SegmentPlace {
   readonly length: number;
 }
 
+/** Segments that a reader keeps open where nothing else is said: reading mostly goes from one to the next. */
+const fewOpenSegments = 2;
+
 /**
- * Reads a blob, which is the ordered list of its segments' committed prefixes. One read at a time: a
- * reader keeps one segment open.
+ * Reads a blob, which is the ordered list of its segments' committed prefixes. Reads may be asked for
+ * at the same time, and are done one after the other.
  */
 export class BlobReader {
   readonly #store: BlobStore;
   readonly #segments: SegmentPlace[];
-  #open: { readonly id: SegmentId; readonly reader: SegmentReader } | undefined;
+  readonly #maxOpen: number;
+  /** Those used last are last. */
+  readonly #open = new Map<SegmentId, SegmentReader>();
+  #lastTurn: Promise<unknown> = Promise.resolve();
+  #isClosed = false;
 
-  /** @param segments those with bytes, in order without gaps from offset 0. */
-  constructor(store: BlobStore, segments: readonly SegmentPlace[]) {
+  /**
+   * @param segments those with bytes, in order without gaps from offset 0.
+   * @param maxOpen how many segments may be open at the same time.
+   */
+  constructor(store: BlobStore, segments: readonly SegmentPlace[], maxOpen = fewOpenSegments) {
     this.#store = store;
     this.#segments = [...segments];
+    this.#maxOpen = maxOpen;
   }
 
   /** Says that the last segment, which is still being written, has grown or was begun. */
@@ -36,17 +47,44 @@ export class BlobReader {
   }
 
   /**
+   * Opens the segments that hold the bytes from `start` to `end`, as many as may be open: these can
+   * then be read even when the blob is removed.
+   *
+   * @throws as `read`.
+   */
+  open(start: number, end: number): Promise<void> {
+    return this.#inTurn(async () => {
+      const within = this.#segments.filter(
+        ({ startOffset, length }) => startOffset < end && startOffset + length > start,
+      );
+      for (const { id } of within.slice(0, this.#maxOpen)) {
+        await this.#reader(id);
+      }
+    });
+  }
+
+  /**
    * Fills `target` with the bytes at `offset`.
    *
    * @throws DarkroomError STORED_BYTES_LOST if the store does not hold them all, or a storage error.
    */
-  async read(offset: number, target: Uint8Array): Promise<void> {
+  read(offset: number, target: Uint8Array): Promise<void> {
+    return this.#inTurn(() => this.#read(offset, target));
+  }
+
+  /** Lets go of the segments once the reads under way have ended. Never throws. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#lastTurn.catch(() => {});
+    await Promise.all([...this.#open.values()].map((reader) => reader.close()));
+    this.#open.clear();
+  }
+
+  async #read(offset: number, target: Uint8Array): Promise<void> {
     let filled = 0;
     while (filled < target.byteLength) {
       const position = offset + filled;
-      const segment = this.#segments.find(
-        ({ startOffset, length }) => position >= startOffset && position < startOffset + length,
-      );
+      const segment = this.#segmentAt(position);
       if (!segment) {
         throw new DarkroomError('STORED_BYTES_LOST', `No segment holds the bytes at ${position}.`);
       }
@@ -61,18 +99,48 @@ export class BlobReader {
     }
   }
 
-  /** Never throws. */
-  async close(): Promise<void> {
-    await this.#open?.reader.close();
-    this.#open = undefined;
+  /** By halves: an upload that broke often has many segments. */
+  #segmentAt(position: number): SegmentPlace | undefined {
+    let low = 0;
+    let high = this.#segments.length - 1;
+    while (low <= high) {
+      const middle = (low + high) >>> 1;
+      const segment = this.#segments[middle];
+      if (!segment || position < segment.startOffset) {
+        high = middle - 1;
+      } else if (position >= segment.startOffset + segment.length) {
+        low = middle + 1;
+      } else {
+        return segment;
+      }
+    }
+    return undefined;
   }
 
   async #reader(id: SegmentId): Promise<SegmentReader> {
-    if (this.#open?.id !== id) {
-      await this.close();
-      this.#open = { id, reader: await this.#store.openReader(id) };
+    const reader = this.#open.get(id) ?? (await this.#store.openReader(id));
+    this.#open.delete(id);
+    this.#open.set(id, reader);
+    for (const [oldest, stale] of this.#open) {
+      if (this.#open.size <= this.#maxOpen) {
+        break;
+      }
+      this.#open.delete(oldest);
+      await stale.close();
     }
-    return this.#open.reader;
+    return reader;
+  }
+
+  /** One at a time: a read must not close the segment that another one is reading. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#lastTurn.then(() => {
+      if (this.#isClosed) {
+        throw new Error('the reader was closed');
+      }
+      return work();
+    });
+    this.#lastTurn = turn.catch(() => {});
+    return turn;
   }
 }
 

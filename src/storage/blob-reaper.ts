@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Database } from '../database/database.ts';
+import { DarkroomError } from '../domain/darkroom-error.ts';
 import type { BlobId, SegmentId } from '../domain/ids.ts';
 import type { BlobStore } from './blob-store.ts';
 
@@ -50,23 +51,43 @@ export class BlobReaper {
     }
   }
 
-  /** Removes all there is to remove, and answers how many blobs. */
+  /**
+   * Removes all there is to remove, and answers how many blobs. One that cannot be removed does not
+   * keep the others.
+   *
+   * @throws the first failure, once the others were removed; the driver's errors at once.
+   */
   async reap(): Promise<number> {
     let reaped = 0;
+    let after: BlobId | undefined;
+    const failures: DarkroomError[] = [];
     for (;;) {
       const { rows } = await this.#database.pool.query<{ id: BlobId }>(
-        `select id from blobs where state = 'DELETING' order by update_time limit ${passSize}`,
+        `select id from blobs where state = 'DELETING' and ($1::uuid is null or id > $1)
+         order by id limit ${passSize}`,
+        [after],
       );
       for (const { id } of rows) {
-        await this.#remove(id);
-        reaped += 1;
+        try {
+          await this.#remove(id);
+          reaped += 1;
+        } catch (error) {
+          if (!(error instanceof DarkroomError)) {
+            throw error;
+          }
+          failures.push(error);
+        }
       }
+      after = rows.at(-1)?.id;
       if (rows.length < passSize) {
         break;
       }
     }
     if (reaped > 0) {
       this.#logger.info({ blobs: reaped }, 'removed deleted blobs');
+    }
+    if (failures[0]) {
+      throw failures[0];
     }
     return reaped;
   }

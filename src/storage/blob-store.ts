@@ -14,8 +14,8 @@ export interface SegmentWriter {
   /** Bytes appended so far, holes included. */
   readonly length: number;
   /**
-   * Appends bytes; 4 KiB-aligned runs of zeros become holes. `data` must not change until the promise
-   * settles.
+   * Appends bytes; 4 KiB-aligned runs of zeros become holes, unless they shred the data so much that it
+   * is better written whole. `data` must not change until the promise settles.
    *
    * @throws DarkroomError STORAGE_FULL or STORAGE_UNAVAILABLE; the segment then ends where it ended before.
    */
@@ -59,7 +59,9 @@ export interface BlobStore {
   /** How many bytes the store holds of a segment; undefined if it is not there. */
   size(id: SegmentId): Promise<number | undefined>;
   /**
-   * Cuts a segment to `length` bytes, and makes it durable and read-only.
+   * Says that a segment is complete with its first `length` bytes, which are durable already: what it
+   * holds beyond them is cut off, and where the store can it is protected from writes. It may still be
+   * opened for appending, if the publication for which it was sealed does not come about.
    *
    * @throws DarkroomError STORED_BYTES_LOST if it holds fewer than `length` bytes.
    */

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { mkdir, open, readdir, rm, stat, type FileHandle } from 'node:fs/promises';
+import { chmod, mkdir, open, readdir, rm, stat, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { validate } from 'uuid';
 import { DarkroomError } from '../domain/darkroom-error.ts';
@@ -8,6 +8,9 @@ import type { BlobStore, SegmentReader, SegmentWriter } from './blob-store.ts';
 import { FileSegmentWriter } from './file-segment-writer.ts';
 import { storageError, storedBytesLost } from './storage-error.ts';
 import { syncFolder } from './sync-folder.ts';
+
+const writableMode = 0o640;
+const sealedMode = 0o440;
 
 /**
  * A blob store in a folder: one sparse file a segment, spread over 256 subfolders by the last byte of
@@ -38,19 +41,12 @@ export class FileBlobStore implements BlobStore {
   }
 
   async openWriter(id: SegmentId, length: number): Promise<SegmentWriter> {
-    const path = this.#path(id);
     return guarded('opening a segment', async () => {
-      const create = length === 0 ? constants.O_CREAT : 0;
-      const file = await this.#open(id, constants.O_RDWR | create, 0o640);
+      const file = await this.#openForWriting(id, length);
       try {
-        const { size } = await file.stat();
-        if (size < length) {
-          throw storedBytesLost(id, size, length);
-        }
-        if (size > length) {
-          await file.truncate(length);
-        }
-        return new FileSegmentWriter(file, length, () => syncFolder(join(path, '..')));
+        await cutTo(file, id, length);
+        const syncName = (): Promise<void> => syncFolder(join(this.#folder, shardOf(id)));
+        return new FileSegmentWriter(file, length, syncName, this.#path(id));
       } catch (error) {
         await file.close().catch(() => {});
         throw error;
@@ -68,31 +64,31 @@ export class FileBlobStore implements BlobStore {
 
   async size(id: SegmentId): Promise<number | undefined> {
     return guarded('looking at a segment', async () => {
+      let file: FileHandle;
       try {
-        return (await stat(this.#path(id))).size;
+        // Opened, since a network file system answers for a name what it knew of it a while ago.
+        file = await open(this.#path(id), constants.O_RDONLY);
       } catch (error) {
-        if (isMissing(error)) {
+        if (isErrno(error, 'ENOENT')) {
           await this.check();
           return undefined;
         }
         throw error;
+      }
+      try {
+        return (await file.stat()).size;
+      } finally {
+        await file.close();
       }
     });
   }
 
   async seal(id: SegmentId, length: number): Promise<void> {
     await guarded('sealing a segment', async () => {
-      const file = await this.#open(id, constants.O_RDWR);
+      const file = await this.#openForWriting(id, undefined);
       try {
-        const { size } = await file.stat();
-        if (size < length) {
-          throw storedBytesLost(id, size, length);
-        }
-        if (size > length) {
-          await file.truncate(length);
-        }
-        await file.chmod(0o440);
-        await file.sync();
+        await cutTo(file, id, length);
+        await file.chmod(sealedMode);
       } finally {
         await file.close();
       }
@@ -104,7 +100,7 @@ export class FileBlobStore implements BlobStore {
       try {
         await rm(this.#path(id));
       } catch (error) {
-        if (!isMissing(error)) {
+        if (!isErrno(error, 'ENOENT')) {
           throw error;
         }
         // In a folder that is not mounted nothing is there, and nothing is removed.
@@ -132,11 +128,26 @@ export class FileBlobStore implements BlobStore {
     });
   }
 
+  /** @param length of what is known of it; only a segment of nothing is made where there is none. */
+  async #openForWriting(id: SegmentId, length: number | undefined): Promise<FileHandle> {
+    const flags = constants.O_RDWR | (length === 0 ? constants.O_CREAT : 0);
+    try {
+      return await this.#open(id, flags, writableMode);
+    } catch (error) {
+      if (!isErrno(error, 'EACCES')) {
+        throw error;
+      }
+      // It was sealed for a publication that did not come about.
+      await chmod(this.#path(id), writableMode);
+      return this.#open(id, flags, writableMode);
+    }
+  }
+
   async #open(id: SegmentId, flags: number, mode?: number): Promise<FileHandle> {
     try {
       return await open(this.#path(id), flags, mode);
     } catch (error) {
-      if (isMissing(error) && (flags & constants.O_CREAT) === 0) {
+      if (isErrno(error, 'ENOENT') && (flags & constants.O_CREAT) === 0) {
         // A folder that is not mounted must not read as bytes that were lost.
         await this.check();
         throw new DarkroomError(
@@ -150,7 +161,7 @@ export class FileBlobStore implements BlobStore {
   }
 
   #path(id: SegmentId): string {
-    return join(this.#folder, id.slice(-2), id);
+    return join(this.#folder, shardOf(id), id);
   }
 }
 
@@ -158,8 +169,23 @@ function shardName(shard: number): string {
   return shard.toString(16).padStart(2, '0');
 }
 
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+function shardOf(id: SegmentId): string {
+  return id.slice(-2);
+}
+
+/** Cuts off what a file holds beyond `length` bytes. */
+async function cutTo(file: FileHandle, id: SegmentId, length: number): Promise<void> {
+  const { size } = await file.stat();
+  if (size < length) {
+    throw storedBytesLost(id, size, length);
+  }
+  if (size > length) {
+    await file.truncate(length);
+  }
+}
+
+function isErrno(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
 }
 
 async function guarded<T>(doing: string, work: () => Promise<T>): Promise<T> {

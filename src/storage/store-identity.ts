@@ -1,4 +1,4 @@
-import { mkdir, open, readFile, rm } from 'node:fs/promises';
+import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { v7 } from 'uuid';
 import type { Database } from '../database/database.ts';
@@ -16,13 +16,16 @@ const markerName = 'store-id';
  * another database's folder every file would look like one without an owner and be removed, and with a
  * folder that is not mounted every image would look lost.
  *
- * On an empty folder and an empty database both are given a new id.
+ * On an empty folder and an empty database both are given a new id: a draft of the marker first, then the
+ * row, then the marker, so that a process that is killed in between does not keep the next one from
+ * starting, and a marker is never there without its database.
  *
  * @throws StoreIdentityError if they do not belong together.
  */
 export async function matchStoreIdentity(database: Database, folder: string): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o750 });
   const marker = join(folder, markerName);
+  const draft = join(folder, `${markerName}.new`);
   const client = await database.pool.connect();
   try {
     await client.query('begin');
@@ -30,12 +33,17 @@ export async function matchStoreIdentity(database: Database, folder: string): Pr
     await client.query('lock table blob_stores in exclusive mode');
     const { rows } = await client.query<{ id: string }>('select id from blob_stores');
     const known = rows[0]?.id;
-    const found = await readMarker(marker);
+    const found = await readId(marker);
     if (known === undefined && found === undefined) {
       const id = v7();
-      // The marker comes last, so that whatever fails before leaves a folder that can be taken again.
+      await writeId(draft, id);
       await client.query(`insert into blob_stores (id, kind) values ($1, 'file')`, [id]);
-      await writeMarker(marker, id);
+      await client.query('commit');
+      await publishDraft(draft, marker);
+      return;
+    }
+    if (known !== undefined && found === undefined && (await readId(draft)) === known) {
+      await publishDraft(draft, marker);
     } else if (known !== undefined && found === undefined) {
       throw new StoreIdentityError(
         `The blob store in ${folder} has no file ${markerName}, but the database knows a store ${known}. ` +
@@ -56,27 +64,40 @@ export async function matchStoreIdentity(database: Database, folder: string): Pr
   }
 }
 
-async function readMarker(path: string): Promise<string | undefined> {
+async function readId(path: string): Promise<string | undefined> {
   try {
     return (await readFile(path, 'utf8')).trim();
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+    if (isMissing(error)) {
       return undefined;
     }
     throw error;
   }
 }
 
-async function writeMarker(path: string, id: string): Promise<void> {
-  const file = await open(path, 'wx', 0o640);
+async function writeId(path: string, id: string): Promise<void> {
+  const file = await open(path, 'w', 0o640);
   try {
     await file.writeFile(`${id}\n`);
     await file.sync();
     await syncFolder(dirname(path));
-  } catch (error) {
-    await rm(path, { force: true }).catch(() => {});
-    throw error;
   } finally {
     await file.close();
   }
+}
+
+async function publishDraft(draft: string, marker: string): Promise<void> {
+  try {
+    await rename(draft, marker);
+    await syncFolder(dirname(marker));
+  } catch (error) {
+    // Another process that starts was faster.
+    if (!isMissing(error) || (await readId(marker)) === undefined) {
+      throw error;
+    }
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
 }

@@ -45,6 +45,28 @@ export function splitZeroRuns(data: Uint8Array, position: number): Run[] {
   return runs;
 }
 
+/**
+ * Joins runs of fewer than `leastZeros` zeros to the data around them, but not the first and the last
+ * run: those may go on in the neighbouring buffer.
+ *
+ * @param runs of one buffer, in order without gaps.
+ */
+export function joinShortZeroRuns(runs: readonly Run[], leastZeros: number): Run[] {
+  const joined: Run[] = [];
+  for (const [index, run] of runs.entries()) {
+    const isWorthwhile =
+      run.end - run.start >= leastZeros || index === 0 || index === runs.length - 1;
+    const kind = run.kind === 'zeros' && isWorthwhile ? 'zeros' : 'data';
+    const last = joined.at(-1);
+    if (last?.kind === 'data' && kind === 'data') {
+      joined[joined.length - 1] = { kind, start: last.start, end: run.end };
+    } else {
+      joined.push({ kind, start: run.start, end: run.end });
+    }
+  }
+  return joined;
+}
+
 function isZeroPage(data: Uint8Array, start: number): boolean {
   // A native comparison costs 100 ns a call; most pages of data show it in their first or last bytes.
   if (data[start] !== 0 || data[start + 1] !== 0 || data[start + pageBytes - 1] !== 0) {

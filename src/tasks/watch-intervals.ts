@@ -4,7 +4,7 @@ import type { FieldChecks } from '../domain/field-checks.ts';
 export interface WatchIntervals {
   /** The least time between two progress messages of one task. */
   readonly progressMs: number;
-  /** How long nothing else comes before a heartbeat does. */
+  /** How long nothing else comes before a heartbeat does: a little less than was wanted. */
   readonly heartbeatMs: number;
 }
 
@@ -13,6 +13,12 @@ export interface WantedIntervals {
   readonly progressIntervalMs: number | undefined;
   readonly heartbeatIntervalMs: number | undefined;
 }
+
+/**
+ * Heartbeats of one watch come up to this part of their interval early. Watches that began together, as after
+ * a restart, would else all have theirs in one instant: ten thousand of them hold the process up for a second.
+ */
+const heartbeatSpread = 0.25;
 
 const second = 1000;
 const hour = 3600 * second;
@@ -27,5 +33,6 @@ export function watchIntervals(checks: FieldChecks, wanted: WantedIntervals): Wa
   if (!(heartbeatIntervalMs >= second && heartbeatIntervalMs <= hour)) {
     checks.add('heartbeat_interval', 'must be from 1 s to 1 h (3600 s)');
   }
-  return { progressMs: progressIntervalMs, heartbeatMs: heartbeatIntervalMs };
+  const heartbeatMs = heartbeatIntervalMs * (1 - Math.random() * heartbeatSpread);
+  return { progressMs: progressIntervalMs, heartbeatMs };
 }

@@ -1,4 +1,5 @@
 import { DarkroomError } from '../domain/darkroom-error.ts';
+import { onSharedAbort } from '../domain/shared-signal.ts';
 
 /** What ends a watch from outside. */
 export interface WatchSignals {
@@ -14,6 +15,7 @@ export interface WatchSignals {
  */
 export class WatchWait {
   readonly #signals: WatchSignals;
+  readonly #unfollowDrain: () => void;
   #isAwake = false;
   #resume: (() => void) | undefined;
   #abandon: ((reason: unknown) => void) | undefined;
@@ -21,7 +23,7 @@ export class WatchWait {
   constructor(signals: WatchSignals) {
     this.#signals = signals;
     signals.signal.addEventListener('abort', this.#onSignal);
-    signals.drainSignal.addEventListener('abort', this.#onSignal);
+    this.#unfollowDrain = onSharedAbort(signals.drainSignal, () => this.#onSignal());
   }
 
   /** Ends the present `until`, or the next one if there is none. */
@@ -47,7 +49,7 @@ export class WatchWait {
       let timer: NodeJS.Timeout | undefined;
       await new Promise<void>((resolve) => {
         this.#resume = resolve;
-        // Node keeps one list of timers for each duration: ten thousand that are all 15 s cost next to nothing.
+        // Node keeps one list of timers for each duration in ms: ten thousand cost next to nothing.
         timer = setTimeout(resolve, Math.max(0, Math.ceil(time - performance.now())));
       });
       clearTimeout(timer);
@@ -73,7 +75,7 @@ export class WatchWait {
   /** Lets go of the signals. */
   close(): void {
     this.#signals.signal.removeEventListener('abort', this.#onSignal);
-    this.#signals.drainSignal.removeEventListener('abort', this.#onSignal);
+    this.#unfollowDrain();
   }
 
   readonly #onSignal = (): void => {

@@ -2,9 +2,15 @@ import type { BlobId } from '../domain/ids.ts';
 import type { BlobReader } from '../storage/blob-reader.ts';
 import type { DigestPool, Sha256Stream } from './digest-pool.ts';
 
-/** Bytes that may be on their way to the digest's thread; then the upload waits for it. */
-const inFlightLimit = 32 * 1024 * 1024;
+/** The unit in which stored bytes are read again. */
 const catchUpBytes = 1024 * 1024;
+
+/** The digest of a blob's first bytes. */
+export interface DigestedPrefix {
+  /** Was given the blob's first `position` bytes. */
+  readonly stream: Sha256Stream;
+  readonly position: number;
+}
 
 /**
  * The sha256 of a blob that grows. While it keeps up it takes the bytes from memory as they come;
@@ -17,11 +23,11 @@ export class BlobDigest {
   /** How far the stored bytes reach: what the digest may read. */
   #stored: number;
   #catchingUp: Promise<void> | undefined;
-  #failure: unknown;
-  #closed = false;
+  #isClosed = false;
 
   /**
    * @param stream has been given the blob's first `position` bytes.
+   * @param reader of the digest's own.
    * @param stored how many bytes the reader can read.
    */
   constructor(stream: Sha256Stream, reader: BlobReader, position: number, stored: number) {
@@ -32,25 +38,26 @@ export class BlobDigest {
     this.#followStore();
   }
 
-  /** Bytes from the blob's start that the digest was given. */
-  get position(): number {
-    return this.#position;
+  /** Bytes from the blob's start that are digested. */
+  get digested(): number {
+    return this.#position - this.#stream.bytesInFlight;
   }
 
   /**
    * Takes bytes that were just stored at `offset`. `data` must not be used afterwards: its buffer may
-   * be moved to another thread. Waits while too many bytes are on their way.
+   * be moved to another thread. Resolves when there is room for more.
+   *
+   * @throws if the digest's thread died.
    */
   async take(offset: number, data: Uint8Array<ArrayBuffer>): Promise<void> {
-    this.#stored = offset + data.byteLength;
-    if (this.#catchingUp || this.#failure !== undefined || offset !== this.#position) {
-      this.#followStore();
+    if (this.#isClosed) {
       return;
     }
-    this.#position += data.byteLength;
-    this.#stream.update(data);
-    if (this.#stream.bytesInFlight >= inFlightLimit) {
-      await this.#stream.belowInFlight(inFlightLimit);
+    this.#stored = offset + data.byteLength;
+    if (this.#catchingUp || offset !== this.#position) {
+      this.#followStore();
+    } else {
+      await this.#give(data);
     }
   }
 
@@ -60,46 +67,48 @@ export class BlobDigest {
     this.#followStore();
   }
 
-  /** The sha256 of all stored bytes, lower-case hex. @throws what reading them threw. */
+  /** The sha256 of all stored bytes, lower-case hex. @throws what reading them threw, or if the thread died. */
   async result(): Promise<string> {
-    while (this.#catchingUp) {
-      await this.#catchingUp;
-    }
-    if (this.#failure !== undefined) {
-      throw this.#failure;
-    }
+    // The catching up in the background may have failed for a reason that has gone by.
+    await this.#catchingUp;
+    await this.#catchUp();
     return this.#stream.result();
   }
 
-  /** Ends the following, and hands over the digest of the first `position` bytes. */
-  async release(): Promise<{ readonly stream: Sha256Stream; readonly position: number }> {
-    this.#closed = true;
+  /** Ends the following, and hands over what is digested. */
+  async release(): Promise<DigestedPrefix> {
+    this.#isClosed = true;
     await this.#catchingUp;
+    await this.#reader.close();
     return { stream: this.#stream, position: this.#position };
   }
 
   #followStore(): void {
-    const isBehind = this.#position < this.#stored;
-    if (isBehind && !this.#catchingUp && this.#failure === undefined && !this.#closed) {
-      this.#catchingUp = this.#catchUp();
+    if (this.#position < this.#stored && !this.#catchingUp && !this.#isClosed) {
+      // What fails here is tried again with the next bytes, and thrown by `result` at the latest.
+      this.#catchingUp = this.#catchUp()
+        .catch(() => {})
+        .finally(() => {
+          this.#catchingUp = undefined;
+        });
     }
   }
 
-  /** Never throws. */
   async #catchUp(): Promise<void> {
-    try {
-      while (this.#position < this.#stored && !this.#closed) {
-        await this.#stream.belowInFlight(inFlightLimit);
-        const data = new Uint8Array(Math.min(catchUpBytes, this.#stored - this.#position));
-        await this.#reader.read(this.#position, data);
-        this.#position += data.byteLength;
-        this.#stream.update(data);
+    while (this.#position < this.#stored && !this.#isClosed) {
+      const size = Math.min(catchUpBytes, this.#stored - this.#position);
+      const data = Buffer.allocUnsafeSlow(size);
+      await this.#reader.read(this.#position, data);
+      if (!this.#isClosed) {
+        await this.#give(data);
       }
-    } catch (error) {
-      this.#failure = error;
     }
-    // In the same turn as the last look at what is stored, so that bytes that come later are followed.
-    this.#catchingUp = undefined;
+  }
+
+  /** The position counts what was given at once: what waits for room on the way gets there by itself. */
+  #give(data: Uint8Array<ArrayBuffer>): Promise<void> {
+    this.#position += data.byteLength;
+    return this.#stream.update(data);
   }
 }
 
@@ -111,34 +120,35 @@ const parkedLimit = 256;
  * read again. A parked digest is of committed bytes only, and those never change.
  */
 export class ParkedDigests {
-  readonly #pool: DigestPool;
-  readonly #parked = new Map<
-    BlobId,
-    { readonly stream: Sha256Stream; readonly position: number }
-  >();
+  readonly #pool: Pick<DigestPool, 'open'>;
+  readonly #parked = new Map<BlobId, DigestedPrefix>();
 
-  constructor(pool: DigestPool) {
+  constructor(pool: Pick<DigestPool, 'open'>) {
     this.#pool = pool;
   }
 
   /** A digest of at most the blob's first `committedSize` bytes: a parked one, or a new one. */
-  take(blobId: BlobId, committedSize: number): { stream: Sha256Stream; position: number } {
+  take(blobId: BlobId, committedSize: number): DigestedPrefix {
     const parked = this.#parked.get(blobId);
     this.#parked.delete(blobId);
-    if (parked && !parked.stream.isLost && parked.position <= committedSize) {
+    if (parked && parked.position <= committedSize && !parked.stream.isLost) {
       return parked;
     }
     parked?.stream.close();
     return { stream: this.#pool.open(), position: 0 };
   }
 
-  /** Keeps the digest of a blob's first `position` bytes if these are committed; closes it if not, or if it is lost. */
+  /** Keeps the digest of a blob's first `position` bytes if these are committed, and closes it if not. */
   park(blobId: BlobId, stream: Sha256Stream, position: number, committedSize: number): void {
-    if (position > committedSize || position === 0 || stream.isLost) {
+    const other = this.#parked.get(blobId);
+    const isUseless = position > committedSize || position === 0 || stream.isLost;
+    // A writer that was superseded may end after the one that superseded it.
+    if (isUseless || (other && other.position >= position)) {
       stream.close();
       return;
     }
-    this.#parked.get(blobId)?.stream.close();
+    other?.stream.close();
+    this.#parked.delete(blobId);
     this.#parked.set(blobId, { stream, position });
     for (const [oldest, { stream: old }] of this.#parked) {
       if (this.#parked.size <= parkedLimit) {

@@ -17,23 +17,25 @@ const backlogFactor = 4;
 export class CommitPipeline {
   readonly #policy: CommitPolicy;
   readonly #commit: () => Promise<number>;
-  readonly #onFailure: (error: unknown) => void;
+  readonly #onFailure: (error: Error) => void;
   #appended: number;
   #committed: number;
   #running: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
-  #failure: { readonly error: unknown } | undefined;
+  #failure: Error | undefined;
+  #isStopped = false;
 
   /**
    * @param position bytes that are committed already.
    * @param commit commits all that was appended, and answers up to where.
-   * @param onFailure told once when a commit fails; the pipeline does nothing from then on.
+   * @param onFailure told once when a commit fails; the pipeline does nothing from then on, since what
+   *   a disk has failed to make durable once it may claim to be durable the next time.
    */
   constructor(
     policy: CommitPolicy,
     position: number,
     commit: () => Promise<number>,
-    onFailure: (error: unknown) => void,
+    onFailure: (error: Error) => void,
   ) {
     this.#policy = policy;
     this.#appended = position;
@@ -47,56 +49,64 @@ export class CommitPipeline {
     return this.#committed;
   }
 
-  /** Says that all up to `position` was appended. Waits while the backlog is too large. */
+  /** Says that all up to `position` was appended. Resolves once the backlog is not too large. Never rejects. */
   async appended(position: number): Promise<void> {
     this.#appended = position;
-    const waiting = position - this.#committed;
-    if (waiting >= this.#policy.bytes) {
-      this.#start();
-      if (waiting >= this.#policy.bytes * backlogFactor) {
-        await this.#running;
-      }
-    } else {
-      this.#timer ??= setTimeout(() => this.#start(), this.#policy.intervalMs);
+    this.#schedule();
+    while (this.#waiting >= this.#policy.bytes * backlogFactor && this.#running) {
+      await this.#running;
     }
   }
 
-  /** Commits all that was appended. @throws what the commit threw. */
+  /** Commits all that was appended. @throws what a commit threw, now or before. */
   async flush(): Promise<void> {
-    while (this.#committed < this.#appended && !this.#failure) {
+    while (!this.#failure && (this.#running || this.#waiting > 0)) {
       this.#start();
       await this.#running;
     }
-    this.stop();
     if (this.#failure) {
-      throw this.#failure.error;
+      throw this.#failure;
     }
   }
 
   /** Commits nothing more of its own accord. */
   stop(): void {
+    this.#isStopped = true;
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
 
-  #start(): void {
-    if (this.#running || this.#failure) {
+  get #waiting(): number {
+    return this.#appended - this.#committed;
+  }
+
+  #schedule(): void {
+    if (this.#running || this.#failure || this.#isStopped || this.#waiting === 0) {
       return;
     }
-    this.stop();
-    this.#running = this.#commit()
-      .then((position) => {
-        this.#committed = position;
-      })
-      .catch((error: unknown) => {
-        this.#failure = { error };
-        this.#onFailure(error);
-      })
-      .finally(() => {
-        this.#running = undefined;
-        if (this.#committed < this.#appended && !this.#failure) {
-          this.#timer ??= setTimeout(() => this.#start(), this.#policy.intervalMs);
-        }
-      });
+    if (this.#waiting >= this.#policy.bytes) {
+      this.#start();
+    } else {
+      this.#timer ??= setTimeout(() => this.#start(), this.#policy.intervalMs);
+    }
+  }
+
+  #start(): void {
+    if (!this.#running && !this.#failure) {
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+      this.#running = this.#run();
+    }
+  }
+
+  async #run(): Promise<void> {
+    try {
+      this.#committed = await this.#commit();
+    } catch (error) {
+      this.#failure = error instanceof Error ? error : new Error(String(error));
+      this.#onFailure(this.#failure);
+    }
+    this.#running = undefined;
+    this.#schedule();
   }
 }

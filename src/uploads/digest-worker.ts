@@ -1,7 +1,22 @@
 import { createHash, type Hash } from 'node:crypto';
 import { parentPort } from 'node:worker_threads';
 import { bytesCameIn, collectYoungGarbageOften } from '../runtime/young-garbage.ts';
-import type { DigestAnswer, DigestRequest } from './digest-pool.ts';
+
+/** What a thread is asked. */
+export type DigestRequest =
+  | {
+      readonly kind: 'update';
+      readonly digest: number;
+      readonly buffer: ArrayBuffer;
+      readonly start: number;
+      readonly length: number;
+    }
+  | { readonly kind: 'result' | 'close'; readonly digest: number };
+
+/** What a thread answers, in the order of the requests of one digest. */
+export type DigestAnswer =
+  | { readonly kind: 'updated'; readonly digest: number; readonly length: number }
+  | { readonly kind: 'result'; readonly digest: number; readonly sha256: string };
 
 collectYoungGarbageOften();
 

@@ -1,4 +1,4 @@
-import { DarkroomError } from '../domain/darkroom-error.ts';
+import { DarkroomError, invalidField } from '../domain/darkroom-error.ts';
 
 /** What a finish claims. */
 export interface FinishClaim {
@@ -15,6 +15,22 @@ export interface FinishFacts {
   /** What the creator of the task stated. */
   readonly expectedSize: number | null;
   readonly expectedSha256: string | null;
+}
+
+/**
+ * Checks a finish by itself, and answers it as it is held: a sha256 may come in either case.
+ *
+ * @param path of the finish in the request, for field violations.
+ * @throws DarkroomError FIELD_INVALID.
+ */
+export function soundClaim({ totalSize, sha256 }: FinishClaim, path: string): FinishClaim {
+  if (!Number.isSafeInteger(totalSize) || totalSize < 0) {
+    throw invalidField(`${path}.total_size`, 'must be 0 or more bytes, below 2^53');
+  }
+  if (sha256 !== undefined && !/^[0-9a-f]{64}$/i.test(sha256)) {
+    throw invalidField(`${path}.sha256`, 'must be 64 hex digits');
+  }
+  return { totalSize, sha256: sha256?.toLowerCase() };
 }
 
 /**

@@ -1,16 +1,9 @@
 import { DarkroomError } from '../domain/darkroom-error.ts';
-import type { Image } from '../images/image.ts';
 import { Blob, BlobSegment } from '../storage/blob.ts';
 import type { LedgerEntry } from '../tasks/ledger-entry.ts';
 import type { TaskLedger } from '../tasks/task-ledger.ts';
-import type { Task } from '../tasks/task.ts';
-import type { WriterLease } from './writer-lease.ts';
-
-/** An image that is ACTIVE now, and its task. */
-export interface Published {
-  readonly image: Image;
-  readonly task: Task;
-}
+import type { FinishClaim } from './finish-claim.ts';
+import { assertLease, type WriterLease } from './writer-lease.ts';
 
 /**
  * Makes a verified blob its image's: image ACTIVE and task SUCCEEDED in one transaction. The bytes are
@@ -23,14 +16,17 @@ export interface Published {
 export async function publish(
   ledger: TaskLedger,
   lease: WriterLease,
-  size: number,
+  claim: FinishClaim,
   sha256: string,
-): Promise<Published> {
-  return ledger.change(lease.taskId, undefined, async (entry) => {
+): Promise<void> {
+  const { totalSize } = claim;
+  await ledger.change(lease.taskId, undefined, async (entry) => {
     const { em, image, task, now } = entry;
-    if (task.state === 'SUCCEEDED' && image.blobId === lease.blobId) {
+    const isDone =
+      task.state === 'SUCCEEDED' && image.sizeBytes === totalSize && image.sha256 === sha256;
+    if (isDone) {
       // The answer to the first try was lost with the database's connection.
-      return { image, task };
+      return;
     }
     assertLease(entry, lease);
     const segments = await em.find(
@@ -38,34 +34,30 @@ export async function publish(
       { blobId: lease.blobId, length: { $gt: 0 } },
       { orderBy: { startOffset: 'asc' } },
     );
-    assertWhole(segments, size);
-    const blob = await em.findOneOrFail(Blob, { id: lease.blobId });
-    blob.state = 'PUBLISHED';
-    blob.updateTime = now;
+    assertWhole(segments, totalSize);
+    await em.nativeUpdate(Blob, { id: lease.blobId }, { state: 'PUBLISHED', updateTime: now });
     image.state = 'ACTIVE';
     image.outlook = 'AVAILABLE';
-    image.sizeBytes = size;
+    image.sizeBytes = totalSize;
     image.sha256 = sha256;
-    image.blobId = blob.id;
+    image.blobId = lease.blobId;
     entry.touchImage();
     task.blobId = null;
-    entry.succeed(`The image is ACTIVE with ${size} bytes, sha256 ${sha256}`);
-    return { image, task };
+    recordFinish(entry, claim);
+    entry.enterPhase('PUBLISHING', 'size and digest agree');
+    entry.succeed(`The image is ACTIVE with ${totalSize} bytes, sha256 ${sha256}`);
   });
 }
 
-/** @throws DarkroomError WRITER_FENCED unless the locked task still belongs to the lease. */
-export function assertLease(entry: LedgerEntry, lease: WriterLease): void {
+/** Records that a finish was received, and that what came is being checked. */
+export function recordFinish(entry: LedgerEntry, claim: FinishClaim): void {
   const { task } = entry;
-  if (task.writerEpoch !== lease.epoch || task.writerProcessId !== lease.processId) {
-    // A terminal task has no writer: its own error tells more.
-    if (task.state === 'PENDING' || task.state === 'RUNNING') {
-      throw new DarkroomError(
-        'WRITER_FENCED',
-        `The upload of task ${task.id} was given to another writer: epoch ${lease.epoch} is over.`,
-        { metadata: { writer_epoch: String(task.writerEpoch) } },
-      );
-    }
+  task.finishSize = claim.totalSize;
+  task.finishSha256 = claim.sha256 ?? null;
+  // Only the finish itself is a sign of life: a checking that fails again and again must expire.
+  if (task.phase !== 'VERIFYING') {
+    entry.enterPhase('VERIFYING', `finish received with ${claim.totalSize} bytes`);
+    entry.signOfLife();
   }
 }
 

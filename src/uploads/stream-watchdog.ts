@@ -1,4 +1,3 @@
-import { untilAborted } from '../domain/abortable.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 
 /** What a client that uploads must keep up. */
@@ -19,8 +18,7 @@ const looksPerTimeout = 8;
 export class StreamWatchdog {
   readonly #pace: StreamPace;
   readonly #bytesReceived: () => number;
-  readonly #signal: AbortSignal;
-  readonly #bark = new AbortController();
+  readonly #onBark: (error: DarkroomError) => void;
   readonly #timer: NodeJS.Timeout;
   #waitingSince: number | undefined;
   #seenBytes: number;
@@ -31,14 +29,18 @@ export class StreamWatchdog {
 
   /**
    * @param bytesReceived counts the bytes of the stream as they come in from the network.
-   * @param signal ends the waiting as well.
+   * @param onBark told of STREAM_IDLE or STREAM_TOO_SLOW, once.
    */
-  constructor(pace: StreamPace, bytesReceived: () => number, signal: AbortSignal) {
+  constructor(
+    pace: StreamPace,
+    bytesReceived: () => number,
+    onBark: (error: DarkroomError) => void,
+  ) {
     this.#pace = pace;
     this.#bytesReceived = bytesReceived;
     this.#seenBytes = bytesReceived();
     this.#windowBytes = this.#seenBytes;
-    this.#signal = AbortSignal.any([signal, this.#bark.signal]);
+    this.#onBark = onBark;
     this.#timer = setInterval(
       () => this.#look(),
       Math.max(1, pace.idleTimeoutMs / looksPerTimeout),
@@ -46,19 +48,16 @@ export class StreamWatchdog {
     this.#timer.unref();
   }
 
-  /**
-   * Waits for what the client sends next.
-   *
-   * @throws DarkroomError STREAM_IDLE, STREAM_TOO_SLOW; the signal's reason; what `promise` rejects with.
-   */
-  async wait<T>(promise: Promise<T>): Promise<T> {
-    const start = performance.now();
-    this.#waitingSince = start;
-    this.#lastByteTime = start;
-    try {
-      return await untilAborted(this.#signal, promise);
-    } finally {
-      this.#windowWaitedMs += performance.now() - start;
+  /** Says that the service waits for the client from now on. */
+  beginWait(): void {
+    this.#waitingSince = performance.now();
+    this.#lastByteTime = this.#waitingSince;
+  }
+
+  /** Says that what the service waited for has come. */
+  endWait(): void {
+    if (this.#waitingSince !== undefined) {
+      this.#windowWaitedMs += performance.now() - this.#waitingSince;
       this.#waitingSince = undefined;
     }
   }
@@ -80,28 +79,30 @@ export class StreamWatchdog {
     }
     const { idleTimeoutMs, minRate } = this.#pace;
     if (now - this.#lastByteTime >= idleTimeoutMs) {
-      this.#bark.abort(
-        new DarkroomError(
-          'STREAM_IDLE',
-          `No byte came for ${idleTimeoutMs / 1000} s, so the stream was ended. The upload can be resumed.`,
-        ),
+      this.#bark(
+        'STREAM_IDLE',
+        `No byte came for ${idleTimeoutMs / 1000} s, so the stream was ended.`,
       );
       return;
     }
     const waitedMs = this.#windowWaitedMs + (now - this.#waitingSince);
-    if (waitedMs >= idleTimeoutMs) {
-      const rate = ((bytes - this.#windowBytes) * 1000) / waitedMs;
-      if (rate < minRate) {
-        this.#bark.abort(
-          new DarkroomError(
-            'STREAM_TOO_SLOW',
-            `The stream brought ${Math.floor(rate)} bytes/s for ${Math.round(waitedMs / 1000)} s, and ${minRate} are ` +
-              'the least that is taken, so it was ended. The upload can be resumed.',
-          ),
-        );
-      }
-      this.#windowBytes = bytes;
-      this.#windowWaitedMs = -(now - this.#waitingSince);
+    if (waitedMs < idleTimeoutMs) {
+      return;
     }
+    const rate = ((bytes - this.#windowBytes) * 1000) / waitedMs;
+    if (rate < minRate) {
+      this.#bark(
+        'STREAM_TOO_SLOW',
+        `The stream brought ${Math.floor(rate)} bytes/s for ${Math.round(waitedMs / 1000)} s, and ${minRate} are ` +
+          'the least that is taken, so it was ended.',
+      );
+    }
+    this.#windowBytes = bytes;
+    this.#windowWaitedMs = -(now - this.#waitingSince);
+  }
+
+  #bark(reason: 'STREAM_IDLE' | 'STREAM_TOO_SLOW', message: string): void {
+    this.stop();
+    this.#onBark(new DarkroomError(reason, `${message} The upload can be resumed.`));
   }
 }

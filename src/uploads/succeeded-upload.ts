@@ -1,37 +1,55 @@
 import type { Database } from '../database/database.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
-import type { Image } from '../images/image.ts';
+import { Image } from '../images/image.ts';
 import { BlobReader } from '../storage/blob-reader.ts';
-import type { BlobStore } from '../storage/blob-store.ts';
 import { readPublishedSegments } from '../storage/published-segments.ts';
 import type { Task } from '../tasks/task.ts';
 import { assertClaimedDigest, assertClaimedSize, type FinishClaim } from './finish-claim.ts';
+import type { Interruption } from './interruption.ts';
 import { verifyReplay } from './replay.ts';
+import type { UploadParts } from './upload-parts.ts';
+
+/** A task that has SUCCEEDED, and its image. */
+export interface SucceededTask {
+  readonly image: Image;
+  readonly task: Task;
+}
 
 /**
  * An upload that is done, to which a client whose answer was lost sends again. What it sends is
  * compared, and a finish gets the same answer as before.
  */
 export class SucceededUpload {
+  readonly #database: Database;
   readonly #image: Image;
   readonly #task: Task;
   readonly #reader: BlobReader | undefined;
+  readonly #interruption: Interruption;
 
-  private constructor(image: Image, task: Task, reader: BlobReader | undefined) {
+  private constructor(
+    parts: UploadParts,
+    { image, task }: SucceededTask,
+    reader: BlobReader | undefined,
+    interruption: Interruption,
+  ) {
+    this.#database = parts.database;
     this.#image = image;
     this.#task = task;
     this.#reader = reader;
+    this.#interruption = interruption;
   }
 
   /** Finds the bytes of a task that has SUCCEEDED; they may be gone with a deleted image. */
   static async open(
-    database: Database,
-    store: BlobStore,
-    image: Image,
-    task: Task,
+    parts: UploadParts,
+    succeeded: SucceededTask,
+    interruption: Interruption,
   ): Promise<SucceededUpload> {
-    const segments = image.blobId ? await readPublishedSegments(database, image.blobId) : undefined;
-    return new SucceededUpload(image, task, segments && new BlobReader(store, segments));
+    const { blobId } = succeeded.image;
+    const reader = blobId
+      ? new BlobReader(parts.store, await readPublishedSegments(parts.database, blobId))
+      : undefined;
+    return new SucceededUpload(parts, succeeded, reader, interruption);
   }
 
   /** Bytes of the whole image. */
@@ -52,12 +70,14 @@ export class SucceededUpload {
       );
     }
     if (!this.#reader) {
-      throw new DarkroomError(
-        'IMAGE_STATE_INVALID',
-        `Image ${this.#image.id} is ${this.#image.state}: its bytes are gone and cannot be compared.`,
-      );
+      throw this.#bytesGone();
     }
-    await verifyReplay(this.#reader, offset, sent);
+    try {
+      await verifyReplay(this.#reader, offset, sent, this.#interruption);
+    } catch (error) {
+      const isLost = error instanceof DarkroomError && error.reason === 'STORED_BYTES_LOST';
+      throw isLost && (await this.#isDeleted()) ? this.#bytesGone() : error;
+    }
   }
 
   /** @throws DarkroomError SIZE_SHORT, SIZE_EXCEEDED, DIGEST_MISMATCH. */
@@ -70,5 +90,18 @@ export class SucceededUpload {
   /** Never throws. */
   async close(): Promise<void> {
     await this.#reader?.close();
+  }
+
+  async #isDeleted(): Promise<boolean> {
+    const image = await this.#database.fork().findOne(Image, { id: this.#image.id });
+    return image?.state === 'DELETED';
+  }
+
+  #bytesGone(): DarkroomError {
+    return new DarkroomError(
+      'IMAGE_STATE_INVALID',
+      `Image ${this.#image.id} is DELETED: its bytes are gone and cannot be compared.`,
+      { metadata: { image_id: this.#image.id, state: 'DELETED' } },
+    );
   }
 }

@@ -1,6 +1,7 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import type { Task } from '../tasks/task.ts';
+import { hasSignOfLife } from './writer-process.ts';
 
 /** How many streams may write at the same time, over all processes. */
 export interface UploadAdmission {
@@ -10,53 +11,52 @@ export interface UploadAdmission {
 
 /** "admi" in ASCII: the advisory lock under which uploads are counted. */
 const admissionLock = 0x61646d69;
-/** So many writers below a limit nobody need wait for the lock: more never begin in the same instant. */
-const admissionSlack = 32;
-const admissionRetryDelayMs = 5000;
+const retryDelayMs = 5000;
 
 /**
- * Refuses a writer where too many write already. Counting is exact only under a lock, which would have
- * all uploads begin one after the other: it is taken only near a limit.
- *
- * @throws DarkroomError TOO_MANY_UPLOADS.
+ * So far below a limit nothing is locked for the counting, since the lock makes all uploads begin one
+ * after the other, each for as long as a commit takes. More than so many would have to begin in the same
+ * few milliseconds to exceed the limit.
  */
-export async function admit(
+const ampleRoom = 32;
+
+/** @throws DarkroomError TOO_MANY_UPLOADS unless one more upload may run. */
+export async function admitUpload(
   em: EntityManager,
   task: Task,
   admission: UploadAdmission,
 ): Promise<void> {
-  if (isFull(await countWriters(em, task), admission, admissionSlack)) {
-    await em.execute('select pg_advisory_xact_lock(?)', [admissionLock]);
-    const writers = await countWriters(em, task);
-    if (isFull(writers, admission, 0)) {
-      throw new DarkroomError(
-        'TOO_MANY_UPLOADS',
-        `Too many uploads are under way: ${writers.own} of ${admission.maxUploadsPerProject} allowed in project ` +
-          `${task.projectId}, ${writers.all} of ${admission.maxUploads} in all. Try again later.`,
-        { retryDelayMs: admissionRetryDelayMs },
-      );
-    }
+  if (room(await countUploads(em, task), admission) > ampleRoom) {
+    return;
+  }
+  await em.execute('select pg_advisory_xact_lock(?)', [admissionLock]);
+  const counted = await countUploads(em, task);
+  if (room(counted, admission) <= 0) {
+    throw new DarkroomError(
+      'TOO_MANY_UPLOADS',
+      `Too many uploads are under way: ${counted.own} of ${admission.maxUploadsPerProject} allowed in project ` +
+        `${task.projectId}, ${counted.all} of ${admission.maxUploads} in all. Try again later.`,
+      { retryDelayMs },
+    );
   }
 }
 
-interface WriterCount {
-  readonly own: number;
+interface UploadCount {
   readonly all: number;
+  readonly own: number;
 }
 
-function isFull(writers: WriterCount, admission: UploadAdmission, slack: number): boolean {
-  return (
-    writers.own + slack >= admission.maxUploadsPerProject ||
-    writers.all + slack >= admission.maxUploads
-  );
+function room({ all, own }: UploadCount, admission: UploadAdmission): number {
+  return Math.min(admission.maxUploads - all, admission.maxUploadsPerProject - own);
 }
 
-/** By the partial index tasks_writing, which holds no more rows than there are writers. */
-async function countWriters(em: EntityManager, task: Task): Promise<WriterCount> {
-  const rows: WriterCount[] = await em.execute(
-    `select count(*)::int as all, (count(*) filter (where project_id = ?))::int as own
-     from tasks where writer_process_id is not null and id <> ?`,
+/** Writers of processes that died hold nothing any more, though nobody may have detached them yet. */
+async function countUploads(em: EntityManager, task: Task): Promise<UploadCount> {
+  const rows: UploadCount[] = await em.execute(
+    `select count(*)::int as all, (count(*) filter (where tasks.project_id = ?))::int as own
+     from tasks join processes on processes.id = tasks.writer_process_id
+     where tasks.writer_process_id is not null and tasks.id <> ? and ${hasSignOfLife}`,
     [task.projectId, task.id],
   );
-  return rows[0] ?? { own: 0, all: 0 };
+  return rows[0] ?? { all: 0, own: 0 };
 }

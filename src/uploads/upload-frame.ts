@@ -20,13 +20,17 @@ export interface HoleFrame {
   readonly length: number;
 }
 
+/** Says which upload a stream belongs to. */
+export interface UploadHeader {
+  readonly kind: 'header';
+  readonly taskId: string;
+  /** The epoch that ResumeUpload answered with; undefined to take the upload only if nobody else has it. */
+  readonly writerEpoch: number | undefined;
+}
+
 /** One frame of an upload. */
 export type UploadFrame =
-  | {
-      readonly kind: 'header';
-      readonly taskId: string;
-      readonly writerEpoch: number | undefined;
-    }
+  | UploadHeader
   | ChunkFrame
   | HoleFrame
   | ({ readonly kind: 'finish' } & FinishClaim)

@@ -6,10 +6,16 @@ import type { TaskLedger } from '../tasks/task-ledger.ts';
 import type { ParkedDigests } from './blob-digest.ts';
 import type { UploadAdmission } from './upload-admission.ts';
 
+/** What is known of a change of a task. */
+export interface NoticedChange {
+  /** The task's revision, where it is known. Progress takes none: it may be the same as before. */
+  readonly revision: number | undefined;
+}
+
 /** Tells of changes of single tasks. */
 export interface TaskChanges {
   /** Calls back whenever the task may have changed; answers how to stop that. */
-  subscribe(taskId: TaskId, onChange: () => void): () => void;
+  subscribe(taskId: TaskId, onChange: (change: NoticedChange) => void): () => void;
 }
 
 /** Limits of uploads; sizes in bytes, times in ms. */

@@ -1,33 +1,21 @@
-import { isDatabaseAway } from '../database/database-away.ts';
-import { untilAborted } from '../domain/abortable.ts';
 import type { Caller } from '../domain/caller.ts';
 import { DarkroomError, invalidField } from '../domain/darkroom-error.ts';
 import { parseId, type TaskId } from '../domain/ids.ts';
 import type { Task } from '../tasks/task.ts';
 import { attachWriter, giveToNewWriter, type Attachment } from './attach-writer.ts';
-import type { FinishClaim } from './finish-claim.ts';
-import { callPaths, compare, compareFrames, receiveFrames, take } from './frame-road.ts';
-import { StreamWatchdog } from './stream-watchdog.ts';
-import { SucceededUpload } from './succeeded-upload.ts';
-import {
-  assertSound,
-  frameOrder,
-  type ChunkFrame,
-  type HoleFrame,
-  type UploadFrame,
-} from './upload-frame.ts';
+import { soundClaim, type FinishClaim } from './finish-claim.ts';
+import { Interruption } from './interruption.ts';
+import { knownError } from './known-error.ts';
+import { LeaseWatch } from './lease-watch.ts';
+import { recordEnd } from './session-end.ts';
+import { SucceededUpload, type SucceededTask } from './succeeded-upload.ts';
+import { assertSound, type ChunkFrame, type HoleFrame, type UploadFrame } from './upload-frame.ts';
 import type { UploadParts } from './upload-parts.ts';
 import { UploadSession } from './upload-session.ts';
+import { UploadStream, type DataTaker, type UploadConnection } from './upload-stream.ts';
+import type { WriterLease } from './writer-lease.ts';
 
-/** The connection on which an upload comes. */
-export interface UploadConnection {
-  /** For people: who sends. */
-  readonly peer: string;
-  /** Fires when the client is gone or its deadline has passed. */
-  readonly signal: AbortSignal;
-  /** Counts the bytes as they come in from the network. */
-  bytesReceived(): number;
-}
+export type { UploadConnection };
 
 /** How an upload stands. */
 export interface UploadOutcome {
@@ -48,20 +36,32 @@ export interface ChunkCall {
   readonly finish: FinishClaim | undefined;
 }
 
-/** What is done with an upload, by how it stands; both answer the finish that was received. */
-interface Roads {
-  readonly session: (session: UploadSession) => Promise<FinishClaim | undefined>;
-  readonly succeeded: (upload: SucceededUpload) => Promise<FinishClaim | undefined>;
+/** A call that has, or is about to have, an upload. */
+interface UploadCall {
+  readonly caller: Caller | undefined;
+  readonly taskId: TaskId;
+  readonly epoch: number | undefined;
+  readonly peer: string;
+  /**
+   * Hands what the client sends to `take`, and answers what its finish claims; undefined without one.
+   *
+   * @param interruption ends what it waits for.
+   */
+  readonly send: (interruption: Interruption, take: DataTaker) => Promise<FinishClaim | undefined>;
 }
+
+/** Another process, or the successor of this one, is there in about a second. */
+const drainedRetryDelayMs = 1000;
+
+const callPaths = { offset: 'offset', data: 'data', length: 'hole_length' };
 
 /** Takes uploads: the stream and the unary calls are two doors to the same sessions. */
 export class UploadService {
   readonly #parts: UploadParts;
-  /** How many calls of this process have, or are about to have, a task's upload. */
-  readonly #held = new Map<TaskId, number>();
-  readonly #sessions = new Set<UploadSession>();
-  /** Told once no upload is held any more. */
-  #onIdle: (() => void) | undefined;
+  /** The calls under way, each with what ends it. */
+  readonly #calls = new Map<UploadCall, Interruption>();
+  #isDraining = false;
+  #onIdle: (() => void)[] = [];
 
   constructor(parts: UploadParts) {
     this.#parts = parts;
@@ -78,34 +78,22 @@ export class UploadService {
     frames: AsyncIterator<UploadFrame>,
     connection: UploadConnection,
   ): Promise<UploadOutcome> {
-    const { streamIdleTimeoutMs: idleTimeoutMs, minUploadRate: minRate } = this.#parts.limits;
-    const watchdog = new StreamWatchdog(
-      { idleTimeoutMs, minRate },
-      () => connection.bytesReceived(),
-      connection.signal,
-    );
+    const { streamIdleTimeoutMs, minUploadRate, maxChunkBytes } = this.#parts.limits;
+    const pace = { idleTimeoutMs: streamIdleTimeoutMs, minRate: minUploadRate };
+    const stream = new UploadStream(frames, connection, pace, maxChunkBytes);
     try {
-      const first = await watchdog.wait(frames.next());
-      const header = first.done ? undefined : first.value;
-      if (header?.kind !== 'header') {
-        throw frameOrder(
-          header ? `The first frame is a ${header.kind}` : 'Nothing came',
-          'a header',
-        );
-      }
-      const next = async (session?: UploadSession): Promise<UploadFrame | undefined> => {
-        const coming = watchdog.wait(frames.next());
-        const frame = await (session ? untilAborted(session.aborted, coming) : coming);
-        return frame.done ? undefined : frame.value;
-      };
-      const roads: Roads = {
-        session: (session) =>
-          receiveFrames(session, () => next(session), this.#parts.limits.maxChunkBytes),
-        succeeded: (upload) => compareFrames(upload, next),
-      };
-      return await this.#withUpload(caller, header, connection.peer, roads, 'header.');
+      const header = await stream.header();
+      return await this.#take({
+        caller,
+        taskId: parseId<TaskId>(header.taskId, 'header.task_id'),
+        epoch: soundEpoch(header.writerEpoch, 'header.writer_epoch'),
+        peer: connection.peer,
+        send: (interruption, take) => stream.receive(interruption, take),
+      });
+    } catch (error) {
+      throw this.#known(error);
     } finally {
-      watchdog.stop();
+      stream.end();
     }
   }
 
@@ -119,21 +107,24 @@ export class UploadService {
     if (!frame && !finish) {
       throw invalidField('data', 'must not be empty, unless hole_length or finish is set');
     }
-    return this.#withUpload(caller, call, peer, {
-      session: async (session) => {
-        if (frame) {
-          assertSound(frame, this.#parts.limits.maxChunkBytes, callPaths);
-          await take(session, frame);
-        }
-        return finish;
-      },
-      succeeded: async (upload) => {
-        if (frame) {
-          await compare(upload, frame);
-        }
-        return finish;
-      },
-    });
+    const claim = finish && soundClaim(finish, 'finish');
+    try {
+      return await this.#take({
+        caller,
+        taskId: parseId<TaskId>(call.taskId, 'task_id'),
+        epoch: soundEpoch(call.writerEpoch, 'writer_epoch'),
+        peer,
+        send: async (_, take) => {
+          if (frame) {
+            assertSound(frame, this.#parts.limits.maxChunkBytes, callPaths);
+            await take(frame);
+          }
+          return claim;
+        },
+      });
+    } catch (error) {
+      throw this.#known(error);
+    }
   }
 
   /** Gives an upload to a new writer. @throws DarkroomError any of ResumeUpload's. */
@@ -147,79 +138,87 @@ export class UploadService {
    * @throws DarkroomError as UploadImage; the fault is recorded.
    */
   async complete(taskId: TaskId, claim: FinishClaim): Promise<UploadOutcome> {
-    return this.#withUpload(undefined, { taskId, writerEpoch: undefined }, 'the service itself', {
-      session: () => Promise.resolve(claim),
-      succeeded: () => Promise.resolve(undefined),
-    });
+    try {
+      return await this.#take({
+        caller: undefined,
+        taskId,
+        epoch: undefined,
+        peer: 'the service itself',
+        send: () => Promise.resolve(claim),
+      });
+    } catch (error) {
+      throw this.#known(error);
+    }
   }
 
   /** Whether this process has the task's upload. */
   holds(taskId: TaskId): boolean {
-    return this.#held.has(taskId);
+    return this.#callsOf(taskId) > 0;
   }
 
   /** How many uploads are under way in this process. */
   get count(): number {
-    return this.#sessions.size;
+    return this.#calls.size;
   }
 
   /**
-   * Ends all uploads that are under way, and resolves when each has made durable what it had. Their
-   * tasks go on, on another process or after a restart.
+   * Ends all uploads that are under way, takes no more, and resolves when each has made durable what it
+   * had. Their tasks go on, on another process or after a restart.
    */
   async drain(): Promise<void> {
-    const error = new DarkroomError(
-      'SERVER_DRAINING',
-      'The service is stopping. Resume the upload on another process, or once it is back.',
-      { retryDelayMs: 1000 },
-    );
-    for (const session of this.#sessions) {
-      session.abort(error);
+    this.#isDraining = true;
+    for (const interruption of this.#calls.values()) {
+      interruption.interrupt(drainingError());
     }
-    if (this.#held.size > 0) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#onIdle = resolve;
-      await promise;
+    if (this.#calls.size > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onIdle.push(resolve);
+      });
     }
   }
 
-  async #withUpload(
-    caller: Caller | undefined,
-    header: { readonly taskId: string; readonly writerEpoch: number | undefined },
-    peer: string,
-    roads: Roads,
-    path = '',
-  ): Promise<UploadOutcome> {
-    const taskId = parseId<TaskId>(header.taskId, `${path}task_id`);
-    const epoch = header.writerEpoch;
-    if (epoch !== undefined && (!Number.isSafeInteger(epoch) || epoch < 1)) {
-      throw invalidField(`${path}writer_epoch`, 'must be an epoch that ResumeUpload answered with');
+  async #take(call: UploadCall): Promise<UploadOutcome> {
+    if (this.#isDraining) {
+      throw drainingError();
     }
-    const release = this.#hold(taskId);
+    const { database, ledger, changes, processId, limits } = this.#parts;
+    const { caller, taskId, epoch, peer } = call;
+    const interruption = new Interruption();
+    // Held before it is attached, so that whoever finds this process attached can ask whether it is.
+    this.#calls.set(call, interruption);
+    const watch = new LeaseWatch(database, changes, taskId);
     try {
-      const attachment = await attachWriter(
-        this.#parts.ledger,
+      const isHeldBesides = (): boolean => this.#callsOf(taskId) > 1;
+      const attachment: Attachment = await attachWriter(
+        ledger,
         taskId,
-        { caller, epoch, processId: this.#parts.processId, peer },
-        this.#parts.limits,
+        { caller, epoch, processId, peer, isHeldBesides },
+        limits,
       );
-      return attachment.kind === 'succeeded'
-        ? await this.#withSucceeded(attachment, roads.succeeded)
-        : await this.#withSession(attachment, roads.session);
+      if (attachment.kind === 'succeeded') {
+        return await this.#compare(attachment, call, interruption);
+      }
+      watch.guard(attachment.lease, (loss) => interruption.interrupt(loss));
+      return await this.#append(attachment.lease, call, interruption);
     } finally {
-      release();
+      watch.end();
+      this.#release(call);
     }
   }
 
-  async #withSession(
-    { lease }: Extract<Attachment, { kind: 'lease' }>,
-    work: (session: UploadSession) => Promise<FinishClaim | undefined>,
+  async #append(
+    lease: WriterLease,
+    call: UploadCall,
+    interruption: Interruption,
   ): Promise<UploadOutcome> {
-    const session = await UploadSession.open(this.#parts, lease);
-    this.#sessions.add(session);
+    const session = await this.#openSession(lease, interruption);
     const { taskId, epoch: writerEpoch } = lease;
     try {
-      const claim = await work(session);
+      const claim = await call.send(interruption, (frame) =>
+        frame.kind === 'chunk'
+          ? session.append(frame.offset, frame.data)
+          : session.appendHole(frame.offset, frame.length),
+      );
       if (claim) {
         await session.finish(claim);
         return { taskId, committedSize: claim.totalSize, complete: true, writerEpoch };
@@ -227,64 +226,69 @@ export class UploadService {
       await session.leave();
       return { taskId, committedSize: session.committedSize, complete: false, writerEpoch };
     } catch (error) {
-      throw await session.abandon(asDarkroomError(error));
-    } finally {
-      this.#sessions.delete(session);
+      throw await session.abandon(this.#known(error));
     }
   }
 
-  async #withSucceeded(
-    { image, task }: Extract<Attachment, { kind: 'succeeded' }>,
-    work: (upload: SucceededUpload) => Promise<FinishClaim | undefined>,
-  ): Promise<UploadOutcome> {
-    const { database, store } = this.#parts;
-    const upload = await SucceededUpload.open(database, store, image, task);
+  async #openSession(lease: WriterLease, interruption: Interruption): Promise<UploadSession> {
     try {
-      const claim = await work(upload);
+      return await UploadSession.open(this.#parts, lease, interruption);
+    } catch (error) {
+      const { committedSize } = lease;
+      const end = { committedSize, claim: undefined };
+      throw await recordEnd(this.#parts, lease, this.#known(error), end);
+    }
+  }
+
+  async #compare(
+    succeeded: SucceededTask,
+    call: UploadCall,
+    interruption: Interruption,
+  ): Promise<UploadOutcome> {
+    const upload = await SucceededUpload.open(this.#parts, succeeded, interruption);
+    try {
+      const claim = await call.send(interruption, (frame) =>
+        upload.compare(frame.offset, frame.kind === 'chunk' ? frame.data : frame.length),
+      );
       if (claim) {
         upload.finish(claim);
       }
     } finally {
       await upload.close();
     }
-    return {
-      taskId: task.id,
-      committedSize: upload.size,
-      complete: true,
-      writerEpoch: task.writerEpoch,
-    };
+    const { id: taskId, writerEpoch } = succeeded.task;
+    return { taskId, committedSize: upload.size, complete: true, writerEpoch };
   }
 
-  /** Counts a task as held by this process; the answer ends that. */
-  #hold(taskId: TaskId): () => void {
-    this.#held.set(taskId, (this.#held.get(taskId) ?? 0) + 1);
-    return () => {
-      const left = (this.#held.get(taskId) ?? 1) - 1;
-      if (left > 0) {
-        this.#held.set(taskId, left);
-      } else {
-        this.#held.delete(taskId);
-        if (this.#held.size === 0) {
-          this.#onIdle?.();
-        }
+  #known(error: unknown): DarkroomError {
+    return knownError(error, this.#parts.logger);
+  }
+
+  #callsOf(taskId: TaskId): number {
+    return this.#calls.keys().reduce((n, call) => n + (call.taskId === taskId ? 1 : 0), 0);
+  }
+
+  #release(call: UploadCall): void {
+    this.#calls.delete(call);
+    if (this.#calls.size === 0) {
+      for (const resolve of this.#onIdle.splice(0)) {
+        resolve();
       }
-    };
+    }
   }
 }
 
-function asDarkroomError(error: unknown): DarkroomError {
-  if (error instanceof DarkroomError) {
-    return error;
+function soundEpoch(epoch: number | undefined, path: string): number | undefined {
+  if (epoch !== undefined && (!Number.isSafeInteger(epoch) || epoch < 1)) {
+    throw invalidField(path, 'must be an epoch that ResumeUpload answered with');
   }
-  return isDatabaseAway(error)
-    ? new DarkroomError(
-        'DATABASE_UNAVAILABLE',
-        'The database cannot be reached. The upload can be resumed once it is back.',
-        { cause: error, retryDelayMs: 1000 },
-      )
-    : new DarkroomError(
-        'INTERNAL',
-        'The upload was ended by a failure of the service itself. It can be resumed.',
-        { cause: error },
-      );
+  return epoch;
+}
+
+function drainingError(): DarkroomError {
+  return new DarkroomError(
+    'SERVER_DRAINING',
+    'The service is stopping. Resume the upload on another process, or once it is back.',
+    { retryDelayMs: drainedRetryDelayMs },
+  );
 }

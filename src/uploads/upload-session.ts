@@ -1,21 +1,33 @@
 import { DarkroomError } from '../domain/darkroom-error.ts';
-import { untilAborted } from '../domain/abortable.ts';
-import { assertHeld, BlobReader, type SegmentPlace } from '../storage/blob-reader.ts';
-import type { SegmentWriter } from '../storage/blob-store.ts';
-import { BlobDigest } from './blob-digest.ts';
-import { retryWhileDatabaseIsAway } from './database-patience.ts';
 import { CommitPipeline } from './commit-pipeline.ts';
+import { retryWhileDatabaseIsAway } from './database-patience.ts';
 import {
   assertClaimedDigest,
   assertClaimedSize,
   type FinishClaim,
   type FinishFacts,
 } from './finish-claim.ts';
-import { giveUp, isLoss } from './give-up.ts';
-import { assertLease, publish, type Published } from './publish.ts';
-import { verifyReplay } from './replay.ts';
+import { GrowingBlob } from './growing-blob.ts';
+import type { Interruption } from './interruption.ts';
+import { publish, recordFinish } from './publish.ts';
+import { isLoss, recordEnd } from './session-end.ts';
 import type { UploadParts } from './upload-parts.ts';
-import { commitProgress, detachWriter, leaseLoss, type WriterLease } from './writer-lease.ts';
+import {
+  assertLease,
+  commitProgress,
+  detachWriter,
+  leaseLoss,
+  type UploadProgress,
+  type WriterLease,
+} from './writer-lease.ts';
+
+/**
+ * A digest that is ready so soon after a finish needs no phase of its own: the whole is then checked and
+ * published in one transaction, which makes small images half as costly.
+ */
+const verifyingPatienceMs = 100;
+/** How often a digest that goes on moves the task's expire_time on, at most. */
+const longestKeepAliveMs = 10_000;
 
 /**
  * One writer's stay on an upload: takes bytes in order, makes them durable, and ends in exactly one of
@@ -24,60 +36,39 @@ import { commitProgress, detachWriter, leaseLoss, type WriterLease } from './wri
 export class UploadSession {
   readonly #parts: UploadParts;
   readonly #lease: WriterLease;
-  readonly #writer: SegmentWriter;
-  /** For replays; the digest reads at its own pace and has a reader of its own. */
-  readonly #reader: BlobReader;
-  readonly #digestReader: BlobReader;
-  readonly #digest: BlobDigest;
+  /** Ends all that waits: the lease is lost, the disk failed, or the service stops. */
+  readonly #interruption: Interruption;
+  readonly #blob: GrowingBlob;
   readonly #commits: CommitPipeline;
-  readonly #abort = new AbortController();
-  readonly #unsubscribe: () => void;
-  /** Bytes from the image's start that were appended, committed or not. */
-  #position: number;
-  #segmentStoredBytes: number;
+  /** Set while the whole is being checked. */
+  #claim: FinishClaim | undefined;
 
-  private constructor(parts: UploadParts, lease: WriterLease, writer: SegmentWriter) {
+  private constructor(
+    parts: UploadParts,
+    lease: WriterLease,
+    interruption: Interruption,
+    blob: GrowingBlob,
+  ) {
     this.#parts = parts;
     this.#lease = lease;
-    this.#writer = writer;
-    this.#position = lease.committedSize;
-    this.#segmentStoredBytes = lease.segment.storedBytes;
-    this.#reader = new BlobReader(parts.store, lease.earlier);
-    this.#digestReader = new BlobReader(parts.store, lease.earlier);
-    this.#showToReader();
-    const parked = parts.digests.take(lease.blobId, lease.committedSize);
-    this.#digest = new BlobDigest(
-      parked.stream,
-      this.#digestReader,
-      parked.position,
-      this.#position,
-    );
+    this.#interruption = interruption;
+    this.#blob = blob;
     this.#commits = new CommitPipeline(
       { bytes: parts.limits.commitBytes, intervalMs: parts.limits.commitIntervalMs },
-      this.#position,
+      blob.length,
       () => this.#commit(),
-      (error) => this.abort(error),
+      (error) => interruption.interrupt(error),
     );
-    this.#unsubscribe = parts.changes.subscribe(lease.taskId, () => void this.#checkLease());
   }
 
-  /**
-   * Opens the leased segment.
-   *
-   * @throws DarkroomError a storage error; STORED_BYTES_LOST if committed bytes are not there.
-   */
-  static async open(parts: UploadParts, lease: WriterLease): Promise<UploadSession> {
-    try {
-      await assertHeld(parts.store, lease.earlier);
-      const writer = await parts.store.openWriter(lease.segment.id, lease.segment.length);
-      return new UploadSession(parts, lease, writer);
-    } catch (error) {
-      throw error instanceof DarkroomError ? await giveUp(parts, lease, error) : error;
-    }
-  }
-
-  get lease(): WriterLease {
-    return this.#lease;
+  /** Opens the leased segment. @throws a storage error; STORED_BYTES_LOST if committed bytes are not there. */
+  static async open(
+    parts: UploadParts,
+    lease: WriterLease,
+    interruption: Interruption,
+  ): Promise<UploadSession> {
+    const blob = await GrowingBlob.open(parts, lease, interruption);
+    return new UploadSession(parts, lease, interruption, blob);
   }
 
   /** Bytes from the image's start that are durably stored and recorded. */
@@ -85,50 +76,37 @@ export class UploadSession {
     return this.#commits.committed;
   }
 
-  /** Where the next new byte belongs, in bytes from the image's start. */
-  get position(): number {
-    return this.#position;
-  }
-
-  /** Fires, with the error as its reason, when the session can take no more: fenced, ended, or its disk failed. */
-  get aborted(): AbortSignal {
-    return this.#abort.signal;
-  }
-
-  /** Ends the taking of bytes from outside. The owner of the session then calls `abandon`. */
-  abort(error: unknown): void {
-    this.#abort.abort(error);
-  }
-
   /**
    * Takes bytes at `offset`: new ones at the position, and ones that came before, which are compared.
    * `data` must not be used afterwards.
    *
    * @throws DarkroomError OFFSET_MISMATCH, REPLAY_MISMATCH, SIZE_EXCEEDED, a storage error, or why the
-   *   session was aborted.
+   *   session was interrupted.
    */
   async append(offset: number, data: Uint8Array<ArrayBuffer>): Promise<void> {
-    const replayed = await this.#admit(offset, data.byteLength, (length) =>
-      data.subarray(0, length),
-    );
+    const replayed = this.#admit(offset, data.byteLength);
+    if (replayed > 0) {
+      await this.#blob.compare(offset, data.subarray(0, replayed));
+    }
     if (replayed < data.byteLength) {
       const fresh = replayed === 0 ? data : data.subarray(replayed);
-      const { storedBytes } = await this.#writer.append(fresh);
-      const start = this.#position;
-      this.#grow(fresh.byteLength, storedBytes);
-      await this.#digest.take(start, fresh);
-      await this.#commits.appended(this.#position);
+      const start = this.#blob.length;
+      await this.#blob.append(fresh);
+      const committing = this.#commits.appended(this.#blob.length);
+      await this.#interruption.race(this.#blob.digest(start, fresh));
+      await this.#interruption.race(committing);
     }
   }
 
   /** Takes zeros that did not travel, as `append`. */
   async appendHole(offset: number, length: number): Promise<void> {
-    const replayed = await this.#admit(offset, length, (zeros) => zeros);
+    const replayed = this.#admit(offset, length);
+    if (replayed > 0) {
+      await this.#blob.compare(offset, replayed);
+    }
     if (replayed < length) {
-      await this.#writer.appendHole(length - replayed);
-      this.#grow(length - replayed, 0);
-      this.#digest.follow(this.#position);
-      await this.#commits.appended(this.#position);
+      await this.#blob.appendHole(length - replayed);
+      await this.#interruption.race(this.#commits.appended(this.#blob.length));
     }
   }
 
@@ -136,42 +114,29 @@ export class UploadSession {
    * Checks the whole and makes it the image's. Ends the session if it succeeds.
    *
    * @throws DarkroomError SIZE_SHORT, SIZE_EXCEEDED, DIGEST_MISMATCH, a storage error, or why the
-   *   session was aborted.
+   *   session was interrupted.
    */
-  async finish(claim: FinishClaim): Promise<Published> {
-    this.#abort.signal.throwIfAborted();
+  async finish(claim: FinishClaim): Promise<void> {
+    this.#interruption.throwIfInterrupted();
     assertClaimedSize(claim, this.#facts());
-    await this.#commits.flush();
-    await this.#enterPhase('VERIFYING', claim);
-    const keepAlive = setInterval(
-      () => void this.#recordProgress().catch(() => {}),
-      Math.min(10_000, this.#lease.idleTimeoutMs / 3),
-    );
-    try {
-      const sha256 = await untilAborted(this.#abort.signal, this.#digest.result());
-      assertClaimedDigest(sha256, claim, this.#facts());
-      await this.#enterPhase('PUBLISHING', claim);
-      for (const segment of this.#segments()) {
-        await this.#parts.store.seal(segment.id, segment.length);
-      }
-      const published = await retryWhileDatabaseIsAway(() =>
-        publish(this.#parts.ledger, this.#lease, claim.totalSize, sha256),
-      );
-      await this.#close();
-      (await this.#digest.release()).stream.close();
-      await this.#closeReaders();
-      return published;
-    } finally {
-      clearInterval(keepAlive);
+    await this.#interruption.race(this.#commits.flush());
+    this.#claim = claim;
+    const sha256 = await this.#digest(claim);
+    assertClaimedDigest(sha256, claim, this.#facts());
+    for (const segment of this.#blob.segments) {
+      await this.#parts.store.seal(segment.id, segment.length);
     }
+    await retryWhileDatabaseIsAway(() => publish(this.#parts.ledger, this.#lease, claim, sha256));
+    await this.#close();
+    await this.#blob.dropDigest();
   }
 
   /** Commits all, and leaves the upload to whoever goes on with it. @throws as `append`. */
   async leave(): Promise<void> {
-    await this.#commits.flush();
+    await this.#interruption.race(this.#commits.flush());
     await this.#close();
     await retryWhileDatabaseIsAway(() => detachWriter(this.#parts.database, this.#lease));
-    await this.#parkDigest();
+    await this.#blob.parkDigest(this.committedSize);
   }
 
   /**
@@ -179,28 +144,30 @@ export class UploadSession {
    * goes on unless the error is a fatal one. Never throws; the error to tell the client is the answer.
    */
   async abandon(error: DarkroomError): Promise<DarkroomError> {
+    this.#interruption.interrupt(error);
     this.#commits.stop();
-    if (!isLoss(error)) {
+    if (isLoss(error)) {
+      // Nothing of it counts any more, so its client need not wait for a disk that hangs.
+      void this.#close().then(() => this.#blob.parkDigest(this.committedSize));
+    } else {
+      await this.#blob.settle();
       await this.#commits.flush().catch(() => {});
+      await this.#close();
+      await this.#blob.parkDigest(this.committedSize);
     }
-    await this.#close();
-    const told = await giveUp(this.#parts, this.#lease, error, this.committedSize);
-    await this.#parkDigest();
-    return told;
+    const { committedSize } = this;
+    return recordEnd(this.#parts, this.#lease, error, { committedSize, claim: this.#claim });
   }
 
-  /** Answers how many of `length` bytes at `offset` are a replay, after comparing them. */
-  async #admit(
-    offset: number,
-    length: number,
-    head: (length: number) => Uint8Array | number,
-  ): Promise<number> {
-    this.#abort.signal.throwIfAborted();
-    if (offset > this.#position) {
+  /** Answers how many of `length` bytes at `offset` come again. */
+  #admit(offset: number, length: number): number {
+    this.#interruption.throwIfInterrupted();
+    const position = this.#blob.length;
+    if (offset > position) {
       throw new DarkroomError(
         'OFFSET_MISMATCH',
-        `A chunk or hole begins at ${offset}, but the next byte to come is ${this.#position}. Send from there.`,
-        { metadata: { expected_offset: String(this.#position), offset: String(offset) } },
+        `A chunk or hole begins at ${offset}, but the next byte to come is ${position}. Send from there.`,
+        { metadata: { expected_offset: String(position), offset: String(offset) } },
       );
     }
     const end = offset + length;
@@ -216,38 +183,12 @@ export class UploadSession {
         { metadata: { limit: String(limit) } },
       );
     }
-    const replayed = Math.min(length, this.#position - offset);
-    if (replayed > 0) {
-      await verifyReplay(this.#reader, offset, head(replayed));
-    }
-    return replayed;
-  }
-
-  #grow(bytes: number, storedBytes: number): void {
-    this.#position += bytes;
-    this.#segmentStoredBytes += storedBytes;
-    this.#showToReader();
-  }
-
-  #showToReader(): void {
-    const segment = this.#segments().at(-1);
-    if (segment && segment.id === this.#lease.segment.id) {
-      this.#reader.extend(segment);
-      this.#digestReader.extend(segment);
-    }
-  }
-
-  #segments(): SegmentPlace[] {
-    const { earlier, segment } = this.#lease;
-    const length = this.#position - segment.startOffset;
-    return length > 0
-      ? [...earlier, { id: segment.id, startOffset: segment.startOffset, length }]
-      : [...earlier];
+    return Math.min(length, position - offset);
   }
 
   async #commit(): Promise<number> {
-    const progress = this.#progress();
-    await this.#writer.sync();
+    const { progress } = this.#blob;
+    await this.#blob.sync();
     if (!(await retryWhileDatabaseIsAway(() => this.#recordProgress(progress)))) {
       throw (
         (await leaseLoss(this.#parts.database, this.#lease)) ??
@@ -257,68 +198,66 @@ export class UploadSession {
     return progress.committedSize;
   }
 
-  #recordProgress(progress = this.#progress(this.committedSize)): Promise<boolean> {
+  #recordProgress(progress: UploadProgress): Promise<boolean> {
     return commitProgress(this.#parts.database, this.#lease, progress);
   }
 
-  #progress(committedSize = this.#position): Parameters<typeof commitProgress>[2] {
-    const { segment, storedBytes } = this.#lease;
-    return {
-      committedSize,
-      storedBytes: storedBytes - segment.storedBytes + this.#segmentStoredBytes,
-      segmentLength: committedSize - segment.startOffset,
-      segmentStoredBytes: this.#segmentStoredBytes,
-    };
+  async #digest(claim: FinishClaim): Promise<string> {
+    const digest = this.#interruption.race(this.#blob.sha256());
+    return (
+      (await settledWithin(digest, verifyingPatienceMs)) ?? (await this.#waitVisibly(claim, digest))
+    );
   }
 
-  async #enterPhase(phase: 'VERIFYING' | 'PUBLISHING', claim: FinishClaim): Promise<void> {
+  /** From here on the task completes by itself, even if this process dies. */
+  async #waitVisibly(claim: FinishClaim, digest: Promise<string>): Promise<string> {
     await retryWhileDatabaseIsAway(() =>
       this.#parts.ledger.change(this.#lease.taskId, undefined, (entry) => {
         assertLease(entry, this.#lease);
-        // From here on the task completes by itself, even if this process dies.
-        entry.task.finishSize = claim.totalSize;
-        entry.task.finishSha256 = claim.sha256 ?? entry.task.finishSha256 ?? null;
-        entry.enterPhase(
-          phase,
-          phase === 'VERIFYING'
-            ? `finish received with ${claim.totalSize} bytes`
-            : 'size and digest agree',
-        );
-        entry.signOfLife();
+        recordFinish(entry, claim);
       }),
     );
+    // A digest that hangs is no sign of life.
+    let { digested } = this.#blob;
+    const keepAlive = setInterval(
+      () => {
+        if (this.#blob.digested > digested) {
+          digested = this.#blob.digested;
+          this.#recordProgress(this.#blob.progress).catch(() => {});
+        }
+      },
+      Math.min(longestKeepAliveMs, this.#lease.idleTimeoutMs / 3),
+    );
+    try {
+      return await digest;
+    } finally {
+      clearInterval(keepAlive);
+    }
   }
 
   #facts(): FinishFacts {
     const { expectedSize, expectedSha256 } = this.#lease;
-    return { received: this.#position, expectedSize, expectedSha256 };
+    return { received: this.#blob.length, expectedSize, expectedSha256 };
   }
 
-  async #checkLease(): Promise<void> {
-    try {
-      const loss = await leaseLoss(this.#parts.database, this.#lease);
-      if (loss) {
-        this.abort(loss);
-      }
-    } catch {
-      // The next change or commit asks again.
-    }
-  }
-
+  /** Never rejects. */
   async #close(): Promise<void> {
-    this.#unsubscribe();
     this.#commits.stop();
-    await this.#writer.close();
+    await this.#blob.close();
   }
+}
 
-  async #closeReaders(): Promise<void> {
-    await this.#reader.close();
-    await this.#digestReader.close();
-  }
-
-  async #parkDigest(): Promise<void> {
-    const { stream, position } = await this.#digest.release();
-    this.#parts.digests.park(this.#lease.blobId, stream, position, this.committedSize);
-    await this.#closeReaders();
+/** What `promise` resolves with if it does so within a time; undefined if not. @throws what it rejects with. */
+async function settledWithin<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), ms);
+  });
+  // It may reject after the time, before anybody waits for it again.
+  promise.catch(() => {});
+  try {
+    return await Promise.race([promise, timeout]);
+  } finally {
+    clearTimeout(timer);
   }
 }

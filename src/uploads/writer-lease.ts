@@ -3,6 +3,7 @@ import { DarkroomError } from '../domain/darkroom-error.ts';
 import type { BlobId, ProcessId, TaskId } from '../domain/ids.ts';
 import type { SegmentPlace } from '../storage/blob-reader.ts';
 import { isTerminal } from '../tasks/state-machine.ts';
+import type { LedgerEntry } from '../tasks/ledger-entry.ts';
 import { transitionError } from '../tasks/task-errors.ts';
 import { Task } from '../tasks/task.ts';
 
@@ -86,6 +87,24 @@ export async function detachWriter(database: Database, lease: WriterLease): Prom
   });
 }
 
+/**
+ * Whether a lease holds, and the task's revision at which it was looked at: as long as that is not
+ * raised, nothing can have happened to the lease.
+ */
+export async function examineLease(
+  database: Database,
+  lease: WriterLease,
+): Promise<{ readonly holds: boolean; readonly revision: number }> {
+  const { rows } = await database.pool.query<{ holds: boolean; revision: string }>({
+    name: 'examine-lease',
+    text: `
+      select writer_epoch = $2 and coalesce(writer_process_id = $3, false) as holds, revision
+      from tasks where id = $1`,
+    values: [lease.taskId, lease.epoch, lease.processId],
+  });
+  return { holds: rows[0]?.holds ?? false, revision: Number(rows[0]?.revision ?? 0) };
+}
+
 /** Why a lease does not hold any more; undefined while it does. */
 export async function leaseLoss(
   database: Database,
@@ -97,11 +116,24 @@ export async function leaseLoss(
       ? transitionError(task, 'PROGRESS')
       : new DarkroomError('TASK_NOT_FOUND', `Task ${lease.taskId} is gone.`);
   }
-  const holds = task.writerEpoch === lease.epoch && task.writerProcessId === lease.processId;
-  return holds ? undefined : fencedError(task.id, lease.epoch, task.writerEpoch);
+  return holds(task, lease) ? undefined : fencedError(task.id, lease.epoch, task.writerEpoch);
 }
 
-/** The error for a writer that was superseded. */
+/** @throws DarkroomError WRITER_FENCED, TASK_TERMINAL unless the locked task still belongs to the lease. */
+export function assertLease({ task }: LedgerEntry, lease: WriterLease): void {
+  if (isTerminal(task.state)) {
+    throw transitionError(task, 'PROGRESS');
+  }
+  if (!holds(task, lease)) {
+    throw fencedError(task.id, lease.epoch, task.writerEpoch);
+  }
+}
+
+function holds(task: Task, lease: WriterLease): boolean {
+  return task.writerEpoch === lease.epoch && task.writerProcessId === lease.processId;
+}
+
+/** The error for a writer that another one has superseded. */
 export function fencedError(taskId: TaskId, epoch: number, current: number): DarkroomError {
   return new DarkroomError(
     'WRITER_FENCED',

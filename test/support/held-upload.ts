@@ -84,7 +84,7 @@ export const patience = { timeout: 30_000, interval: 20 };
 
 /** Waits until so many bytes of a task are acknowledged. */
 export async function untilCommitted(
-  { tasks }: RunningService,
+  { tasks }: Pick<RunningService, 'tasks'>,
   taskId: string,
   bytes: number,
 ): Promise<void> {

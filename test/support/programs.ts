@@ -1,10 +1,7 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { repository } from './service-process.ts';
-
-const living = new Set<ChildProcess>();
-process.on('exit', () => living.forEach((child) => child.kill('SIGKILL')));
 
 /** A program that was started, such as a client of the service. */
 export interface RunningProgram {
@@ -24,15 +21,13 @@ export function startProgram(program: string, args: readonly string[]): RunningP
     timeout: 60_000,
     killSignal: 'SIGKILL',
   });
-  living.add(child);
   const lines: string[] = [];
   let errors = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
   createInterface({ input: child.stdout }).on('line', (line) => lines.push(line));
-  const exited = once(child, 'close').then(([code]: unknown[]) => {
-    living.delete(child);
-    return typeof code === 'number' ? code : 128;
-  });
+  const exited = once(child, 'close').then(([code]: unknown[]) =>
+    typeof code === 'number' ? code : 128,
+  );
   return { lines, errors: () => errors, exited };
 }
 

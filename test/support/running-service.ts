@@ -1,3 +1,5 @@
+import { chown } from 'node:fs/promises';
+import { join } from 'node:path';
 import { createClient, type Client, type Transport } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcTransport } from '@connectrpc/connect-node';
 import { onTestFinished } from 'vitest';
@@ -7,18 +9,24 @@ import {
 } from '../../gen/darkroom/v1/image_service_pb.ts';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { TaskService } from '../../gen/darkroom/v1/task_service_pb.ts';
+import { stopLeftovers } from '../../src/database/embedded-postgres/postmaster.ts';
 import { makeDataDir, startServiceProcess, type ServiceProcess } from './service-process.ts';
 import { createTestDatabase } from './test-database.ts';
+import type { Account } from './unprivileged.ts';
 
-/** A service on a database and a folder of its own, both of which survive its restarts. */
-export interface RunningService {
+/**
+ * A service on a database and a folder of its own, both of which survive its restarts.
+ *
+ * @typeParam Url undefined where the service runs an embedded PostgreSQL.
+ */
+export interface RunningService<Url extends string | undefined = string> {
   readonly process: ServiceProcess;
   readonly dataDir: string;
-  readonly databaseUrl: string;
+  readonly databaseUrl: Url;
   readonly images: Client<typeof ImageService>;
   readonly tasks: Client<typeof TaskService>;
   /** Starts one more process on the same database and folder. */
-  another(env?: Readonly<Record<string, string>>): Promise<RunningService>;
+  another(env?: Readonly<Record<string, string>>): Promise<RunningService<Url>>;
 }
 
 /** Starts a service that ends, with all it leaves, when the running test or its `defer` says so. */
@@ -35,20 +43,46 @@ export async function startService(
   return startOn({ dataDir: dataDir.path, databaseUrl: database.url }, env, defer);
 }
 
-async function startOn(
-  place: { readonly dataDir: string; readonly databaseUrl: string },
+/** The same with an embedded PostgreSQL, which ends with it. */
+export async function startEmbeddedService(
+  env: Readonly<Record<string, string>> = {},
+  defer: (cleanUp: () => Promise<void>) => void = onTestFinished,
+  account?: Account,
+): Promise<RunningService<undefined>> {
+  const dataDir = await makeDataDir();
+  if (account) {
+    await chown(dataDir.path, account.uid, account.gid);
+  }
+  defer(async () => {
+    // A killed service leaves its PostgreSQL to its successor.
+    await stopLeftovers(join(dataDir.path, 'postgres', 'cluster'));
+    await dataDir.remove();
+  });
+  const place = { dataDir: dataDir.path, databaseUrl: undefined, ...(account && { account }) };
+  return startOn(place, env, defer);
+}
+
+async function startOn<Url extends string | undefined>(
+  place: { readonly dataDir: string; readonly databaseUrl: Url; readonly account?: Account },
   env: Readonly<Record<string, string>>,
   defer: (cleanUp: () => Promise<void>) => void,
-): Promise<RunningService> {
+): Promise<RunningService<Url>> {
   const process = await startServiceProcess({ ...place, env });
   defer(async () => void (await process.kill('SIGKILL')));
-  const transport = createGrpcTransport({ baseUrl: process.url });
   return {
     ...place,
     process,
+    ...connectTo(process.url),
+    another: (more = {}) => startOn(place, { ...env, ...more }, defer),
+  };
+}
+
+/** Clients of a service over gRPC. */
+export function connectTo(url: string): Pick<RunningService, 'images' | 'tasks'> {
+  const transport = createGrpcTransport({ baseUrl: url });
+  return {
     images: createClient(ImageService, transport),
     tasks: createClient(TaskService, transport),
-    another: (more = {}) => startOn(place, { ...env, ...more }, defer),
   };
 }
 

@@ -1,17 +1,21 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import type { Account } from './unprivileged.ts';
 
 /** The checkout. */
 export const repository = fileURLToPath(new URL('../..', import.meta.url));
 
-const living = new Set<ChildProcess>();
-// Whatever becomes of a test, no service outlives its run.
-process.on('exit', () => living.forEach((child) => child.kill('SIGKILL')));
+/** Has the kernel kill a service whose test run died, however it did: a part of util-linux, as every Debian has it. */
+const leash = existsSync('/usr/bin/setpriv') ? ['/usr/bin/setpriv', '--pdeathsig', 'KILL'] : [];
+
+/** A service that is not ready by then never will be, in ms. Below the time limit of a test. */
+const startTimeoutMs = 45_000;
 
 /** A line of the service's log. */
 export type LogLine = Readonly<Record<string, unknown>> & { readonly msg?: string };
@@ -37,7 +41,7 @@ export interface ServiceProcessOptions {
   readonly databaseUrl?: string | undefined;
   readonly env?: Readonly<Record<string, string>>;
   /** The user to run as; this process's own if not set. */
-  readonly account?: { readonly uid: number; readonly gid: number };
+  readonly account?: Account;
 }
 
 /** Thrown when the service ended before it was ready. */
@@ -54,7 +58,8 @@ export class ServiceStartError extends Error {
 
 /** Starts the service on a free port and waits until it is ready. @throws ServiceStartError */
 export async function startServiceProcess(options: ServiceProcessOptions): Promise<ServiceProcess> {
-  const child = spawn(process.execPath, ['src/main.ts'], {
+  const [program, ...args] = [...leash, process.execPath, 'src/main.ts'];
+  const child = spawn(program, args, {
     cwd: repository,
     ...options.account,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -70,8 +75,7 @@ export async function startServiceProcess(options: ServiceProcessOptions): Promi
       ...options.env,
     },
   });
-  living.add(child);
-  const exited = exitOf(child).finally(() => living.delete(child));
+  const exited = exitOf(child);
   const log: LogLine[] = [];
   let output = '';
   const ready = Promise.withResolvers<string>();
@@ -89,12 +93,16 @@ export async function startServiceProcess(options: ServiceProcessOptions): Promi
       ready.resolve(entry['url']);
     }
   });
+  const late = setTimeout(() => {
+    output += `killed: it was not ready after ${startTimeoutMs} ms\n`;
+    child.kill('SIGKILL');
+  }, startTimeoutMs);
   const url = await Promise.race([
     ready.promise,
     exited.then((exit) => {
       throw new ServiceStartError(exit, output);
     }),
-  ]);
+  ]).finally(() => clearTimeout(late));
   return {
     url,
     pid: child.pid ?? 0,
@@ -106,6 +114,21 @@ export async function startServiceProcess(options: ServiceProcessOptions): Promi
       return exited;
     },
   };
+}
+
+/** How a service ended that must not start; fails if it does. */
+export async function failureToStart(options: ServiceProcessOptions): Promise<ServiceStartError> {
+  let service: ServiceProcess;
+  try {
+    service = await startServiceProcess(options);
+  } catch (error) {
+    if (error instanceof ServiceStartError) {
+      return error;
+    }
+    throw error;
+  }
+  await service.kill('SIGKILL');
+  throw new Error('the service should not have started');
 }
 
 /** 'close' comes after all output was read; 'exit' may come before. */

@@ -1,25 +1,32 @@
+import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import pg from 'pg';
 import { pino } from 'pino';
-import { onTestFinished } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished } from 'vitest';
+import { databaseTime } from '../../src/database/database-time.ts';
 import type { Database } from '../../src/database/database.ts';
 import { defaultCaller } from '../../src/domain/caller.ts';
+import { DarkroomError } from '../../src/domain/darkroom-error.ts';
 import { newId, type ImageId, type ProcessId, type TaskId } from '../../src/domain/ids.ts';
+import { downloadImage } from '../../src/images/download-image.ts';
 import { Image } from '../../src/images/image.ts';
 import { BlobReaper } from '../../src/storage/blob-reaper.ts';
 import type { BlobStore } from '../../src/storage/blob-store.ts';
 import { FileBlobStore } from '../../src/storage/file-blob-store.ts';
-import { databaseTime } from '../../src/database/database-time.ts';
+import { Fault } from '../../src/tasks/fault.ts';
 import { openTask } from '../../src/tasks/open-task.ts';
 import { TaskLedger } from '../../src/tasks/task-ledger.ts';
 import { Task } from '../../src/tasks/task.ts';
 import { ParkedDigests } from '../../src/uploads/blob-digest.ts';
 import { DigestPool } from '../../src/uploads/digest-pool.ts';
 import type { UploadFrame } from '../../src/uploads/upload-frame.ts';
-import type { UploadLimits } from '../../src/uploads/upload-parts.ts';
+import type { NoticedChange, TaskChanges, UploadLimits } from '../../src/uploads/upload-parts.ts';
 import { UploadRepair } from '../../src/uploads/upload-repair.ts';
 import { UploadService, type UploadConnection } from '../../src/uploads/upload-service.ts';
+import { CleanUps } from './clean-ups.ts';
+import { connectTestDatabase } from './test-database.ts';
 
 const KiB = 1024;
 
@@ -27,8 +34,8 @@ const KiB = 1024;
 export const testLimits: UploadLimits = {
   maxChunkBytes: 256 * KiB,
   maxImageBytes: 64 * 1024 * KiB,
-  maxUploads: 100,
-  maxUploadsPerProject: 100,
+  maxUploads: 1000,
+  maxUploadsPerProject: 1000,
   streamIdleTimeoutMs: 60_000,
   minUploadRate: 0,
   commitBytes: 256 * KiB,
@@ -42,76 +49,166 @@ export interface UploadWorld {
   readonly store: BlobStore;
   readonly uploads: UploadService;
   readonly repair: UploadRepair;
+  readonly reaper: BlobReaper;
+  readonly digests: DigestPool;
   readonly folder: string;
   readonly processId: ProcessId;
-  /** Tells the sessions that a task changed, as the feed would. */
+  /** Tells the sessions that a task changed, if they have not heard of it yet. */
   tellChange(taskId: TaskId): void;
+}
+
+/** What a world may be made of besides what is usual. */
+export interface UploadWorldOptions {
+  readonly limits?: Partial<UploadLimits>;
+  /** Of another world, to share it. */
+  readonly folder?: string;
+  readonly wrapStore?: (store: BlobStore) => BlobStore;
+  readonly wrapDatabase?: (database: Database) => Database;
+  readonly digests?: Pick<DigestPool, 'open'>;
+  /** Called with what closes the world; when the test is finished if not given. */
+  readonly defer?: (close: () => Promise<void>) => void;
+}
+
+/** A database for all tests of the file; answers it once they run. */
+export function useDatabase(): () => Database {
+  const cleanUps = new CleanUps();
+  let database: Database | undefined;
+  beforeAll(async () => {
+    database = await connectTestDatabase(cleanUps.defer);
+  });
+  afterAll(cleanUps.run);
+  return () => {
+    if (!database) {
+      throw new Error('the database is there only while tests run');
+    }
+    return database;
+  };
+}
+
+/** A world for all tests of the file; answers it once they run. */
+export function useUploadWorld(
+  database: () => Database,
+  options: UploadWorldOptions = {},
+): () => UploadWorld {
+  const cleanUps = new CleanUps();
+  let world: UploadWorld | undefined;
+  beforeAll(async () => {
+    world = await openUploadWorld(database(), { ...options, defer: cleanUps.defer });
+  });
+  afterAll(cleanUps.run);
+  return () => {
+    if (!world) {
+      throw new Error('the world is there only while tests run');
+    }
+    return world;
+  };
 }
 
 /** Opens a world on a database, and closes it when the test is finished. */
 export async function openUploadWorld(
   database: Database,
-  options: {
-    readonly limits?: Partial<UploadLimits>;
-    readonly folder?: string;
-    readonly wrapStore?: (store: BlobStore) => BlobStore;
-  } = {},
+  options: UploadWorldOptions = {},
 ): Promise<UploadWorld> {
   const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'darkroom-blobs-')));
   const files = await FileBlobStore.open(folder);
+  const changes = await changesOf(database);
+  const own = options.wrapDatabase?.(database) ?? database;
   const store = options.wrapStore?.(files) ?? files;
   const pool = new DigestPool(1);
-  const ledger = new TaskLedger(database);
-  const logger = pino({ level: 'silent' });
+  const ledger = new TaskLedger(own);
+  const logger = pino({ level: process.env['DARKROOM_TEST_LOG'] ?? 'silent' });
   const processId = newId<ProcessId>();
-  // Nobody beats for it, so it is said to be alive for long.
   await database.pool.query(
+    // Lives as long as nobody says that it died: nothing beats here.
     `insert into processes (id, host, pid, heartbeat_time) values ($1, 'test', 1, now() + interval '1 day')`,
     [processId],
   );
-  const subscribers = new Map<TaskId, Set<() => void>>();
   const uploads = new UploadService({
-    database,
+    database: own,
     ledger,
     store,
-    digests: new ParkedDigests(pool),
-    changes: {
-      subscribe(taskId, onChange) {
-        const own = subscribers.get(taskId) ?? new Set();
-        subscribers.set(taskId, own.add(onChange));
-        return () => void own.delete(onChange);
-      },
-    },
+    digests: new ParkedDigests(options.digests ?? pool),
+    changes,
     processId,
     limits: { ...testLimits, ...options.limits },
     logger,
   });
-  const reaper = new BlobReaper(database, store, logger);
-  onTestFinished(async () => {
-    await uploads.drain();
+  const reaper = new BlobReaper(own, store, logger);
+  const repair = new UploadRepair({
+    database: own,
+    ledger,
+    store,
+    uploads,
+    reaper,
+    processId,
+    failedBytesRetentionMs: 60_000,
+    logger,
+  });
+  (options.defer ?? onTestFinished)(async () => {
+    // A world that was killed or whose disk hangs does not end.
+    await Promise.race([
+      Promise.all([uploads.drain(), repair.settle()]),
+      new Promise((resolve) => setTimeout(resolve, 500).unref()),
+    ]);
     await pool.close();
     if (!options.folder) {
       await rm(folder, { recursive: true, force: true });
     }
   });
   return {
-    database,
+    database: own,
     ledger,
     store,
     uploads,
-    repair: new UploadRepair({
-      database,
-      ledger,
-      store,
-      uploads,
-      reaper,
-      processId,
-      failedBytesRetentionMs: 60_000,
-      logger,
-    }),
+    repair,
+    reaper,
+    digests: pool,
     folder,
     processId,
-    tellChange: (taskId) => subscribers.get(taskId)?.forEach((onChange) => onChange()),
+    tellChange: (taskId) => changes.tell(taskId),
+  };
+}
+
+/** Makes a world's process one that died: nothing more is heard of it. */
+export async function loseProcess(database: Database, { processId }: UploadWorld): Promise<void> {
+  await database.pool.query(
+    `update processes set heartbeat_time = now() - interval '1 minute' where id = $1`,
+    [processId],
+  );
+}
+
+interface ToldChanges extends TaskChanges {
+  tell(taskId: string): void;
+}
+
+const toldChanges = new WeakMap<Database, Promise<ToldChanges>>();
+
+/** What PostgreSQL notifies of, one connection a database; it ends when the database is dropped. */
+function changesOf(database: Database): Promise<ToldChanges> {
+  const known = toldChanges.get(database) ?? listen(database);
+  toldChanges.set(database, known);
+  return known;
+}
+
+async function listen(database: Database): Promise<ToldChanges> {
+  const subscribers = new Map<string, Set<(change: NoticedChange) => void>>();
+  const tell = (taskId: string): void => {
+    for (const onChange of subscribers.get(taskId) ?? []) {
+      onChange({ revision: undefined });
+    }
+  };
+  const client = new pg.Client(database.pool.options);
+  client.on('error', () => {});
+  client.on('notification', ({ payload }) => tell(payload ?? ''));
+  await client.connect();
+  await client.query('listen darkroom_task');
+  return {
+    tell,
+    subscribe(taskId, onChange) {
+      const own = subscribers.get(taskId) ?? new Set();
+      subscribers.set(taskId, own.add(onChange));
+      return () => void own.delete(onChange);
+    },
   };
 }
 
@@ -122,13 +219,15 @@ export async function queueImage(
     readonly size?: number;
     readonly sha256?: string;
     readonly idleTimeoutMs?: number;
+    readonly projectId?: string;
+    readonly type?: 'UPLOAD' | 'IMPORT';
   } = {},
 ): Promise<{ imageId: ImageId; taskId: TaskId }> {
   return database.fork().transactional(async (em) => {
     const now = await databaseTime(em);
     const image = em.create(Image, {
       id: newId<ImageId>(),
-      projectId: defaultCaller.projectId,
+      projectId: stated.projectId ?? defaultCaller.projectId,
       createdBy: 'test',
       name: 'test',
       diskFormat: 'RAW',
@@ -146,7 +245,7 @@ export async function queueImage(
     });
     em.persist(image);
     const task = openTask(em, image, defaultCaller, now, {
-      type: 'UPLOAD',
+      type: stated.type ?? 'UPLOAD',
       requestId: null,
       labels: {},
       expectedSize: stated.size ?? null,
@@ -158,6 +257,19 @@ export async function queueImage(
   });
 }
 
+/** Makes the next attempt at a task. */
+export async function retryTask(
+  world: UploadWorld,
+  taskId: TaskId,
+  takeOver: boolean,
+): Promise<TaskId> {
+  return world.ledger.change(
+    taskId,
+    defaultCaller,
+    (entry) => entry.retry(null, defaultCaller, takeOver, 'test').id,
+  );
+}
+
 /** Reads a task as it is. */
 export async function readTask(database: Database, id: TaskId): Promise<Task> {
   return database.fork().findOneOrFail(Task, { id });
@@ -166,6 +278,52 @@ export async function readTask(database: Database, id: TaskId): Promise<Task> {
 /** Reads an image as it is. */
 export async function readImage(database: Database, id: ImageId): Promise<Image> {
   return database.fork().findOneOrFail(Image, { id });
+}
+
+/** The faults of a task, oldest first. */
+export async function readFaults(database: Database, taskId: TaskId): Promise<Fault[]> {
+  return database.fork().find(Fault, { taskId }, { orderBy: { sequence: 'asc' } });
+}
+
+/** Downloads an image; fails unless the parts have no gaps and end with a trailer that agrees. */
+export async function download(
+  world: UploadWorld,
+  imageId: ImageId,
+  range: { readonly offset?: number; readonly length?: number } = {},
+): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  let position = range.offset ?? 0;
+  const { database, store } = world;
+  const whole = { offset: position, length: range.length };
+  for await (const part of downloadImage(database, store, defaultCaller, imageId, whole)) {
+    if (part.kind === 'trailer') {
+      const bytes = Buffer.concat(parts);
+      expect(part.rangeSize).toBe(bytes.length);
+      return bytes;
+    }
+    expect(part.offset).toBe(position);
+    const bytes = part.kind === 'chunk' ? Buffer.from(part.data) : Buffer.alloc(part.length);
+    parts.push(bytes);
+    position += bytes.length;
+  }
+  throw new Error('the download ended without its trailer');
+}
+
+/** The error that a promise rejects with, which must be one for callers. */
+export async function failureOf(promise: Promise<unknown>): Promise<DarkroomError> {
+  const failure: unknown = await promise.then(
+    (value) => expect.unreachable(`resolved with ${JSON.stringify(value)}`),
+    (error: unknown) => error,
+  );
+  if (!(failure instanceof DarkroomError)) {
+    throw failure;
+  }
+  return failure;
+}
+
+/** Lower-case hex. */
+export function sha256(data: Uint8Array): string {
+  return createHash('sha256').update(data).digest('hex');
 }
 
 /** A connection that never breaks of itself. */
@@ -188,11 +346,16 @@ export function header(taskId: string, writerEpoch?: number): UploadFrame {
 }
 
 /** A chunk frame with a copy of the bytes, as one from the network would be. */
-export function chunk(offset: number, data: Uint8Array, crc32c?: number): UploadFrame {
-  return { kind: 'chunk', offset, data: new Uint8Array(data), crc32c };
+export function chunk(offset: number, data: Uint8Array, crc32c?: number) {
+  return { kind: 'chunk', offset, data: new Uint8Array(data), crc32c } as const;
+}
+
+/** A hole frame. */
+export function hole(offset: number, length: number) {
+  return { kind: 'hole', offset, length } as const;
 }
 
 /** A finish frame. */
-export function finish(totalSize: number, sha256?: string): UploadFrame {
-  return { kind: 'finish', totalSize, sha256 };
+export function finish(totalSize: number, sha256?: string) {
+  return { kind: 'finish', totalSize, sha256 } as const;
 }

@@ -1,0 +1,25 @@
+/**
+ * Thrown when the database cannot be used at the start. The message says where it was looked for, why it cannot be
+ * used and what to do; never the password.
+ */
+export class DatabaseConnectError extends Error {
+  override readonly name = 'DatabaseConnectError';
+
+  constructor(url: string, cause: unknown) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    super(`Cannot connect to ${placeOf(url)}: ${why}. Start it, or correct DATABASE_URL.`, {
+      cause,
+    });
+  }
+}
+
+function placeOf(text: string): string {
+  const url = URL.parse(text);
+  if (url === null) {
+    return 'PostgreSQL';
+  }
+  // Sockets are given as a parameter, since a folder makes no host.
+  const host = url.searchParams.get('host') ?? `${url.hostname || 'localhost'}:${url.port || 5432}`;
+  const user = url.username === '' ? '' : ` as user ${decodeURIComponent(url.username)}`;
+  return `PostgreSQL at ${host}, database ${decodeURIComponent(url.pathname.slice(1))}${user}`;
+}

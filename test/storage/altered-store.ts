@@ -1,0 +1,15 @@
+import type { BlobStore } from '../../src/storage/blob-store.ts';
+
+/** The store with some of its methods replaced. */
+export function alteredStore(store: BlobStore, changes: Partial<BlobStore>): BlobStore {
+  return {
+    openWriter: (id, length) => store.openWriter(id, length),
+    openReader: (id) => store.openReader(id),
+    size: (id) => store.size(id),
+    seal: (id, length) => store.seal(id, length),
+    remove: (id) => store.remove(id),
+    list: () => store.list(),
+    check: () => store.check(),
+    ...changes,
+  };
+}

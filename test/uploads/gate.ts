@@ -1,0 +1,95 @@
+import type { Database } from '../../src/database/database.ts';
+import type { SegmentId } from '../../src/domain/ids.ts';
+import type { BlobStore, SegmentReader } from '../../src/storage/blob-store.ts';
+
+/**
+ * Stands between a world and what it works on. Closed, nothing passes: a process that is stopped, or
+ * dead. What was under way when it was closed ends as it would have.
+ */
+export class Gate {
+  #opening: PromiseWithResolvers<void> | undefined;
+
+  /** Lets nothing pass any more. */
+  close(): void {
+    this.#opening ??= Promise.withResolvers();
+  }
+
+  /** Lets everything pass that waits. */
+  open(): void {
+    this.#opening?.resolve();
+    this.#opening = undefined;
+  }
+
+  /** Resolves once the gate is open. */
+  async pass(): Promise<void> {
+    while (this.#opening) {
+      await this.#opening.promise;
+    }
+  }
+
+  /** A database behind the gate. */
+  readonly database = (database: Database): Database => {
+    const pool = this.#guard(database.pool, ['query', 'connect']);
+    return new Proxy(database, {
+      get: (target, property) => {
+        switch (property) {
+          case 'pool':
+            return pool;
+          case 'fork':
+            return () => this.#guard(target.fork(), ['transactional', 'findOne', 'find']);
+          default:
+            return Reflect.get(target, property, target);
+        }
+      },
+    });
+  };
+
+  /** A store behind the gate, with all that it opens. */
+  readonly store = (store: BlobStore): BlobStore => {
+    const names = ['openWriter', 'openReader', 'size', 'seal', 'remove', 'check'];
+    const guarded = this.#guard(store, names);
+    return {
+      size: (id) => guarded.size(id),
+      seal: (id, length) => guarded.seal(id, length),
+      remove: (id) => guarded.remove(id),
+      check: () => guarded.check(),
+      list: () => store.list(),
+      openWriter: async (id, length) =>
+        this.#guard(await guarded.openWriter(id, length), ['append', 'appendHole', 'sync']),
+      openReader: async (id) => this.#guard(await guarded.openReader(id), ['read']),
+    };
+  };
+
+  /** A store that is read behind the gate, and written before it. */
+  readonly reads = (store: BlobStore): BlobStore => {
+    const reader = async (id: SegmentId): Promise<SegmentReader> =>
+      this.#guard(await store.openReader(id), ['read']);
+    return new Proxy(store, {
+      get(target, property) {
+        const value: unknown = Reflect.get(target, property, target);
+        return property === 'openReader' ? reader : bound(value, target);
+      },
+    });
+  };
+
+  #guard<T extends object>(target: T, methods: readonly string[]): T {
+    return new Proxy(target, {
+      get: (_, property) => {
+        const value: unknown = Reflect.get(target, property, target);
+        if (typeof value !== 'function') {
+          return value;
+        }
+        return methods.includes(String(property))
+          ? async (...args: unknown[]): Promise<unknown> => {
+              await this.pass();
+              return value.apply(target, args);
+            }
+          : bound(value, target);
+      },
+    });
+  }
+}
+
+function bound(value: unknown, target: object): unknown {
+  return typeof value === 'function' ? value.bind(target) : value;
+}
