@@ -35,6 +35,7 @@ export function isDatabaseAway(error: unknown): boolean {
       awayStates.has(code) ||
       code.startsWith('08') ||
       (awayErrnos.has(code) && isOfConnection(current)) ||
+      isClosedToConnections(current, code) ||
       awayMessages.test(current.message)
     ) {
       return true;
@@ -42,6 +43,12 @@ export function isDatabaseAway(error: unknown): boolean {
     current = current.cause ?? ('previous' in current ? current.previous : undefined);
   }
   return false;
+}
+
+/** An operator closed the database for a while (`alter database … allow_connections false`). */
+function isClosedToConnections(error: Error, code: string): boolean {
+  // 55000 stands for much else as well, and the text comes in the server's language.
+  return code === '55000' && 'routine' in error && error.routine === 'CheckMyDatabase';
 }
 
 /** ENOENT and the like also come from files: those of connections name the call or are pg's. */

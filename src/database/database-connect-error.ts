@@ -18,8 +18,9 @@ function placeOf(text: string): string {
   if (url === null) {
     return 'PostgreSQL';
   }
+  const server = `${url.hostname || 'localhost'}:${url.port || 5432}`;
   // Sockets are given as a parameter, since a folder makes no host.
-  const host = url.searchParams.get('host') ?? `${url.hostname || 'localhost'}:${url.port || 5432}`;
+  const host = url.hostname === '' ? (url.searchParams.get('host') ?? server) : server;
   const user = url.username === '' ? '' : ` as user ${decodeURIComponent(url.username)}`;
   return `PostgreSQL at ${host}, database ${decodeURIComponent(url.pathname.slice(1))}${user}`;
 }

@@ -46,6 +46,8 @@ export class Database {
         BlobSegmentSchema,
       ],
       extensions: [Migrator],
+      // Else each slip in a DATABASE_URL would make one more database.
+      ensureDatabase: false,
       pool: { min: 0, max: options.poolSize },
       driverOptions: { connectionTimeoutMillis: 10_000, application_name: 'darkroom' },
       migrations: {
@@ -58,16 +60,14 @@ export class Database {
       logger: options.onWarning,
       colors: false,
     });
-    const pool = await orm.em.getConnection().getNativeClient();
     try {
-      // The first connection is made here, since MikroORM's migrator makes a database that there is not: one more
-      // for each slip in a DATABASE_URL.
+      const pool = await orm.em.getConnection().getNativeClient();
       await pool.query('select 1');
+      return new Database(orm, pool);
     } catch (error) {
       await orm.close(true);
       throw new DatabaseConnectError(options.url, error);
     }
-    return new Database(orm, pool);
   }
 
   /** A unit of work of its own: one for each call, passed on explicitly. */

@@ -1,5 +1,6 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
+import { bytesWentOut } from '../runtime/young-garbage.ts';
 import { isHttp2, type NodeRequest, type NodeResponse } from './node-http.ts';
 import type { RequestBody } from './request-body.ts';
 
@@ -27,6 +28,7 @@ export async function writeResponse(
     response.writeHead(status, headersOf(header));
   }
   while (part.done !== true && !gone.aborted) {
+    bytesWentOut(part.value.byteLength);
     if (!response.write(part.value)) {
       await untilDrained(response);
     }

@@ -49,7 +49,7 @@ export class WatchWait {
       let timer: NodeJS.Timeout | undefined;
       await new Promise<void>((resolve) => {
         this.#resume = resolve;
-        // Node keeps one list of timers for each duration in ms: ten thousand cost next to nothing.
+        // Node keeps one list of timers for each duration: ten thousand that are all 15 s cost next to nothing.
         timer = setTimeout(resolve, Math.max(0, Math.ceil(time - performance.now())));
       });
       clearTimeout(timer);

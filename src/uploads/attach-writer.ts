@@ -36,7 +36,7 @@ const writerActiveRetryDelayMs = 1000;
 
 /**
  * Attaches a writer to an upload. With an epoch, it must be the current one; without, nobody else may
- * be attached, and a new epoch begins.
+ * be attached, and a new epoch begins, unless it is the service itself.
  *
  * @throws DarkroomError TASK_NOT_FOUND, TASK_TERMINAL, TASK_EXPIRED, TASK_STATE_INVALID (an import),
  *   WRITER_ACTIVE, WRITER_FENCED, TOO_MANY_UPLOADS.
@@ -159,7 +159,9 @@ function continueEpoch(
   const isOver = task.writerProcessId !== null && task.writerProcessId !== undefined;
   const isForeign = last !== undefined && task.state === 'PENDING';
   const continued = isOver || isForeign ? undefined : last;
-  if (writer.epoch === undefined || isOver || isForeign) {
+  // The service itself takes nothing away from a client that has just resumed, to send its finish again.
+  const isNewcomer = writer.epoch === undefined && writer.caller !== undefined;
+  if (isNewcomer || isOver || isForeign) {
     beginEpoch(entry, `${writer.peer} began to upload at byte ${task.committedSize}`);
     if (continued) {
       continued.writerEpoch = task.writerEpoch;

@@ -234,7 +234,10 @@ test('every watcher sees every event exactly once and in order, whatever is kill
     const all = recorded.get(taskIds[watcher % taskCount]!)!;
     const told = all.filter(({ revision }) => Number(revision) > startedAt);
     expect(events, `watcher ${watcher}`).toEqual(told);
-    expect(told.at(-1)?.kind).toBeOneOf([TaskEvent_Kind.STATE_CHANGED, TaskEvent_Kind.FAULT]);
+    // One that came late found the task at its end.
+    if (told.length > 0) {
+      expect(told.at(-1)?.kind).toBeOneOf([TaskEvent_Kind.STATE_CHANGED, TaskEvent_Kind.FAULT]);
+    }
   });
   expect(seen.reduce((sum, { breaks }) => sum + breaks, 0)).toBeGreaterThan(watcherCount);
 }, 180_000);

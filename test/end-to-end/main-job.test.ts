@@ -1,10 +1,11 @@
 import { createGrpcWebTransport } from '@connectrpc/connect-node';
 import { createClient } from '@connectrpc/connect';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { Image_DiskFormat, Image_Outlook, Image_State } from '../../gen/darkroom/v1/image_pb.ts';
 import { ImageService } from '../../gen/darkroom/v1/image_service_pb.ts';
 import { Task_State } from '../../gen/darkroom/v1/task_pb.ts';
 import { TaskService } from '../../gen/darkroom/v1/task_service_pb.ts';
+import { CleanUps } from '../support/clean-ups.ts';
 import {
   hasProgram,
   hasRescueIso,
@@ -25,19 +26,15 @@ const hasQemu = hasProgram('qemu-img', 'qemu-utils');
 const hasIso = hasRescueIso();
 
 let service: RunningService;
-const cleanUps: (() => Promise<void>)[] = [];
 
 beforeAll(async () => {
-  service = await startService({}, (cleanUp) => cleanUps.push(cleanUp));
-});
-
-afterAll(async () => {
-  for (const cleanUp of cleanUps.toReversed()) {
-    await cleanUp();
-  }
+  const cleanUps = new CleanUps();
+  service = await startService({}, cleanUps.defer);
+  return cleanUps.run;
 });
 
 async function uploadAndCompare(disk: DiskImageFile, client = service.images): Promise<void> {
+  onTestFinished(() => disk.remove());
   const { image, task } = await client.createImage({
     image: { name: `${disk.format} by a test`, diskFormat: Image_DiskFormat[disk.format] },
     source: { case: 'upload', value: { totalSize: BigInt(disk.bytes.length) } },

@@ -1,7 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { CleanUps } from '../support/clean-ups.ts';
 import {
   hasProgram,
   hasPythonModule,
@@ -31,27 +32,21 @@ interface Client {
 }
 
 describe.skipIf(!canRun)('a Python client that knows only the protocol and the protos', () => {
-  const cleanUps: (() => Promise<void>)[] = [];
   let service: RunningService;
   let disk: DiskImageFile;
   let stubs: string;
 
   beforeAll(async () => {
+    const cleanUps = new CleanUps();
     stubs = await mkdtemp(join(tmpdir(), 'darkroom-stubs-'));
-    cleanUps.push(() => rm(stubs, { recursive: true, force: true }));
+    cleanUps.defer(() => rm(stubs, { recursive: true, force: true }));
     disk = await makeRawImage();
-    cleanUps.push(() => disk.remove());
+    cleanUps.defer(() => disk.remove());
     await generateStubs(stubs);
     // Every test but one leaves the service alone; that one brings it back to the same port.
-    service = await startService({ DARKROOM_PORT: String(await findFreePort()) }, (cleanUp) =>
-      cleanUps.push(cleanUp),
-    );
-  });
-
-  afterAll(async () => {
-    for (const cleanUp of cleanUps.toReversed()) {
-      await cleanUp();
-    }
+    const port = await findFreePort();
+    service = await startService({ DARKROOM_PORT: String(port) }, cleanUps.defer);
+    return cleanUps.run;
   });
 
   function startClient(name: string, ...options: string[]): Client {
@@ -98,6 +93,13 @@ describe.skipIf(!canRun)('a Python client that knows only the protocol and the p
     expect(client.told('resumed')).toEqual(breaks);
     expect(client.told('epoch')).toEqual([2, 3]);
     expect(client.told('reason').filter((reason) => reason === 'CONNECTION_LOST')).toHaveLength(2);
+  });
+
+  test('is told what is wrong with a chunk in the middle of its stream, and stops', async () => {
+    const client = startClient('refused', '--chunk', String(5 * MiB));
+    expect(await client.program.exited).toBe(1);
+    expect(client.told('broken')).toEqual(['RESOURCE_EXHAUSTED']);
+    expect(client.told('reason')).toContain('CHUNK_TOO_LARGE');
   });
 
   test('goes on by itself when the service is killed in the middle and comes back', async () => {

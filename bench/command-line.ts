@@ -1,0 +1,103 @@
+import { parseArgs } from 'node:util';
+
+/** The benchmarks, in the order in which `all` runs them. */
+export const benchNames = ['upload', 'small', 'download', 'watch', 'lists'] as const;
+export type BenchName = (typeof benchNames)[number];
+
+/** What a benchmark is told. */
+export interface BenchOptions {
+  /** Rounds; the medians are over these. */
+  readonly runs: number;
+  /** Of the image of `upload` and `download`. */
+  readonly mib: number;
+  /** How long each measurement of `small` and each phase of `watch` lasts. */
+  readonly seconds: number;
+  /** Of `watch`. */
+  readonly watchers: number;
+  /** Of `lists`. */
+  readonly tasks: number;
+  /** Whether `lists` shows the plans of its queries. */
+  readonly plans: boolean;
+  /** Only cases whose name holds this text. */
+  readonly only: string;
+  /** Where to write CPU profiles of the service; undefined for none. */
+  readonly profileFolder: string | undefined;
+}
+
+/** Thrown for a command line that makes no sense; the message is for the terminal. */
+export class UsageError extends Error {}
+
+const usage = `npm run bench -- [${benchNames.join('|')}|all] [options]
+
+  --runs N         rounds; each measures every subject once (default 5)
+  --mib N          size of the image of upload and download (default 1024)
+  --seconds N      length of each measurement of small, and of each phase of watch (default 10)
+  --watchers N     watchers of watch (default 10000)
+  --tasks N        tasks of lists; a fifth as many images (default 1000000)
+  --plans          lists: show the plans of the queries
+  --only TEXT      only the cases whose name holds TEXT
+  --profile DIR    write CPU profiles of the service to DIR`;
+
+/** Reads the command line. @throws UsageError */
+export function readCommandLine(args: readonly string[]): {
+  readonly benches: readonly BenchName[];
+  readonly options: BenchOptions;
+} {
+  const { values, positionals } = parse(args);
+  if (values.help) {
+    throw new UsageError(usage);
+  }
+  const names = positionals.length === 0 ? ['all'] : positionals;
+  const benches = names.includes('all')
+    ? benchNames
+    : names.map((name) => {
+        const bench = benchNames.find((known) => known === name);
+        if (!bench) {
+          throw new UsageError(`There is no benchmark ${name}.\n\n${usage}`);
+        }
+        return bench;
+      });
+  return {
+    benches,
+    options: {
+      runs: count('runs', values.runs),
+      mib: count('mib', values.mib),
+      seconds: count('seconds', values.seconds),
+      watchers: count('watchers', values.watchers),
+      tasks: count('tasks', values.tasks),
+      plans: values.plans,
+      only: values.only,
+      profileFolder: values.profile,
+    },
+  };
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        runs: { type: 'string', default: '5' },
+        mib: { type: 'string', default: '1024' },
+        seconds: { type: 'string', default: '10' },
+        watchers: { type: 'string', default: '10000' },
+        tasks: { type: 'string', default: '1000000' },
+        plans: { type: 'boolean', default: false },
+        only: { type: 'string', default: '' },
+        profile: { type: 'string' },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    });
+  } catch (error) {
+    throw new UsageError(`${error instanceof Error ? error.message : String(error)}\n\n${usage}`);
+  }
+}
+
+function count(name: string, text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) {
+    throw new UsageError(`--${name} must be a whole number of 1 or more, not ${text}.\n\n${usage}`);
+  }
+  return value;
+}

@@ -1,0 +1,122 @@
+import { randomFillSync } from 'node:crypto';
+import { fromBinary } from '@bufbuild/protobuf';
+import { Image_State } from '../../gen/darkroom/v1/image_pb.ts';
+import { UploadImageResponseSchema } from '../../gen/darkroom/v1/image_service_pb.ts';
+import { answerCommands } from '../stage/script.ts';
+import { GrpcConnection, type GrpcCall } from '../wire/grpc-connection.ts';
+import { chunkHead, finishFrame, headerFrame } from '../wire/upload-frames.ts';
+
+/** What is to be uploaded, all at the same time, each over a connection of its own. */
+export interface UploadOrder {
+  readonly url: string;
+  /** One upload each. */
+  readonly taskIds: readonly string[];
+  readonly bytesEach: number;
+  readonly chunkBytes: number;
+  readonly content: 'random' | 'half-zeros';
+}
+
+/** How it went. */
+export interface UploadResult {
+  readonly seconds: number;
+  /** Of the images, as the server computed it: all have the same content. */
+  readonly sha256: string;
+}
+
+/** What the script can be asked. */
+export interface UploadLoad {
+  upload(order: UploadOrder): Promise<UploadResult>;
+}
+
+const MiB = 1024 * 1024;
+const method = 'darkroom.v1.ImageService/UploadImage';
+/** Runs of zeros and of data, in turn. */
+const runBytes = 256 * 1024;
+/** Bytes that are handed to HTTP/2 and not sent yet: enough to keep the connection busy. */
+const queuedBytes = 4 * MiB;
+
+// The images repeat these bytes: nothing on the way looks for repetitions.
+const content = {
+  random: randomFillSync(Buffer.alloc(64 * MiB)),
+  'half-zeros': Buffer.alloc(64 * MiB),
+};
+for (let start = 0; start < content.random.byteLength; start += 2 * runBytes) {
+  content.random.copy(content['half-zeros'], start, start, start + runBytes);
+}
+
+answerCommands<UploadLoad>({
+  async upload(order) {
+    const connections = await Promise.all(order.taskIds.map(() => GrpcConnection.open(order.url)));
+    const began = performance.now();
+    const digests = await Promise.all(
+      connections.map((connection, i) =>
+        uploadOne(connection.call(method), order.taskIds[i] ?? '', order),
+      ),
+    );
+    const seconds = (performance.now() - began) / 1000;
+    connections.forEach((connection) => connection.close());
+    const [sha256 = ''] = digests;
+    if (digests.some((digest) => digest !== sha256)) {
+      throw new Error(`uploads of the same bytes have several digests: ${digests.join(', ')}`);
+    }
+    return { seconds, sha256 };
+  },
+});
+
+async function uploadOne(call: GrpcCall, taskId: string, order: UploadOrder): Promise<string> {
+  const answer = call.onlyMessage();
+  // Told by the `await` below; what is written to a call that failed goes nowhere.
+  answer.catch(() => {});
+  const { bytesEach, chunkBytes } = order;
+  const data = content[order.content];
+  const sender = new Sender(call);
+  sender.send(headerFrame(taskId));
+  for (let offset = 0; offset < bytesEach; offset += chunkBytes) {
+    const size = Math.min(chunkBytes, bytesEach - offset);
+    const start = offset % data.byteLength;
+    sender.send(chunkHead(offset, size));
+    sender.send(data.subarray(start, start + size));
+    await sender.hasRoom();
+  }
+  sender.send(finishFrame(bytesEach));
+  call.stream.end();
+  const { image, complete, committedSize } = fromBinary(UploadImageResponseSchema, await answer);
+  const isWhole =
+    complete && image?.state === Image_State.ACTIVE && committedSize === BigInt(bytesEach);
+  if (!isWhole) {
+    throw new Error(`the upload of task ${taskId} did not complete`);
+  }
+  return image.sha256;
+}
+
+/** Writes to a call, and knows how much of it is not sent yet. */
+class Sender {
+  readonly #call: GrpcCall;
+  #queued = 0;
+  #onRoom: (() => void) | undefined;
+
+  constructor(call: GrpcCall) {
+    this.#call = call;
+    call.stream.once('close', () => this.#onRoom?.());
+  }
+
+  send(bytes: Buffer): void {
+    this.#queued += bytes.byteLength;
+    this.#call.stream.write(bytes, () => {
+      this.#queued -= bytes.byteLength;
+      if (this.#queued < queuedBytes) {
+        this.#onRoom?.();
+      }
+    });
+  }
+
+  /** Waits while the server's window, or the network, is full. */
+  async hasRoom(): Promise<void> {
+    if (this.#queued >= queuedBytes && !this.#call.stream.closed) {
+      await new Promise<void>((resolve) => {
+        this.#onRoom = resolve;
+      });
+      this.#onRoom = undefined;
+    }
+  }
+}

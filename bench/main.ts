@@ -1,0 +1,49 @@
+import { readCommandLine, UsageError, type BenchName, type BenchOptions } from './command-line.ts';
+import { benchDownload } from './cases/download.ts';
+import { benchLists } from './cases/lists.ts';
+import { benchSmall } from './cases/small.ts';
+import { benchWatch } from './cases/watch.ts';
+import { benchUpload } from './cases/upload.ts';
+import { describeMachine } from './machine.ts';
+import type { Measurements } from './measurements.ts';
+import { Stage } from './stage/stage.ts';
+
+const benches: Readonly<
+  Record<BenchName, (stage: Stage, options: BenchOptions) => Promise<Measurements>>
+> = {
+  upload: benchUpload,
+  small: benchSmall,
+  download: benchDownload,
+  watch: benchWatch,
+  lists: benchLists,
+};
+
+/** What a shell answers for a program that was ended by Ctrl-C. */
+const interrupted = 130;
+
+let stage: Stage | undefined;
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    console.error('\ncleaning up …');
+    void (stage?.close() ?? Promise.resolve()).finally(() => process.exit(interrupted));
+  });
+}
+
+try {
+  const { benches: names, options } = readCommandLine(process.argv.slice(2));
+  console.log(`${await describeMachine()}\n`);
+  for (const name of names) {
+    stage = await Stage.open();
+    try {
+      console.log(`${String(await benches[name](stage, options))}\n`);
+    } finally {
+      await stage.close();
+    }
+  }
+} catch (error) {
+  if (!(error instanceof UsageError)) {
+    throw error;
+  }
+  console.error(error.message);
+  process.exitCode = 2;
+}

@@ -1,0 +1,96 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { keepTrackOf, type Stage } from './stage.ts';
+
+/** The checkout. */
+const repository = fileURLToPath(new URL('../..', import.meta.url));
+
+/** The real service, in a process of its own. */
+export interface BenchService {
+  /** `http://127.0.0.1:<port>` */
+  readonly url: string;
+  readonly pid: number;
+  /** Ends it as an operator would. */
+  stop(): Promise<void>;
+}
+
+/** How to start the service. */
+export interface BenchServiceOptions {
+  readonly databaseUrl: string;
+  /** Settings beyond the defaults. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Where to write a CPU profile of it when it stops; undefined for none. */
+  readonly profileFolder?: string | undefined;
+  /** Options of Node or V8. */
+  readonly nodeOptions?: readonly string[];
+}
+
+let started = 0;
+
+/** Starts `src/main.ts` with its default settings, on a free port and a data folder of its own. */
+export async function startService(
+  stage: Stage,
+  options: BenchServiceOptions,
+): Promise<BenchService> {
+  const { databaseUrl, env = {}, profileFolder, nodeOptions = [] } = options;
+  const profiling = ['--cpu-prof', '--cpu-prof-interval=500', `--cpu-prof-dir=${profileFolder}`];
+  started += 1;
+  const child = spawn(
+    process.execPath,
+    [...(profileFolder ? profiling : []), ...nodeOptions, 'src/main.ts'],
+    {
+      cwd: process.env['BENCH_CWD'] ?? repository,
+      stdio: ['ignore', 'pipe', 'inherit'],
+      // Not in the terminal's group: Ctrl-C is for the benchmark, which then stops the service.
+      detached: true,
+      env: {
+        ...Object.fromEntries(Object.entries(process.env).filter(([k]) => k.startsWith('YG_'))),
+        PATH: process.env['PATH'],
+        HOME: process.env['HOME'],
+        TMPDIR: process.env['TMPDIR'],
+        DARKROOM_PORT: '0',
+        DARKROOM_DATA_DIR: join(stage.folder, `service-${started}`),
+        DARKROOM_DRAIN_TIMEOUT_MS: '1000',
+        DATABASE_URL: databaseUrl,
+        ...env,
+      },
+    },
+  );
+  keepTrackOf(child);
+  const closed = once(child, 'close');
+  const stop = async (): Promise<void> => {
+    child.kill('SIGTERM');
+    await closed;
+  };
+  stage.defer(stop);
+  return { url: await untilReady(child), pid: child.pid ?? 0, stop };
+}
+
+async function untilReady(child: ChildProcess): Promise<string> {
+  const { stdout } = child;
+  if (!stdout) {
+    throw new Error('the service has no standard output');
+  }
+  const lines = createInterface({ input: stdout });
+  const output: string[] = [];
+  try {
+    for await (const line of lines) {
+      output.push(line);
+      if (!line.startsWith('{')) continue;
+      const { url } = JSON.parse(line) as { url?: unknown };
+      if (typeof url === 'string') {
+        return url;
+      }
+    }
+  } finally {
+    lines.close();
+    // The rest of the log is of no interest, and must not fill the pipe.
+    stdout.resume();
+    if (process.env['BENCH_LOG'])
+      stdout.pipe((await import('node:fs')).createWriteStream(process.env['BENCH_LOG']));
+  }
+  throw new Error(`the service ended before it was ready:\n${output.join('\n')}`);
+}

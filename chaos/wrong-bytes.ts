@@ -1,0 +1,41 @@
+import { crc32c } from '@node-rs/crc32';
+import type { Upload } from './upload.ts';
+
+/** A chunk that the service must not take. */
+export interface WrongChunk {
+  readonly offset: bigint;
+  readonly data: Buffer;
+  readonly crc32c?: number;
+}
+
+/** The bytes at `position` altered on the way: their checksum is that of the right ones. */
+export function garbledChunk({ plan: { content } }: Upload, position: number): WrongChunk {
+  const right = content.bytes.subarray(position, position + 10_000);
+  return { offset: BigInt(position), data: inverted(right), crc32c: crc32c(right) };
+}
+
+/** Right bytes, but not the next ones. */
+export function skippingChunk({ plan: { content } }: Upload, position: number): WrongChunk {
+  const offset = position + 1;
+  return { offset: BigInt(offset), data: content.bytes.subarray(offset, offset + 10_000) };
+}
+
+/** Other bytes for the last ones before `position`, which must not be 0. */
+export function lyingChunk({ plan: { content } }: Upload, position: number): WrongChunk {
+  const offset = Math.max(0, position - 5000);
+  const data = Buffer.from(content.bytes.subarray(offset, position));
+  data.writeUInt8((data.at(-1) ?? 0) ^ 0xff, data.length - 1);
+  return { offset: BigInt(offset), data };
+}
+
+/** Wrong bytes for the next ones, without anything that tells: only the fence can keep them out. */
+export function poisonousChunk({ plan: { content } }: Upload, position: number): WrongChunk {
+  return {
+    offset: BigInt(position),
+    data: inverted(content.bytes.subarray(position, position + 50_000)),
+  };
+}
+
+function inverted(bytes: Buffer): Buffer {
+  return Buffer.from(bytes.map((byte) => byte ^ 0xff));
+}
