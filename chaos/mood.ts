@@ -51,7 +51,7 @@ export function drawMood(
     [3, 'hang'],
   ]);
   // What depends on the service's exact position is tried only where nobody else can have moved it.
-  if (isRival || plan.hasRival || upload.finishSent || !random.chance(0.25)) {
+  if (isRival || plan.hasRival || upload.finishSent || !random.chance(0.35)) {
     return { kind, at: kind === 'whole' ? size : at };
   }
   const misdeed = random.pick<Mood['kind']>(['garble', 'skip', 'lie', 'finish early', 'cancel']);

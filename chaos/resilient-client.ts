@@ -58,8 +58,8 @@ export class ResilientClient {
   readonly #hung: HungStreams;
   #epoch: bigint | undefined;
   #timesFenced = 0;
-  /** What the present attempt has asked for. */
-  #provoked: string | undefined;
+  /** What the present attempt has asked for; streams that were left go on with theirs. */
+  #asked: { reason: string | undefined } = { reason: undefined };
 
   constructor(parts: ResilientClientParts) {
     this.#parts = parts;
@@ -79,7 +79,7 @@ export class ResilientClient {
         break;
       }
       const connection = connect();
-      this.#provoked = undefined;
+      this.#asked = { reason: undefined };
       try {
         if (await this.#attempt(connection, attempt)) {
           break;
@@ -124,23 +124,21 @@ export class ResilientClient {
       `${plan.name}${isRival ? ' (rival)' : ''} ${road} to ${connection.url} from ${start.from} of ${upload.size} ` +
         `epoch ${start.epoch ?? 'none'}${start.isExact ? '' : ' (a guess)'}: ${mood.kind} at ${mood.at}`,
     );
+    const asked = this.#asked;
+    const provoke = (reason: string): void => void (asked.reason = reason);
+    const common = { ...start, upload, mood, random, journal, provoke };
     if (road === 'unary') {
       const until = mood.kind === 'whole' ? upload.size : mood.at;
-      const answer = await attemptUnary({ ...start, upload, connect, until, random, journal });
+      const answer = await attemptUnary({ ...common, connect, until });
       this.#epoch = answer?.writerEpoch ?? this.#epoch;
       return answer?.complete === true && this.#isWell(answer);
     }
     const floor = upload.acknowledgements.floor;
     const end = await attemptStream({
-      ...start,
-      upload,
+      ...common,
       connection,
-      mood,
-      random,
-      journal,
       patienceMs: drawPatience(random, attempt),
       cancelTask: () => cancelUpload(connect, upload),
-      provoke: (reason) => (this.#provoked = reason),
     });
     if (end.kind === 'hung') {
       this.#hung.add(connection, end.stream);
@@ -148,8 +146,8 @@ export class ResilientClient {
     }
     const { answer, sentUpTo } = end;
     upload.acknowledgements.note(answer.committedSize, floor, 'UploadImage');
-    if (this.#provoked !== undefined && !answer.complete) {
-      journal.violate(`${plan.name}: ${mood.kind} was taken, not refused with ${this.#provoked}`);
+    if (asked.reason !== undefined && !answer.complete) {
+      journal.violate(`${plan.name}: ${mood.kind} was taken, not refused with ${asked.reason}`);
     }
     this.#expectCommitted(answer, sentUpTo, start.isExact);
     return answer.complete && this.#isWell(answer);
@@ -241,7 +239,7 @@ export class ResilientClient {
     if (reason === 'TASK_EXPIRED' && plan.fate === 'left alone') {
       return true;
     }
-    if (reason !== this.#provoked) {
+    if (reason !== this.#asked.reason) {
       journal.violate(`${plan.name} got ${failure.message}, and had not asked for it`);
     }
     return false;

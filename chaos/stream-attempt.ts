@@ -10,13 +10,7 @@ import type { Mood } from './mood.ts';
 import { drawPiece, expectedPieces } from './piece.ts';
 import type { Random } from './random.ts';
 import type { Upload } from './upload.ts';
-import {
-  garbledChunk,
-  lyingChunk,
-  poisonousChunk,
-  skippingChunk,
-  type WrongChunk,
-} from './wrong-bytes.ts';
+import { misdeed, poisonousChunk, type WrongChunk } from './wrong-bytes.ts';
 
 type Frame = MessageInitShape<typeof UploadImageRequestSchema>;
 
@@ -174,21 +168,16 @@ class StreamSender {
         }
         return;
       case 'garble':
-        provoke('CHUNK_CHECKSUM_MISMATCH');
-        return yield chunk(garbledChunk(upload, position));
       case 'skip':
-        if (position + 1 < upload.size) {
-          provoke('OFFSET_MISMATCH');
-          yield chunk(skippingChunk(upload, position));
+      case 'lie': {
+        const wrong = misdeed(kind, upload, position);
+        if (wrong) {
+          provoke(wrong.reason);
+          upload.hasLied ||= kind === 'lie';
+          yield chunk(wrong.chunk);
         }
         return;
-      case 'lie':
-        if (position > 0) {
-          provoke('REPLAY_MISMATCH');
-          upload.hasLied = true;
-          yield chunk(lyingChunk(upload, position));
-        }
-        return;
+      }
       case 'finish early':
         provoke('SIZE_SHORT');
         upload.endedOnPurpose = true;

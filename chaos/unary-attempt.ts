@@ -3,9 +3,11 @@ import type { UploadChunkResponse } from '../gen/darkroom/v1/image_service_pb.ts
 import { readFailure } from './call-failure.ts';
 import type { Connection } from './connection.ts';
 import type { Journal } from './journal.ts';
+import type { Mood } from './mood.ts';
 import { drawPiece, expectedPieces } from './piece.ts';
 import type { Random } from './random.ts';
 import type { Upload } from './upload.ts';
+import { misdeed } from './wrong-bytes.ts';
 
 /** A run of UploadChunk calls. */
 export interface UnaryAttempt {
@@ -17,6 +19,9 @@ export interface UnaryAttempt {
   readonly epoch: bigint | undefined;
   /** Where it ends without a finish; at the image's end it goes through to the finish. */
   readonly until: number;
+  readonly mood: Mood;
+  /** Told, before it is sent, of what the service must refuse, and with which reason. */
+  readonly provoke: (reason: string) => void;
   readonly random: Random;
   readonly journal: Journal;
 }
@@ -33,7 +38,7 @@ const maxRepeats = 3;
  * @throws what a call threw, unless sending it again helped.
  */
 export async function attemptUnary(given: UnaryAttempt): Promise<UploadChunkResponse | undefined> {
-  const { upload, random } = given;
+  const { upload, random, journal } = given;
   const pauseMs = (2 * upload.plan.paceMs) / expectedPieces(upload.size);
   const connections: Connection[] = [];
   const connect = (): Connection => {
@@ -59,6 +64,15 @@ export async function attemptUnary(given: UnaryAttempt): Promise<UploadChunkResp
       epoch = answer.writerEpoch;
       position = Number(answer.committedSize);
       await sleep(random.next() * pauseMs);
+    }
+    const wrong = answer?.complete ? undefined : misdeed(given.mood.kind, upload, position);
+    if (wrong) {
+      given.provoke(wrong.reason);
+      upload.hasLied ||= given.mood.kind === 'lie';
+      const { taskId } = upload;
+      const writer = epoch === undefined ? {} : { writerEpoch: epoch };
+      await withRepeats(attempt, connection, { taskId, ...writer, ...wrong.chunk });
+      journal.violate(`${upload.plan.name}: a call was taken, not refused with ${wrong.reason}`);
     }
   } finally {
     for (const made of connections) {

@@ -2,6 +2,7 @@ import type { BenchOptions } from '../command-line.ts';
 import type { ListLoad } from '../load/list-load.ts';
 import { baseline, Measurements, percentile } from '../measurements.ts';
 import { seedManyTasks, tasksOfImage } from '../seed/many-tasks.ts';
+import { costOf } from '../stage/cpu-watch.ts';
 import { startPostgres } from '../stage/postgres.ts';
 import { startScript } from '../stage/script.ts';
 import { startService } from '../stage/service.ts';
@@ -11,6 +12,8 @@ import { planSettings, PlanReader } from './query-plans.ts';
 
 const p50 = { name: 'p50 ms', digits: 2 };
 const p99 = { name: 'p99 ms', digits: 2 };
+const cpu = { name: 'server CPU ms a call', digits: 2 };
+const postgresCpu = { name: 'PostgreSQL CPU ms a call', digits: 2 };
 /** Calls of one list in one round. */
 const callsOfRound = 100;
 /** Calls that are not measured: connections, caches and compiled code are ready after them. */
@@ -40,19 +43,23 @@ export async function benchLists(stage: Stage, options: BenchOptions): Promise<M
   const rows = options.tasks.toLocaleString('en');
   const images = Math.floor(options.tasks / tasksOfImage).toLocaleString('en');
   const measurements = new Measurements(`lists: ${rows} tasks, ${images} images`);
+  const pids = { server: service.pid, postgres: postgres.pid, load: load.pid };
   for (let round = -1; round < options.runs; round += 1) {
     const calls = round < 0 ? firstCalls : callsOfRound;
-    const bases = await load.ask('select', { url: postgres.url, calls });
+    const base = await costOf(pids, () => load.ask('select', { url: postgres.url, calls }));
     for (const { name, ...request } of cases) {
-      const durations = await load.ask('call', { url, ...request, calls });
-      if (round >= 0) {
-        for (const [subject, values] of [
-          ['Darkroom', durations],
-          [baseline, bases],
-        ] as const) {
-          measurements.add(name, subject, p50, percentile([...values], 0.5));
-          measurements.add(name, subject, p99, percentile([...values], 0.99));
-        }
+      const list = await costOf(pids, () => load.ask('call', { url, ...request, calls }));
+      if (round < 0) {
+        continue;
+      }
+      measurements.add(name, 'Darkroom', cpu, (list.server / calls) * 1000);
+      for (const [subject, cost] of [
+        ['Darkroom', list],
+        [baseline, base],
+      ] as const) {
+        measurements.add(name, subject, p50, percentile([...cost.result], 0.5));
+        measurements.add(name, subject, p99, percentile([...cost.result], 0.99));
+        measurements.add(name, subject, postgresCpu, (cost.postgres / calls) * 1000);
       }
     }
   }

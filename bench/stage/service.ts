@@ -24,8 +24,6 @@ export interface BenchServiceOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Where to write a CPU profile of it when it stops; undefined for none. */
   readonly profileFolder?: string | undefined;
-  /** Options of Node or V8. */
-  readonly nodeOptions?: readonly string[];
 }
 
 let started = 0;
@@ -35,30 +33,25 @@ export async function startService(
   stage: Stage,
   options: BenchServiceOptions,
 ): Promise<BenchService> {
-  const { databaseUrl, env = {}, profileFolder, nodeOptions = [] } = options;
+  const { databaseUrl, env = {}, profileFolder } = options;
   const profiling = ['--cpu-prof', '--cpu-prof-interval=500', `--cpu-prof-dir=${profileFolder}`];
   started += 1;
-  const child = spawn(
-    process.execPath,
-    [...(profileFolder ? profiling : []), ...nodeOptions, 'src/main.ts'],
-    {
-      cwd: process.env['BENCH_CWD'] ?? repository,
-      stdio: ['ignore', 'pipe', 'inherit'],
-      // Not in the terminal's group: Ctrl-C is for the benchmark, which then stops the service.
-      detached: true,
-      env: {
-        ...Object.fromEntries(Object.entries(process.env).filter(([k]) => k.startsWith('YG_'))),
-        PATH: process.env['PATH'],
-        HOME: process.env['HOME'],
-        TMPDIR: process.env['TMPDIR'],
-        DARKROOM_PORT: '0',
-        DARKROOM_DATA_DIR: join(stage.folder, `service-${started}`),
-        DARKROOM_DRAIN_TIMEOUT_MS: '1000',
-        DATABASE_URL: databaseUrl,
-        ...env,
-      },
+  const child = spawn(process.execPath, [...(profileFolder ? profiling : []), 'src/main.ts'], {
+    cwd: repository,
+    stdio: ['ignore', 'pipe', 'inherit'],
+    // Not in the terminal's group: Ctrl-C is for the benchmark, which then stops the service.
+    detached: true,
+    env: {
+      PATH: process.env['PATH'],
+      HOME: process.env['HOME'],
+      TMPDIR: process.env['TMPDIR'],
+      DARKROOM_PORT: '0',
+      DARKROOM_DATA_DIR: join(stage.folder, `service-${started}`),
+      DARKROOM_DRAIN_TIMEOUT_MS: '1000',
+      DATABASE_URL: databaseUrl,
+      ...env,
     },
-  );
+  });
   keepTrackOf(child);
   const closed = once(child, 'close');
   const stop = async (): Promise<void> => {
@@ -79,7 +72,6 @@ async function untilReady(child: ChildProcess): Promise<string> {
   try {
     for await (const line of lines) {
       output.push(line);
-      if (!line.startsWith('{')) continue;
       const { url } = JSON.parse(line) as { url?: unknown };
       if (typeof url === 'string') {
         return url;
@@ -89,8 +81,6 @@ async function untilReady(child: ChildProcess): Promise<string> {
     lines.close();
     // The rest of the log is of no interest, and must not fill the pipe.
     stdout.resume();
-    if (process.env['BENCH_LOG'])
-      stdout.pipe((await import('node:fs')).createWriteStream(process.env['BENCH_LOG']));
   }
   throw new Error(`the service ended before it was ready:\n${output.join('\n')}`);
 }

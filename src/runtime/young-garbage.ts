@@ -24,9 +24,9 @@ export function collectYoungGarbageOften(): void {
   // few objects and much in buffers is so low that one full collection can follow on the other.
   setFlagsFromString('--external-memory-accounted-in-global-limit');
   setFlagsFromString('--heap-growing-percent=200');
+  // Never taken back: flags are the whole process's, and another thread may be just here.
   setFlagsFromString('--expose-gc');
   const gc = runInNewContext('gc') as (options: { type: 'minor'; execution: 'sync' }) => void;
-  setFlagsFromString('--no-expose-gc');
   collectYoung = () => gc({ type: 'minor', execution: 'sync' });
 }
 

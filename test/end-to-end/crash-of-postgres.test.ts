@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test, vi } from 'vitest';
 import { Image_State } from '../../gen/darkroom/v1/image_pb.ts';
 import { CleanUps } from '../support/clean-ups.ts';
 import { holdUpload, patience, untilCommitted, type HeldUpload } from '../support/held-upload.ts';
@@ -11,6 +11,9 @@ import {
   type RunningService,
 } from '../support/running-service.ts';
 import { createRequest } from './bad-input/case.ts';
+
+// Services and databases that start again and again, on however busy a machine.
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 });
 
 const MiB = 1024 * 1024;
 const bytes = randomBytes(5 * MiB);

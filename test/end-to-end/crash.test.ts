@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { Image_Outlook, Image_State } from '../../gen/darkroom/v1/image_pb.ts';
 import type { UploadImageResponse } from '../../gen/darkroom/v1/image_service_pb.ts';
 import { Phase } from '../../gen/darkroom/v1/phase_pb.ts';
@@ -14,6 +14,9 @@ import {
 } from '../support/running-service.ts';
 import { disagreements, readStoredSegments } from '../support/stored-segments.ts';
 import { createRequest } from './bad-input/case.ts';
+
+// Services that start again and again, on however busy a machine.
+vi.setConfig({ testTimeout: 240_000 });
 
 const MiB = 1024 * 1024;
 /** Takes some tenths of a second to check, and no room. */

@@ -14,6 +14,9 @@ import { failureToStart, makeDataDir, type ServiceProcess } from '../support/ser
 import { canBeRunBy, nobody } from '../support/unprivileged.ts';
 import { createRequest } from './bad-input/case.ts';
 
+/** A PostgreSQL is made and started twice. */
+const patient = { timeout: 240_000 };
+
 function postgresPid(process: ServiceProcess): number {
   const line = process.log.find(({ msg }) => msg === 'embedded PostgreSQL is running');
   return Number(line!['pid']);
@@ -25,6 +28,7 @@ describe.each([
 ] as const)('a service that is started on an empty folder, %s', (_, account, isPossible) => {
   test.skipIf(!isPossible)(
     'brings its own PostgreSQL, keeps what it is given, and leaves no process',
+    patient,
     async () => {
       const service = await startEmbeddedService({ HOME: '/nonexistent' }, onTestFinished, account);
       const pid = postgresPid(service.process);

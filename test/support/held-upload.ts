@@ -80,7 +80,7 @@ export function holdUpload(
 }
 
 /** For conditions that come to pass within a second or so on an idle machine. */
-export const patience = { timeout: 30_000, interval: 20 };
+export const patience = { timeout: 60_000, interval: 20 };
 
 /** Waits until so many bytes of a task are acknowledged. */
 export async function untilCommitted(
