@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import { describe, expect, inject, onTestFinished, test, vi } from 'vitest';
 import { administer, databaseUrl } from '../support/database-cluster.ts';
 import { findFreePort } from '../support/free-port.ts';
 import {
@@ -14,6 +14,9 @@ import {
 import { failureToStart, makeDataDir, startServiceProcess } from '../support/service-process.ts';
 import { createTestDatabase } from '../support/test-database.ts';
 import { createRequest } from './bad-input/case.ts';
+
+// Services that start and stop again, on however busy a machine.
+vi.setConfig({ testTimeout: 240_000 });
 
 const bytes = Buffer.alloc(1_000_000, 'in this folder');
 
