@@ -178,6 +178,8 @@ async function start(settings: Settings, logger: Logger, teardown: Teardown): Pr
     intervalMs: healthIntervalMs,
   });
   teardown.add('health', () => health.stop());
+  // Whoever reads that the service is ready may ask at once.
+  await health.known;
   const server = await startServer({
     settings,
     logger,

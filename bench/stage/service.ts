@@ -26,16 +26,13 @@ export interface BenchServiceOptions {
   readonly profileFolder?: string | undefined;
 }
 
-let started = 0;
-
-/** Starts `src/main.ts` with its default settings, on a free port and a data folder of its own. */
+/** Starts `src/main.ts` with its default settings, on a free port. Services of one stage have one data folder, one after the other. */
 export async function startService(
   stage: Stage,
   options: BenchServiceOptions,
 ): Promise<BenchService> {
   const { databaseUrl, env = {}, profileFolder } = options;
   const profiling = ['--cpu-prof', '--cpu-prof-interval=500', `--cpu-prof-dir=${profileFolder}`];
-  started += 1;
   const child = spawn(process.execPath, [...(profileFolder ? profiling : []), 'src/main.ts'], {
     cwd: repository,
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -46,7 +43,7 @@ export async function startService(
       HOME: process.env['HOME'],
       TMPDIR: process.env['TMPDIR'],
       DARKROOM_PORT: '0',
-      DARKROOM_DATA_DIR: join(stage.folder, `service-${started}`),
+      DARKROOM_DATA_DIR: join(stage.folder, 'data'),
       DARKROOM_DRAIN_TIMEOUT_MS: '1000',
       DATABASE_URL: databaseUrl,
       ...env,

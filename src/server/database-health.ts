@@ -10,6 +10,8 @@ export interface DatabaseHealthOptions {
 
 /** The health of a service that is as healthy as its database. Not serving until the first answer. */
 export class DatabaseHealth implements HealthSource {
+  /** Resolves with the first answer, or when it is late. */
+  readonly known: Promise<void>;
   readonly #options: DatabaseHealthOptions;
   readonly #callbacks = new Set<() => void>();
   #status: 'SERVING' | 'NOT_SERVING' = 'NOT_SERVING';
@@ -19,7 +21,9 @@ export class DatabaseHealth implements HealthSource {
   /** Asks for the first time at once. */
   constructor(options: DatabaseHealthOptions) {
     this.#options = options;
-    void this.#look();
+    const known = Promise.withResolvers<void>();
+    this.known = known.promise;
+    void this.#look(known.resolve);
   }
 
   status(): 'SERVING' | 'NOT_SERVING' {
@@ -43,16 +47,16 @@ export class DatabaseHealth implements HealthSource {
     clearTimeout(this.#timer);
   }
 
-  async #look(): Promise<void> {
+  async #look(onKnown?: () => void): Promise<void> {
     const late = Promise.withResolvers<boolean>();
     const timer = setTimeout(() => late.resolve(false), this.#options.intervalMs).unref();
     const answers = this.#options.probe().catch(() => false);
     const answered = await Promise.race([answers, late.promise]);
     clearTimeout(timer);
-    if (this.#stopped) {
-      return;
+    if (!this.#stopped) {
+      this.#become(answered ? 'SERVING' : 'NOT_SERVING');
     }
-    this.#become(answered ? 'SERVING' : 'NOT_SERVING');
+    onKnown?.();
     // A probe that hangs is waited for: asking again would hang one more connection each time.
     await answers;
     if (!this.#stopped) {

@@ -123,7 +123,7 @@ export function errorInterceptor({ maxMessageBytes }: ErrorInterceptorOptions): 
 }
 
 /** The same iterable with its errors changed. By hand: an async generator costs more for each message. */
-function withErrors<T>(
+export function withErrors<T>(
   source: AsyncIterable<T>,
   changed: (error: unknown) => never,
 ): AsyncIterable<T> {

@@ -9,7 +9,7 @@ import {
 import { compressionBrotli, compressionGzip } from '@connectrpc/connect-node';
 import type { UniversalHandler, UniversalServerRequest } from '@connectrpc/connect/protocol';
 import { conditionalResponse } from './conditional-get.ts';
-import { answerTo, errorInterceptor } from './error-mapping.ts';
+import { answerTo, errorInterceptor, withErrors } from './error-mapping.ts';
 import { pathOf, type NodeRequest, type NodeResponse } from './node-http.ts';
 import type { RequestBody } from './request-body.ts';
 import { contextValuesWith, requestContextOf, type RequestContext } from './request-context.ts';
@@ -120,7 +120,7 @@ async function answer(
 function universalRequest(
   { method }: UniversalHandler,
   request: NodeRequest,
-  body: RequestBody,
+  requestBody: RequestBody,
   signal: AbortSignal,
   context: RequestContext,
 ): UniversalServerRequest {
@@ -138,6 +138,13 @@ function universalRequest(
       header.set(name, 'identity');
     }
   }
+  // Those of a stream reach its handler; all others connect would answer as "internal error".
+  const body =
+    method.methodKind === 'client_streaming'
+      ? requestBody
+      : withErrors(requestBody, (error) => {
+          throw answerTo(error, { requestId: context.requestId, signal });
+        });
   return {
     httpVersion: request.httpVersion,
     method: request.method ?? '',

@@ -9,6 +9,7 @@ import {
 } from '../../gen/grpc/health/v1/health_pb.ts';
 import { failureOf } from '../support/failures.ts';
 import { holdUpload, patience, untilCommitted, type HeldUpload } from '../support/held-upload.ts';
+import { envelope, rawPost, statusOf } from '../support/raw-http.ts';
 import {
   downloadBytes,
   startService,
@@ -102,6 +103,21 @@ describe('a service that is asked to stop', () => {
       complete: true,
     });
     expect((await downloadBytes(next.images, imageId)).bytes.equals(bytes)).toBe(true);
+  });
+
+  test('ends a call of which the rest never comes', async () => {
+    const service = await startService({ DARKROOM_DRAIN_TIMEOUT_MS: '100' });
+    const half = rawPost(
+      service.process.url,
+      '/darkroom.v1.ImageService/UploadChunk',
+      'application/grpc',
+      envelope(Buffer.alloc(1000), { length: 2000 }),
+      { leaveOpen: true },
+    );
+    await service.images.listImages({});
+    service.process.signal('SIGTERM');
+    expect(statusOf(await half)).toMatchObject({ code: 14, reason: 'SERVER_DRAINING' });
+    expect(await service.process.exited).toBe(0);
   });
 
   test('ends at once when it is asked again, and loses nothing that it acknowledged', async () => {

@@ -1,10 +1,7 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import pg from 'pg';
 import type { TestProject } from 'vitest/node';
 import { Database } from '../../src/database/database.ts';
-import { startEmbeddedPostgres } from '../../src/database/embedded-postgres.ts';
+import { startThrowawayPostgres } from '../../src/database/embedded-postgres/throwaway.ts';
 
 declare module 'vitest' {
   export interface ProvidedContext {
@@ -26,18 +23,12 @@ export default async function setup(project: TestProject): Promise<() => Promise
   if (given) {
     clusterUrl = given;
   } else {
-    const dataDir = await mkdtemp(join(tmpdir(), 'darkroom-test-'));
-    const server = await startEmbeddedPostgres({
-      dataDir,
-      durable: false,
+    const server = await startThrowawayPostgres({
       extraSettings: { max_connections: '300' },
       logger: { info: () => {}, warn: console.warn, error: console.error },
     });
     clusterUrl = server.connectionString;
-    stop = async () => {
-      await server.stop();
-      await rm(dataDir, { recursive: true, force: true });
-    };
+    stop = server.stop;
   }
 
   const templateDatabase = `darkroom_template_${process.pid}`;

@@ -1,5 +1,9 @@
-import * as http2 from 'node:http2';
 import { once } from 'node:events';
+import * as http2 from 'node:http2';
+import { fromBinary } from '@bufbuild/protobuf';
+import { anyUnpack } from '@bufbuild/protobuf/wkt';
+import { ErrorInfoSchema } from '../../gen/google/rpc/error_details_pb.ts';
+import { StatusSchema } from '../../gen/google/rpc/status_pb.ts';
 
 /** What a server answered on the wire, headers and trailers together. */
 export interface RawAnswer {
@@ -58,4 +62,25 @@ export function envelope(
   prefix.writeUInt8(options.flags ?? 0, 0);
   prefix.writeUInt32BE(options.length ?? message.byteLength, 1);
   return Buffer.concat([prefix, message]);
+}
+
+/** The status that a gRPC answer has in its trailers; undefined where the answer is not a whole one of gRPC. */
+export function statusOf({
+  headers,
+  resetCode,
+}: RawAnswer):
+  | { readonly code: number; readonly reason: string | undefined; readonly message: string }
+  | undefined {
+  if (resetCode !== 0 || headers[':status'] !== '200' || headers['grpc-status'] === undefined) {
+    return undefined;
+  }
+  const trailer = Buffer.from(headers['grpc-status-details-bin'] ?? '', 'base64');
+  const infos = fromBinary(StatusSchema, trailer).details.map((detail) =>
+    anyUnpack(detail, ErrorInfoSchema),
+  );
+  return {
+    code: Number(headers['grpc-status']),
+    reason: infos.find((info) => info !== undefined)?.reason,
+    message: decodeURIComponent(headers['grpc-message'] ?? ''),
+  };
 }
