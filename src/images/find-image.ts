@@ -1,8 +1,10 @@
 import { LockMode } from '@mikro-orm/core';
 import type { EntityManager } from '@mikro-orm/postgresql';
+import type { Database } from '../database/database.ts';
 import type { Caller } from '../domain/caller.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import type { ImageId } from '../domain/ids.ts';
+import { readRow } from '../tasks/entity-rows.ts';
 import { etagOf } from './etag.ts';
 import { Image } from './image.ts';
 
@@ -17,7 +19,22 @@ export async function findImage(em: EntityManager, caller: Caller, id: ImageId):
 }
 
 /**
- * The same, holding the image's lock until the transaction ends. Tasks are locked after their image,
+ * The same, not tracked by any unit of work.
+ *
+ * @throws DarkroomError IMAGE_NOT_FOUND
+ */
+export async function readImage(
+  database: Database,
+  caller: Caller,
+  id: ImageId,
+): Promise<Readonly<Image>> {
+  const values = [id, caller.projectId];
+  const image = await readRow(database, Image, 'id = $1 and project_id = $2', values);
+  return image ?? throwNotFound(id);
+}
+
+/**
+ * As `findImage`, holding the image's lock until the transaction ends. Tasks are locked after their image,
  * never before it.
  *
  * @throws DarkroomError IMAGE_NOT_FOUND

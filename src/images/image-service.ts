@@ -4,7 +4,7 @@ import { parseId, type ImageId } from '../domain/ids.ts';
 import type { Page } from '../lists/page.ts';
 import { createImage, type CreatedImage } from './create-image.ts';
 import { deleteImage } from './delete-image.ts';
-import { findImage } from './find-image.ts';
+import { readImage } from './find-image.ts';
 import type {
   CreateImageRequest,
   DeleteImageRequest,
@@ -55,8 +55,7 @@ export class ImageService {
    */
   async getImage(caller: Caller, imageId: string): Promise<ImageView> {
     const id = parseId<ImageId>(imageId, 'image_id');
-    const em = this.#database.fork();
-    return viewImage(em, await findImage(em, caller, id));
+    return viewImage(this.#database.fork(), await readImage(this.#database, caller, id));
   }
 
   /**

@@ -8,6 +8,7 @@ import { findImage } from '../images/find-image.ts';
 import { readLastFaults } from '../images/image-view.ts';
 import { readPage, type PageSlice } from '../lists/keyset.ts';
 import { pageSize, type Page } from '../lists/page.ts';
+import { readRow } from './entity-rows.ts';
 import { Fault } from './fault.ts';
 import { TaskEvent } from './task-event.ts';
 import { checkTaskFilter, taskConditions, taskFilterContent, taskStatesOf } from './task-filter.ts';
@@ -38,8 +39,13 @@ export async function getTask(
   caller: Caller,
   taskId: string,
 ): Promise<TaskSnapshot> {
-  const em = database.fork();
-  return snapshotOf(em, await findTask(em, caller, parseId<TaskId>(taskId, 'task_id')));
+  const id = parseId<TaskId>(taskId, 'task_id');
+  const values = [id, caller.projectId];
+  const task = await readRow(database, Task, 'id = $1 and project_id = $2', values);
+  if (!task) {
+    throw taskNotFound(id);
+  }
+  return snapshotOf(database.fork(), task);
 }
 
 /** A task as it is in a unit of work, with its newest fault. */

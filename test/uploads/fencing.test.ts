@@ -21,6 +21,7 @@ import {
   type UploadWorld,
 } from '../support/upload-world.ts';
 import { committed, dataFrames, expectActive, resumeAndFinish } from './complete-upload.ts';
+import { FaultyStore } from './faulty-store.ts';
 import { Gate } from './gate.ts';
 import { PushedFrames } from './pushed-frames.ts';
 
@@ -161,21 +162,25 @@ test('of two streams that begin at the same time one is taken', async () => {
   const worlds = [await openUploadWorld(database())];
   worlds.push(await openUploadWorld(database(), { folder: worlds[0]!.folder }));
   const { imageId, taskId } = await queueImage(database());
+  let told = 0;
   const streams = [0, 1, 0, 1].map((which) => {
     const frames = new PushedFrames(header(taskId));
     const upload = worlds[which]!.uploads.receive(defaultCaller, frames, connection());
-    return {
-      frames,
-      ended: upload.then(
-        () => 'taken',
-        (error: { reason: string }) => error.reason,
-      ),
-    };
+    const ended = upload.then(
+      () => 'taken',
+      (error: { reason: string }) => {
+        told += 1;
+        return error.reason;
+      },
+    );
+    return { frames, ended };
   });
   for (const { frames } of streams) {
     frames.push(...dataFrames(data));
   }
   await committed(database(), taskId, data.length);
+  // Not before all others were told: one that is late would find the upload free.
+  await expect.poll(() => told, { timeout: 20_000 }).toBe(3);
   for (const { frames } of streams) {
     frames.end();
   }
@@ -336,4 +341,55 @@ test('a writer that is superseded while the whole is checked publishes nothing',
   expect((await readTask(database(), taskId)).state).toBe('RUNNING');
   await resumeAndFinish(world, taskId, data);
   await expectActive(world, imageId, data);
+});
+
+test('a writer that is superseded while it publishes publishes nothing', async () => {
+  const store = new FaultyStore();
+  const world = await openUploadWorld(database(), { wrapStore: store.wrap });
+  const { imageId, taskId } = await queueImage(database());
+  store.slow('seal', 500);
+  const frames = framesOf(header(taskId), ...dataFrames(data), finish(data.length));
+  const upload = world.uploads.receive(defaultCaller, frames, connection());
+  upload.catch(() => {});
+  await committed(database(), taskId, data.length);
+  await world.uploads.resume(defaultCaller, taskId, 'test');
+  expect(await failureOf(upload)).toMatchObject({ reason: 'WRITER_FENCED' });
+  expect((await readTask(database(), taskId)).state).toBe('RUNNING');
+  store.mend();
+  await resumeAndFinish(world, taskId, data);
+  await expectActive(world, imageId, data);
+});
+
+test('a stopping process lets go of an upload only when its last write has ended', async () => {
+  const store = new FaultyStore();
+  const stopping = await openUploadWorld(database(), { wrapStore: store.wrap });
+  const { imageId, taskId } = await queueImage(database());
+  const old = await startHalfOpen(stopping, taskId, 100_000);
+  store.slow('append', 500);
+  old.frames.push(chunk(100_000, other.subarray(0, 90_000)));
+  await expect.poll(() => old.frames.isDrained).toBe(true);
+  const drained = stopping.uploads.drain();
+  const failure = failureOf(old.upload);
+
+  // Whoever goes on with the epoch, and so with the segment, must not meet that write.
+  const next = await openUploadWorld(database(), { folder: stopping.folder });
+  await expect
+    .poll(async () => (await readTask(database(), taskId)).writerProcessId, { timeout: 10_000 })
+    .toBe(null);
+  const stream = await startHalfOpen(next, taskId, data.length, 1);
+  await Promise.all([
+    drained,
+    expect(failure).resolves.toMatchObject({ reason: 'SERVER_DRAINING' }),
+  ]);
+  stream.frames.push(finish(data.length));
+  stream.frames.end();
+  await stream.upload;
+  await expectActive(next, imageId, data);
+  expect(await readFaults(database(), taskId)).toMatchObject([{ reason: 'SERVER_DRAINING' }]);
+
+  expect(
+    await failureOf(
+      stopping.uploads.receive(defaultCaller, framesOf(header(taskId)), connection()),
+    ),
+  ).toMatchObject({ reason: 'SERVER_DRAINING' });
 });

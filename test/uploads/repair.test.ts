@@ -47,6 +47,7 @@ beforeEach(async () => {
   // What the test before has left, and is none of this one's.
   await theWorld().repair.run();
   await theWorld().repair.settle();
+  await theWorld().repair.run();
 });
 
 /** Another process on the same database and folder. */
@@ -304,6 +305,27 @@ describe('a finish that was received by a process that is gone', () => {
       'STORAGE_UNAVAILABLE',
     ]);
     expect((await readTask(database(), taskId)).expireTime).toEqual(expireTime);
+  });
+
+  test('counts as it was sent last', async () => {
+    const { taskId, imageId } = await queueImage(database());
+    const first = data.subarray(0, 50_000);
+    // A finish that its client took back by sending more.
+    await theWorld().uploads.receive(
+      defaultCaller,
+      framesOf(header(taskId), ...dataFrames(first)),
+      connection(),
+    );
+    await theWorld().ledger.change(taskId, undefined, ({ task }) => {
+      task.finishSize = first.length;
+      task.finishSha256 = sha256(first);
+    });
+    disk.break('seal', 'EIO');
+    const rest = framesOf(header(taskId), ...dataFrames(data, 50_000), finish(data.length));
+    await failureOf(theWorld().uploads.receive(defaultCaller, rest, connection()));
+    disk.mend();
+    await expectRepaired({ finishesTakenUp: 1 });
+    await expectActive(theWorld(), imageId, data);
   });
 
   test('does not keep its client from sending it again', async () => {

@@ -42,11 +42,14 @@ const stepKinds = [
   'cancel', 'repair', 'expire',
 ] as const; // prettier-ignore
 
+/** From 0 to 1. Not fc.double, of which nearly all values are next to nothing, and all chunks a byte. */
+const fraction = fc.nat({ max: 1000 }).map((n) => n / 1000);
+
 const step: fc.Arbitrary<Step> = fc.record({
   kind: fc.constantFrom(...stepKinds),
   world: fc.constantFrom(0 as const, 1 as const),
-  size: fc.double({ min: 0, max: 1, noNaN: true }),
-  where: fc.double({ min: 0, max: 1, noNaN: true }),
+  size: fraction,
+  where: fraction,
 });
 
 /** A stream that the service has taken. */
