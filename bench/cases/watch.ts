@@ -151,16 +151,11 @@ async function measureDelay(round: Round): Promise<void> {
     await pause;
     trips.push(await roundTrip.notify());
   }
-  await delay(settleMs);
-  const deliveries = await load.ask('deliveries', null);
-  const arrivals = new Map(deliveries.map((one) => [`${one.taskId} ${one.revision}`, one.at]));
-  const delivered = changes.map((change) => {
-    const at = arrivals.get(`${change.taskId} ${change.revision}`);
-    if (at === undefined) {
-      throw new Error(`revision ${change.revision} of task ${change.taskId} never arrived`);
-    }
-    return Object.assign({ at }, change);
-  });
+  const arrivals = await arrivalsOf(round, changes);
+  const delivered = changes.map((change) => ({
+    ...change,
+    at: arrivals.get(nameOf(change)) ?? NaN,
+  }));
   const name = `one watcher of a task, ${changesPerSecond} changes/s, ${options.watchers} watchers in all`;
   for (const [subject, timed] of [
     ['Darkroom', delivered],
@@ -173,6 +168,31 @@ async function measureDelay(round: Round): Promise<void> {
     add(name, subject, committedP50, percentile(fromCommitted, 0.5));
     add(name, subject, committedP99, percentile(fromCommitted, 0.99));
   }
+}
+
+/** When each change arrived, by its name. @throws if one does not arrive in time. */
+async function arrivalsOf(
+  { load }: Round,
+  changes: readonly Change[],
+): Promise<ReadonlyMap<string, number>> {
+  const arrivals = new Map<string, number>();
+  for (const deadline = performance.now() + patienceMs; ;) {
+    await delay(settleMs);
+    for (const delivery of await load.ask('deliveries', null)) {
+      arrivals.set(nameOf(delivery), delivery.at);
+    }
+    const missing = changes.find((change) => !arrivals.has(nameOf(change)));
+    if (missing === undefined) {
+      return arrivals;
+    }
+    if (performance.now() > deadline) {
+      throw new Error(`revision ${missing.revision} of task ${missing.taskId} never arrived`);
+    }
+  }
+}
+
+function nameOf({ taskId, revision }: Pick<Change, 'taskId' | 'revision'>): string {
+  return `${taskId} ${revision}`;
 }
 
 /** Changes the task that many watch. */
