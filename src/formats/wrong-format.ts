@@ -1,0 +1,72 @@
+import type { DiskFormat } from '../images/image.ts';
+import { cutShort, mismatch, type Refusal } from './inspection.ts';
+import { headBytes, type ImageReader } from './image-reader.ts';
+import { isIso } from './iso.ts';
+import { compressedFormats, isBootSector, type HeadFormat } from './signatures.ts';
+
+/** A format by the name under which it is found. */
+export type FoundFormat = HeadFormat | 'iso' | 'raw' | 'nothing known';
+
+/** How formats that can be declared are declared. */
+const declarable: Partial<Record<FoundFormat, DiskFormat>> = {
+  raw: 'RAW',
+  qcow2: 'QCOW2',
+  vmdk: 'VMDK',
+  vhd: 'VHD',
+  vhdx: 'VHDX',
+  vdi: 'VDI',
+  iso: 'ISO',
+  parallels: 'PLOOP',
+};
+
+/** The refusal of bytes that are of another format, with what to do about it. */
+export function wrongFormat(found: FoundFormat): Refusal {
+  const diskFormat = declarable[found];
+  const compressed: ReadonlySet<FoundFormat> = compressedFormats;
+  if (found === 'nothing known') {
+    return mismatch(
+      found,
+      'nothing known was found in its bytes. Check that this is the right file; if its bytes are those of a disk themselves, declare disk_format RAW and container_format BARE',
+    );
+  }
+  if (found === 'raw') {
+    return mismatch(
+      found,
+      'it begins with a boot sector, as raw disks do. Declare disk_format RAW and container_format BARE, or convert it with qemu-img convert -f raw',
+    );
+  }
+  if (compressed.has(found)) {
+    return mismatch(
+      found,
+      `its bytes are compressed with ${found}. Declare container_format COMPRESSED, or decompress it first`,
+    );
+  }
+  if (found === 'tar') {
+    return mismatch(
+      found,
+      'its bytes are a tar archive. Declare container_format OVA or DOCKER, or unpack it first',
+    );
+  }
+  const declareIt =
+    diskFormat === undefined
+      ? 'That cannot be stored: convert it with qemu-img convert -O qcow2, and declare QCOW2'
+      : `Declare disk_format ${diskFormat} and container_format BARE, or convert it with qemu-img convert`;
+  return mismatch(found, `its bytes are ${found}. ${declareIt}`);
+}
+
+/**
+ * The refusal of bytes whose start is none of the known formats.
+ *
+ * An ISO shows itself only after its system area, which is empty or begins with a boot sector: for
+ * other bytes nothing more is waited for.
+ */
+export async function unrecognised(image: ImageReader, head: Uint8Array): Promise<Refusal> {
+  if (head.byteLength < headBytes) {
+    return cutShort(head.byteLength, headBytes);
+  }
+  const isBoot = isBootSector(head);
+  if ((isBoot || head.every((byte) => byte === 0)) && (await isIso(image))) {
+    return wrongFormat('iso');
+  }
+  return wrongFormat(isBoot ? 'raw' : 'nothing known');
+}
