@@ -8,6 +8,8 @@ import { Database } from './database/database.ts';
 import { startEmbeddedPostgres } from './database/embedded-postgres.ts';
 import { etagOf } from './images/etag.ts';
 import { ImageService } from './images/image-service.ts';
+import { ImportService } from './imports/import-service.ts';
+import { ReachPolicy } from './imports/reach-policy.ts';
 import { DatabaseHealth } from './server/database-health.ts';
 import { imageHandlers } from './server/image-handlers.ts';
 import { restRoutes } from './server/rest/rest-routes.ts';
@@ -142,6 +144,23 @@ async function start(settings: Settings, logger: Logger, teardown: Teardown): Pr
     limits: settings,
     logger,
   });
+  const reach = new ReachPolicy(settings);
+  const imports = new ImportService({
+    database,
+    store,
+    uploads,
+    limits: settings,
+    maxImageBytes: settings.maxImageBytes,
+    pace: { idleTimeoutMs: settings.importStallTimeoutMs, minRate: settings.minUploadRate },
+    http: {
+      reach,
+      connectTimeoutMs: settings.importConnectTimeoutMs,
+      responseTimeoutMs: settings.importResponseTimeoutMs,
+      maxRedirects: settings.importMaxRedirects,
+    },
+    logger,
+  });
+  const onImportDue = (): void => imports.wake();
   const repair = new UploadRepair({
     database,
     ledger,
@@ -158,7 +177,7 @@ async function start(settings: Settings, logger: Logger, teardown: Teardown): Pr
   await registry.start();
   teardown.add('process registry', () => registry.stop());
 
-  const images = new ImageService({ database, settings, onBlobsReleased });
+  const images = new ImageService({ database, settings, reach, onImportDue, onBlobsReleased });
   const sweeper = new TaskSweeper({
     database,
     settings,
@@ -196,10 +215,12 @@ async function start(settings: Settings, logger: Logger, teardown: Teardown): Pr
       });
       router.service(
         TaskServiceDescriptor,
-        taskHandlers({ database, ledger, feed, onBlobsReleased }),
+        taskHandlers({ database, ledger, feed, onBlobsReleased, onImportDue }),
       );
     },
   });
+  imports.start();
+  teardown.add('imports', () => imports.stop());
   repairSoon();
   const repairs = setInterval(repairSoon, settings.repairIntervalMs).unref();
   teardown.add('repair', async () => {
@@ -207,6 +228,9 @@ async function start(settings: Settings, logger: Logger, teardown: Teardown): Pr
     await repair.settle();
   });
   teardown.add('uploads', () => uploads.drain());
-  teardown.add('server', () => server.close(() => void uploads.drain()));
+  teardown.add('server', () => {
+    imports.claimNoMore();
+    return server.close(() => void uploads.drain());
+  });
   return server.url;
 }

@@ -1,68 +1,10 @@
 import { z } from 'zod';
+import { importSettingSpecs } from './import-settings.ts';
+import { oneOf, setting, text, wholeNumber, type SettingSpec } from './setting-spec.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
 const TiB = 1024 * 1024 * MiB;
-
-/** A setting of the service: its environment variable, what it may be, and what it is for. */
-interface SettingSpec<T> {
-  readonly env: string;
-  readonly schema: z.ZodType<T>;
-  /** As it would be written in the environment; undefined where there is none. */
-  readonly default: string | undefined;
-  /** What is allowed, in words that complete "must be …". */
-  readonly allowed: string;
-  readonly description: string;
-}
-
-function setting<T>(spec: SettingSpec<T>): SettingSpec<T> {
-  return spec;
-}
-
-function text(env: string, fallback: string, description: string): SettingSpec<string> {
-  return setting({
-    env,
-    schema: z.string().trim().min(1),
-    default: fallback,
-    allowed: 'a text that is not empty',
-    description,
-  });
-}
-
-function wholeNumber(
-  env: string,
-  fallback: number,
-  [min, max]: readonly [number, number],
-  unit: string,
-  description: string,
-): SettingSpec<number> {
-  return setting({
-    env,
-    schema: z
-      .string()
-      .regex(/^\d{1,16}$/)
-      .transform(Number)
-      .refine((value) => value >= min && value <= max),
-    default: String(fallback),
-    allowed: `a whole number from ${min} to ${max}${unit === '' ? '' : ` (${unit})`}`,
-    description,
-  });
-}
-
-function oneOf<const T extends readonly [string, ...string[]]>(
-  env: string,
-  fallback: T[number],
-  values: T,
-  description: string,
-): SettingSpec<T[number]> {
-  return setting<T[number]>({
-    env,
-    schema: z.enum(values),
-    default: fallback,
-    allowed: `one of ${values.join(', ')}`,
-    description,
-  });
-}
 
 const day = 24 * 3600 * 1000;
 
@@ -222,6 +164,13 @@ export const settingSpecs = {
     'ms',
     'Images that will never come are deleted after so long; 0 keeps them.',
   ),
+  formatCheck: oneOf(
+    'DARKROOM_FORMAT_CHECK',
+    'refuse',
+    ['refuse', 'record'],
+    'Whether an image that is not of its declared format, or unsafe, fails its task, or is taken with a fault.',
+  ),
+  ...importSettingSpecs,
   drainTimeoutMs: wholeNumber(
     'DARKROOM_DRAIN_TIMEOUT_MS',
     10_000,

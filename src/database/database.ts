@@ -2,12 +2,14 @@ import { Migrator } from '@mikro-orm/migrations';
 import { MikroORM, type EntityManager } from '@mikro-orm/postgresql';
 import type { Pool } from 'pg';
 import { ImageSchema } from '../images/image.ts';
+import { ImportOrderSchema } from '../imports/import-order.ts';
 import { BlobSchema, BlobSegmentSchema } from '../storage/blob.ts';
 import { FaultSchema } from '../tasks/fault.ts';
 import { TaskEventSchema } from '../tasks/task-event.ts';
 import { TaskSchema } from '../tasks/task.ts';
 import { DatabaseConnectError } from './database-connect-error.ts';
 import { Migration0001ImagesAndTasks } from './migrations/migration-0001-images-and-tasks.ts';
+import { Migration0002Imports } from './migrations/migration-0002-imports.ts';
 
 /** Settings of the connection to PostgreSQL. */
 export interface DatabaseOptions {
@@ -44,6 +46,7 @@ export class Database {
         TaskEventSchema,
         BlobSchema,
         BlobSegmentSchema,
+        ImportOrderSchema,
       ],
       extensions: [Migrator],
       // Else each slip in a DATABASE_URL would make one more database.
@@ -53,6 +56,7 @@ export class Database {
       migrations: {
         migrationsList: [
           { name: 'migration-0001-images-and-tasks', class: Migration0001ImagesAndTasks },
+          { name: 'migration-0002-imports', class: Migration0002Imports },
         ],
         snapshot: false,
         silent: true,

@@ -6,6 +6,8 @@ import { DarkroomError } from '../domain/darkroom-error.ts';
 import { newId, type ImageId } from '../domain/ids.ts';
 import { databaseTime } from '../database/database-time.ts';
 import { openTask } from '../tasks/open-task.ts';
+import { placeOrder } from '../imports/new-order.ts';
+import type { ReachPolicy } from '../imports/reach-policy.ts';
 import type { TaskSnapshot } from '../tasks/task-reader.ts';
 import { Task } from '../tasks/task.ts';
 import type { CreateImageRequest } from './image-requests.ts';
@@ -23,15 +25,18 @@ export interface CreatedImage extends ImageView {
  * Makes an image and the task that is to bring its bytes, in one transaction. A request that is
  * repeated with its request id gets the same image and the same task, as they are by then.
  *
- * @throws DarkroomError FIELD_INVALID, UNSUPPORTED, REQUEST_ID_REUSED
+ * @param reach what imports may reach.
+ * @throws DarkroomError FIELD_INVALID, REQUEST_ID_REUSED; for an import SOURCE_FORBIDDEN,
+ *   SOURCE_SCHEME_UNSUPPORTED, IMAGE_NOT_FOUND, IMAGE_STATE_INVALID.
  */
 export async function createImage(
   database: Database,
   settings: NewImageSettings,
+  reach: ReachPolicy,
   caller: Caller,
   request: CreateImageRequest,
 ): Promise<CreatedImage> {
-  const spec = parseNewImage(request, settings);
+  const spec = parseNewImage(request, settings, reach);
   const earlier = await findEarlier(database.fork(), caller, spec);
   if (earlier) {
     return earlier;
@@ -72,13 +77,17 @@ async function insertImage(
     updateTime: now,
   });
   em.persist(image);
-  const cause = spec.task.type === 'SNAPSHOT' ? 'for a snapshot' : 'for an upload';
+  const copied = spec.order && (await placeOrder(em, caller, image.id, spec.order, now));
   const task = openTask(em, image, caller, now, {
     ...spec.task,
-    cause: `Created ${cause} by user ${caller.userId}`,
+    expectedSize: spec.task.expectedSize ?? copied?.sizeBytes ?? null,
+    expectedSha256: spec.task.expectedSha256 ?? copied?.sha256 ?? null,
+    cause: `Created for ${purposes[spec.task.type]} by user ${caller.userId}`,
   });
   return { image, task: { task, lastFault: undefined } };
 }
+
+const purposes = { UPLOAD: 'an upload', SNAPSHOT: 'a snapshot', IMPORT: 'an import' } as const;
 
 async function findEarlier(
   em: EntityManager,

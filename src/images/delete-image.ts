@@ -4,6 +4,7 @@ import type { Database } from '../database/database.ts';
 import type { Caller } from '../domain/caller.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import { parseId, type BlobId, type ImageId } from '../domain/ids.ts';
+import { ImportOrder } from '../imports/import-order.ts';
 import { Blob } from '../storage/blob.ts';
 import { databaseTime } from '../database/database-time.ts';
 import { faultOf } from '../tasks/fault-report.ts';
@@ -38,6 +39,7 @@ export async function deleteImage(
     const now = await databaseTime(em);
     await failLiveTask(em, image, caller, now);
     const releasedBlobs = await releaseBlobs(em, image, now);
+    await em.nativeDelete(ImportOrder, { imageId: image.id });
     image.state = 'DELETED';
     image.outlook = 'NOT_COMING';
     image.deleteTime = now;

@@ -78,6 +78,13 @@ export function checkSha256(checks: FieldChecks, field: string, sha256: string):
   }
 }
 
+/** Checks the sha512 that a caller states: 128 hex digits in either case. */
+export function checkSha512(checks: FieldChecks, field: string, sha512: string): void {
+  if (!/^[0-9a-f]{128}$/i.test(sha512)) {
+    checks.add(field, 'must be 128 hex digits');
+  }
+}
+
 /** Checks a request id: at most 128 printable ASCII characters; an empty one stands for none. */
 export function checkRequestId(checks: FieldChecks, field: string, requestId: string): void {
   if (!/^[\x20-\x7e]{0,128}$/.test(requestId)) {

@@ -34,7 +34,18 @@ export type ImageSource =
       readonly sha256: string | undefined;
       readonly labels: Readonly<Record<string, string>>;
     }
-  | { readonly kind: 'copy_from' };
+  | {
+      readonly kind: 'copy_from';
+      readonly from:
+        | { readonly kind: 'url'; readonly url: string }
+        | { readonly kind: 'image'; readonly imageId: string }
+        | undefined;
+      readonly totalSize: number | undefined;
+      readonly sha256: string | undefined;
+      readonly sha512: string | undefined;
+      readonly maxSizeBytes: number | undefined;
+      readonly headers: Readonly<Record<string, string>>;
+    };
 
 /** What CreateImage is asked. */
 export interface CreateImageRequest {

@@ -2,6 +2,7 @@ import type { Database } from '../database/database.ts';
 import type { Caller } from '../domain/caller.ts';
 import { parseId, type ImageId } from '../domain/ids.ts';
 import type { Page } from '../lists/page.ts';
+import type { ReachPolicy } from '../imports/reach-policy.ts';
 import { createImage, type CreatedImage } from './create-image.ts';
 import { deleteImage } from './delete-image.ts';
 import { readImage } from './find-image.ts';
@@ -20,6 +21,10 @@ import { updateImage } from './update-image.ts';
 export interface ImageServiceOptions {
   readonly database: Database;
   readonly settings: NewImageSettings;
+  /** What imports may reach. */
+  readonly reach: ReachPolicy;
+  /** Called after a commit that left an import to be fetched. */
+  readonly onImportDue?: () => void;
   /** Called after a commit that left blobs to be removed, so that they need not wait for the next round. */
   readonly onBlobsReleased?: () => void;
 }
@@ -31,21 +36,30 @@ export interface ImageServiceOptions {
 export class ImageService {
   readonly #database: Database;
   readonly #settings: NewImageSettings;
+  readonly #reach: ReachPolicy;
+  readonly #onImportDue: () => void;
   readonly #onBlobsReleased: () => void;
 
   constructor(options: ImageServiceOptions) {
     this.#database = options.database;
     this.#settings = options.settings;
+    this.#reach = options.reach;
+    this.#onImportDue = options.onImportDue ?? (() => {});
     this.#onBlobsReleased = options.onBlobsReleased ?? (() => {});
   }
 
   /**
    * Makes an image and the task that is to bring its bytes. Idempotent by the request id.
    *
-   * @throws DarkroomError FIELD_INVALID, UNSUPPORTED, REQUEST_ID_REUSED
+   * @throws DarkroomError FIELD_INVALID, REQUEST_ID_REUSED; for an import SOURCE_FORBIDDEN,
+   *   SOURCE_SCHEME_UNSUPPORTED, IMAGE_NOT_FOUND, IMAGE_STATE_INVALID.
    */
-  createImage(caller: Caller, request: CreateImageRequest): Promise<CreatedImage> {
-    return createImage(this.#database, this.#settings, caller, request);
+  async createImage(caller: Caller, request: CreateImageRequest): Promise<CreatedImage> {
+    const created = await createImage(this.#database, this.#settings, this.#reach, caller, request);
+    if (request.source?.kind === 'copy_from') {
+      this.#onImportDue();
+    }
+    return created;
   }
 
   /**

@@ -1,7 +1,8 @@
-import { DarkroomError } from '../domain/darkroom-error.ts';
 import { FieldChecks } from '../domain/field-checks.ts';
 import { fingerprint } from '../domain/fingerprint.ts';
 import type { Settings } from '../config/settings.ts';
+import { parseOrder, type NewOrder } from '../imports/new-order.ts';
+import type { ReachPolicy } from '../imports/reach-policy.ts';
 import type { NewTask } from '../tasks/open-task.ts';
 import {
   checkIdleTimeout,
@@ -39,6 +40,8 @@ export interface NewImage {
     readonly visibility: Visibility;
   };
   readonly task: Omit<NewTask, 'cause'>;
+  /** What the service is to fetch; undefined where a client sends the bytes. */
+  readonly order: NewOrder | undefined;
   /** With a request id: tells a repeated request from another one with the same id. */
   readonly requestDigest: string | null;
 }
@@ -46,17 +49,14 @@ export interface NewImage {
 /**
  * Checks all of a request, so that its sender learns of everything that is wrong at once.
  *
- * @throws DarkroomError FIELD_INVALID; UNSUPPORTED for a source that is not taken yet.
+ * @throws DarkroomError FIELD_INVALID; SOURCE_FORBIDDEN, SOURCE_SCHEME_UNSUPPORTED.
  */
-export function parseNewImage(request: CreateImageRequest, settings: NewImageSettings): NewImage {
+export function parseNewImage(
+  request: CreateImageRequest,
+  settings: NewImageSettings,
+  reach: ReachPolicy,
+): NewImage {
   const { image, source, requestId, idleTimeoutMs } = request;
-  if (source?.kind === 'copy_from') {
-    throw new DarkroomError(
-      'UNSUPPORTED',
-      'The source copy_from is not taken yet, imports come later: create the image with the source ' +
-        'upload and stream the bytes in.',
-    );
-  }
   const checks = new FieldChecks();
   checkName(checks, 'image.name', image.name);
   const diskFormat =
@@ -75,7 +75,7 @@ export function parseNewImage(request: CreateImageRequest, settings: NewImageSet
   if (idleTimeoutMs !== undefined) {
     checkIdleTimeout(checks, 'idle_timeout', idleTimeoutMs);
   }
-  const stated = parseSource(checks, source, settings.maxImageBytes);
+  const stated = parseSource(checks, source, settings.maxImageBytes, reach);
   checkProperties(checks, 'image.properties', image.properties);
   checkTags(checks, 'image.tags', image.tags);
   const checked = checks.settle({ diskFormat, containerFormat, visibility, stated });
@@ -92,8 +92,9 @@ export function parseNewImage(request: CreateImageRequest, settings: NewImageSet
   };
   return {
     fields,
+    order: checked.stated.order,
     task: {
-      ...checked.stated,
+      ...checked.stated.task,
       requestId: requestId === '' ? null : requestId,
       idleTimeoutMs: Math.ceil(idleTimeoutMs ?? settings.taskIdleTimeoutMs),
     },
@@ -101,17 +102,31 @@ export function parseNewImage(request: CreateImageRequest, settings: NewImageSet
     requestDigest:
       requestId === ''
         ? null
-        : fingerprint({ fields, stated: checked.stated, idleTimeoutMs: idleTimeoutMs ?? null }),
+        : fingerprint({
+            fields,
+            ...fingerprintOf(checked.stated),
+            idleTimeoutMs: idleTimeoutMs ?? null,
+          }),
   };
+}
+
+/** What a request says of the bytes. */
+interface StatedSource {
+  readonly task: Pick<
+    NewTask,
+    'type' | 'labels' | 'expectedSize' | 'expectedSha256' | 'expectedSha512' | 'source'
+  >;
+  readonly order: NewOrder | undefined;
 }
 
 function parseSource(
   checks: FieldChecks,
-  source: Exclude<ImageSource, { kind: 'copy_from' }> | undefined,
+  source: ImageSource | undefined,
   maxImageBytes: number,
-) {
+  reach: ReachPolicy,
+): StatedSource | undefined {
   if (source === undefined) {
-    return missing(checks, 'source', 'must be set to upload or snapshot');
+    return missing(checks, 'source', 'must be set to upload, snapshot or copy_from');
   }
   if (source.totalSize !== undefined) {
     checkSize(checks, `${source.kind}.total_size`, source.totalSize, maxImageBytes);
@@ -119,14 +134,43 @@ function parseSource(
   if (source.sha256 !== undefined) {
     checkSha256(checks, `${source.kind}.sha256`, source.sha256);
   }
-  const labels = source.kind === 'snapshot' ? source.labels : {};
-  checkLabels(checks, 'snapshot.labels', labels);
-  return {
-    type: source.kind === 'snapshot' ? 'SNAPSHOT' : 'UPLOAD',
-    labels: { ...labels },
+  const expected = {
     expectedSize: source.totalSize ?? null,
     expectedSha256: source.sha256?.toLowerCase() ?? null,
-  } as const;
+  };
+  if (source.kind === 'copy_from') {
+    const order = parseOrder(checks, source, maxImageBytes, reach);
+    return (
+      order && {
+        task: {
+          ...expected,
+          type: 'IMPORT',
+          labels: {},
+          expectedSha512: source.sha512?.toLowerCase() ?? null,
+          source: order.name,
+        },
+        order,
+      }
+    );
+  }
+  const labels = source.kind === 'snapshot' ? source.labels : {};
+  checkLabels(checks, 'snapshot.labels', labels);
+  const type = source.kind === 'snapshot' ? 'SNAPSHOT' : 'UPLOAD';
+  return {
+    task: { ...expected, type, labels: { ...labels }, expectedSha512: null, source: null },
+    order: undefined,
+  };
+}
+
+/** For uploads as it was before there were imports, so that a request is known again after an update. */
+function fingerprintOf({ task, order }: StatedSource) {
+  const { type, labels, expectedSize, expectedSha256, expectedSha512 } = task;
+  const stated = { type, labels, expectedSize, expectedSha256 };
+  if (!order) {
+    return { stated };
+  }
+  const { url, sourceImageId, headers, maxSize } = order;
+  return { stated, order: { url, sourceImageId, headers, maxSize, expectedSha512 } };
 }
 
 function missing(checks: FieldChecks, field: string, description: string): undefined {

@@ -50,6 +50,8 @@ export interface TaskHandlerParts {
   readonly feed: TaskChangeSource;
   /** Called after a commit that left bytes to be removed. */
   readonly onBlobsReleased: () => void;
+  /** Called after a commit that left an import to be fetched. */
+  readonly onImportDue: () => void;
 }
 
 /** Translates between the contract's messages and the tasks of the domain. */
@@ -156,7 +158,7 @@ export function taskHandlers(parts: TaskHandlerParts): ServiceImpl<typeof TaskSe
 
     async cancelTask(request, context) {
       const caller = callerOf(context);
-      const snapshot = await cancelTask(ledger, caller, request);
+      const snapshot = await cancelTask(parts, caller, request);
       return create(CancelTaskResponseSchema, { task: snapshotMessage(snapshot, caller) });
     },
 

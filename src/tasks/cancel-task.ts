@@ -1,20 +1,28 @@
 import type { Caller } from '../domain/caller.ts';
 import { FieldChecks } from '../domain/field-checks.ts';
-import { parseId, type TaskId } from '../domain/ids.ts';
+import { parseId, type BlobId, type TaskId } from '../domain/ids.ts';
+import { Blob } from '../storage/blob.ts';
 import { checkText } from './people-text.ts';
 import type { TaskLedger } from './task-ledger.ts';
 import { snapshotOf } from './task-queries.ts';
 import type { TaskSnapshot } from './task-reader.ts';
 import type { CancelTaskRequest } from './task-requests.ts';
 
+/** What CancelTask needs besides its arguments. */
+export interface CancelParts {
+  readonly ledger: TaskLedger;
+  /** Called after a commit that left bytes to be removed. */
+  readonly onBlobsReleased: () => void;
+}
+
 /**
- * Ends a task that is not terminal. Its bytes are kept for a retry. Cancelling a cancelled task changes
- * nothing and answers as the first time.
+ * Ends a task that is not terminal. The bytes that a client sent are kept for a retry; those of an import,
+ * which its source still has, go. Cancelling a cancelled task changes nothing and answers as the first time.
  *
  * @throws DarkroomError FIELD_INVALID, TASK_NOT_FOUND, TASK_TERMINAL (succeeded or failed), TASK_EXPIRED
  */
 export async function cancelTask(
-  ledger: TaskLedger,
+  { ledger, onBlobsReleased }: CancelParts,
   caller: Caller,
   request: CancelTaskRequest,
 ): Promise<TaskSnapshot> {
@@ -24,10 +32,21 @@ export async function cancelTask(
   const { taskId } = checks.settle({
     taskId: checks.attempt(() => parseId<TaskId>(request.taskId, 'task_id')),
   });
-  return ledger.change(taskId, caller, async (entry) => {
-    if (entry.task.state !== 'CANCELLED') {
+  const outcome = await ledger.change(taskId, caller, async (entry) => {
+    const { em, task, now } = entry;
+    let releasedBlob: BlobId | null = null;
+    if (task.state !== 'CANCELLED') {
       entry.cancel(`Cancelled by user ${caller.userId}${reason === '' ? '' : `: ${reason}`}`);
+      if (task.type === 'IMPORT') {
+        releasedBlob = task.blobId ?? null;
+        task.blobId = null;
+        await em.nativeUpdate(Blob, { id: releasedBlob }, { state: 'DELETING', updateTime: now });
+      }
     }
-    return snapshotOf(entry.em, entry.task);
+    return { snapshot: await snapshotOf(em, task), releasedBlob };
   });
+  if (outcome.releasedBlob) {
+    onBlobsReleased();
+  }
+  return outcome.snapshot;
 }

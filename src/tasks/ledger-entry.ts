@@ -45,10 +45,10 @@ export class LedgerEntry {
     }
   }
 
-  /** Moves the expire_time on from now. */
-  signOfLife(): void {
+  /** Moves the expire_time on: to an idle timeout from now, or from `afterMs` later. */
+  signOfLife(afterMs = 0): void {
     this.#transit('PROGRESS');
-    this.task.expireTime = new Date(this.now.getTime() + this.task.idleTimeoutMs);
+    this.task.expireTime = new Date(this.now.getTime() + afterMs + this.task.idleTimeoutMs);
     this.task.updateTime = this.now;
   }
 
@@ -94,11 +94,13 @@ export class LedgerEntry {
       return false;
     }
     const awaited =
-      task.state === 'PENDING'
-        ? 'the first byte'
-        : task.phase === 'VERIFYING' || task.phase === 'PUBLISHING'
-          ? 'the service to finish its checks'
-          : 'more bytes or a finish';
+      task.type === 'IMPORT' && task.writerProcessId == null
+        ? 'a worker to fetch the image'
+        : task.state === 'PENDING'
+          ? 'the first byte'
+          : task.phase === 'VERIFYING' || task.phase === 'PUBLISHING'
+            ? 'the service to finish its checks'
+            : 'more bytes or a finish';
     const since = new Date(task.expireTime.getTime() - task.idleTimeoutMs);
     const total = task.expectedSize ?? task.reportedBytesTotal;
     this.#transit('EXPIRE');
@@ -129,6 +131,8 @@ export class LedgerEntry {
       labels: old.labels,
       expectedSize: old.expectedSize ?? null,
       expectedSha256: old.expectedSha256 ?? null,
+      expectedSha512: old.expectedSha512 ?? null,
+      source: old.source ?? null,
       idleTimeoutMs: old.idleTimeoutMs,
       cause,
       retryOf: old,

@@ -3,6 +3,7 @@ import type { Database } from '../database/database.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import type { ProcessId, TaskId } from '../domain/ids.ts';
 import type { LedgerEntry } from './ledger-entry.ts';
+import { whereToGoOn } from './task-errors.ts';
 import type { TaskLedger } from './task-ledger.ts';
 
 /** A process that is gone. */
@@ -73,8 +74,7 @@ function detachEntry(entry: LedgerEntry, lost: LostProcess): Detachment {
     message: isFinishing
       ? `${process} died while it checked the ${task.committedSize} bytes, all of which had come. ` +
         'Another one checks them: nothing needs to be done.'
-      : `${process} died during the upload. ${task.committedSize} bytes are stored: ` +
-        `the upload can be resumed from byte ${task.committedSize}.`,
+      : `${process} died during the ${task.type === 'IMPORT' ? 'import' : 'upload'}. ${whereToGoOn(task)}`,
     origin: 'SERVER',
     retryable: true,
   });

@@ -14,6 +14,9 @@ export interface NewTask {
   readonly labels: Record<string, string>;
   readonly expectedSize: number | null;
   readonly expectedSha256: string | null;
+  readonly expectedSha512: string | null;
+  /** Imports: where from, for people, without what may be secret. */
+  readonly source: string | null;
   /** ms */
   readonly idleTimeoutMs: number;
   readonly cause: string;
@@ -55,6 +58,8 @@ export function openTask(
     storedBytes: spec.takeOver?.from.storedBytes ?? 0,
     expectedSize: spec.expectedSize,
     expectedSha256: spec.expectedSha256,
+    expectedSha512: spec.expectedSha512,
+    source: spec.source,
     blobId,
     // Epochs go on across a retry that takes over bytes: the blob has one segment for each of them.
     writerEpoch: spec.takeOver?.from.writerEpoch ?? 0,

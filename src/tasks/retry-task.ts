@@ -4,6 +4,7 @@ import type { FailureReason } from '../domain/failure-reason.ts';
 import { FieldChecks } from '../domain/field-checks.ts';
 import { parseId, type TaskId } from '../domain/ids.ts';
 import { checkRequestId } from '../images/image-limits.ts';
+import { ImportOrder } from '../imports/import-order.ts';
 import { Blob } from '../storage/blob.ts';
 import { Fault } from './fault.ts';
 import { transitionError } from './task-errors.ts';
@@ -19,6 +20,8 @@ export interface RetryParts {
   readonly ledger: TaskLedger;
   /** Called after a commit that left bytes to be removed. */
   readonly onBlobsReleased: () => void;
+  /** Called after a commit that left an import to be fetched. */
+  readonly onImportDue: () => void;
 }
 
 /**
@@ -49,6 +52,9 @@ export async function retryTask(
   });
   if (hasReleasedBytes) {
     parts.onBlobsReleased();
+  }
+  if (snapshot.task.type === 'IMPORT') {
+    parts.onImportDue();
   }
   return snapshot;
 }
@@ -87,14 +93,21 @@ async function retryLocked(entry: LedgerEntry, caller: Caller, requestId: string
     { taskId: task.id, reason: { $in: reasonsToDoubt } },
     { orderBy: { sequence: 'desc' } },
   );
+  // An import that was cancelled holds no bytes any more.
+  const isAnew = doubt !== null || !oldBlobId;
   const next = entry.retry(
     requestId === '' ? null : requestId,
     caller,
-    doubt === null,
+    !isAnew,
     `Retry of task ${task.id} by user ${caller.userId}: ` +
-      (doubt ? `from the first byte, for ${doubt.reason}` : `from byte ${task.committedSize}`),
+      (doubt
+        ? `from the first byte, for ${doubt.reason}`
+        : `from byte ${isAnew ? 0 : task.committedSize}`),
   );
   entry.touchImage();
+  if (task.type === 'IMPORT') {
+    await renewOrder(entry, isAnew);
+  }
   if (doubt && oldBlobId) {
     task.blobId = null;
     const gone = { state: 'DELETING', updateTime: entry.now } as const;
@@ -106,9 +119,21 @@ async function retryLocked(entry: LedgerEntry, caller: Caller, requestId: string
   };
 }
 
+/** The tries of a retry are its own; what the source said of bytes that are given up is forgotten. */
+async function renewOrder({ em, image, now }: LedgerEntry, isAnew: boolean): Promise<void> {
+  const order = await em.findOneOrFail(ImportOrder, { imageId: image.id });
+  order.tries = 0;
+  order.nextTryTime = now;
+  if (isAnew) {
+    order.validator = null;
+    order.sourceSize = null;
+  }
+}
+
 /**
  * Faults, fatal or survived, that leave doubt whether the stored bytes are the image's: they altered on
- * the way, there were too many, the store lost some, or the client holds others than it sent before. An
+ * the way, there were too many, the store lost some, they are no image of the declared format, or the
+ * client or the source holds others than before. An
  * attempt that took over such bytes could only fail again, or worse, succeed with a mixture.
  */
 const reasonsToDoubt: FailureReason[] = [
@@ -116,4 +141,7 @@ const reasonsToDoubt: FailureReason[] = [
   'SIZE_EXCEEDED',
   'STORED_BYTES_LOST',
   'REPLAY_MISMATCH',
+  'FORMAT_MISMATCH',
+  'FORMAT_UNSAFE',
+  'SOURCE_CHANGED',
 ];

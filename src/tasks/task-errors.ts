@@ -39,3 +39,10 @@ export function transitionError(task: Task, transition: TaskTransition): Darkroo
     { metadata: { task_id: task.id, state: task.state } },
   );
 }
+
+/** How a task that lost its writer goes on, for people. */
+export function whereToGoOn({ type, committedSize }: Task): string {
+  return type === 'IMPORT'
+    ? `${committedSize} bytes are stored: another worker goes on, and nothing needs to be done.`
+    : `${committedSize} bytes are stored: the upload can be resumed from byte ${committedSize}.`;
+}

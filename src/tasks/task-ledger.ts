@@ -34,45 +34,75 @@ export class TaskLedger {
     caller: Caller | undefined,
     work: (entry: LedgerEntry) => Promise<T> | T,
   ): Promise<T> {
-    const em = this.#database.fork();
-    const outcome = await em.transactional(async (tx) => {
-      const entry = await lockEntry(tx, taskId, caller);
-      if (entry.expireIfDue()) {
-        return { expired: entry.task };
-      }
-      return { value: await work(entry) };
-    });
-    if ('expired' in outcome) {
-      throw expiredError(outcome.expired);
+    const outcome = await this.#transact(taskId, caller, 'wait', work);
+    if (outcome === undefined) {
+      throw taskNotFound(taskId);
     }
     return outcome.value;
   }
+
+  /**
+   * As `change`, for the service itself, but waits for nobody: undefined if somebody else holds the locks.
+   *
+   * @throws DarkroomError as `change`.
+   */
+  async tryChange<T>(
+    taskId: TaskId,
+    work: (entry: LedgerEntry) => Promise<T> | T,
+  ): Promise<{ readonly value: T } | undefined> {
+    return this.#transact(taskId, undefined, 'skip locked', work);
+  }
+
+  async #transact<T>(
+    taskId: TaskId,
+    caller: Caller | undefined,
+    locking: Locking,
+    work: (entry: LedgerEntry) => Promise<T> | T,
+  ): Promise<{ readonly value: T } | undefined> {
+    const em = this.#database.fork();
+    const outcome = await em.transactional(async (tx) => {
+      const entry = await lockEntry(tx, taskId, caller, locking);
+      if (entry?.expireIfDue()) {
+        return { expired: entry.task };
+      }
+      return entry && { value: await work(entry) };
+    });
+    if (outcome && 'expired' in outcome) {
+      throw expiredError(outcome.expired);
+    }
+    return outcome;
+  }
 }
+
+/** What to do about a lock that somebody else holds. */
+type Locking = 'wait' | 'skip locked';
+
+const lockModes = {
+  wait: LockMode.PESSIMISTIC_WRITE,
+  'skip locked': LockMode.PESSIMISTIC_PARTIAL_WRITE,
+} as const;
 
 async function lockEntry(
   em: EntityManager,
   taskId: TaskId,
   caller: Caller | undefined,
-): Promise<LedgerEntry> {
+  locking: Locking,
+): Promise<LedgerEntry | undefined> {
   // The image of a task never changes, so it can be read before anything is locked.
   const known = await em.findOne(Task, { id: taskId }, { fields: ['id', 'imageId', 'projectId'] });
   if (!known || (caller && known.projectId !== caller.projectId)) {
     throw taskNotFound(taskId);
   }
-  const image = await em.findOneOrFail(
-    Image,
-    { id: known.imageId },
-    { lockMode: LockMode.PESSIMISTIC_WRITE },
-  );
-  const task = await em.findOne(
-    Task,
-    { id: taskId },
-    { lockMode: LockMode.PESSIMISTIC_WRITE, refresh: true },
-  );
-  if (!task) {
+  const lockMode = lockModes[locking];
+  const image = await em.findOne(Image, { id: known.imageId }, { lockMode });
+  const task = image && (await em.findOne(Task, { id: taskId }, { lockMode, refresh: true }));
+  if (task) {
+    return new LedgerEntry(em, image, task, await databaseTime(em));
+  }
+  if (locking === 'wait') {
     throw taskNotFound(taskId);
   }
-  return new LedgerEntry(em, image, task, await databaseTime(em));
+  return undefined;
 }
 
 /** Locks the live task of an image that is locked already; undefined if it has none. */

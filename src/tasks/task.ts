@@ -26,6 +26,8 @@ const TaskSchema = defineEntity({
     state: p.text().$type<TaskState>(),
     phase: p.text().$type<TaskPhase>(),
     message: p.text(),
+    /** Imports: where from, for people, without what may be secret. */
+    source: p.text().nullable(),
 
     /** Bytes from the image's start that are durably stored. Never decreases. */
     committedSize: p.bigint('number'),
@@ -37,6 +39,7 @@ const TaskSchema = defineEntity({
     /** What the creator stated; no other size or digest is taken. */
     expectedSize: p.bigint('number').nullable(),
     expectedSha256: p.text().nullable(),
+    expectedSha512: p.text().nullable(),
     /** What the finish stated, once one was taken; the task then completes by itself. */
     finishSize: p.bigint('number').nullable(),
     finishSha256: p.text().nullable(),

@@ -5,11 +5,11 @@ import { BlobSegment } from '../storage/blob.ts';
 import { isTerminal } from '../tasks/state-machine.ts';
 import { faultOf } from '../tasks/fault-report.ts';
 import type { LedgerEntry } from '../tasks/ledger-entry.ts';
-import { transitionError } from '../tasks/task-errors.ts';
+import { transitionError, whereToGoOn } from '../tasks/task-errors.ts';
 import type { TaskLedger } from '../tasks/task-ledger.ts';
 import type { Task } from '../tasks/task.ts';
 import type { SucceededTask } from './succeeded-upload.ts';
-import { admitUpload, type UploadAdmission } from './upload-admission.ts';
+import { admitUpload, mayImport, type UploadAdmission } from './upload-admission.ts';
 import { fencedError, type WriterLease } from './writer-lease.ts';
 import { isProcessAlive } from './writer-process.ts';
 
@@ -17,14 +17,22 @@ import { isProcessAlive } from './writer-process.ts';
 export type Attachment =
   | { readonly kind: 'lease'; readonly lease: WriterLease }
   /** The upload is done; what is sent again can only be compared. */
-  | ({ readonly kind: 'succeeded' } & SucceededTask);
+  | ({ readonly kind: 'succeeded' } & SucceededTask)
+  /** An import that another worker has, that has ended, or that must wait. */
+  | { readonly kind: 'taken' };
 
-/** Who wants to write. */
+/** Who wants to write, and why. */
+export type WriterRole =
+  /** A client that sends. Without an epoch it is taken only if no other stream has the upload. */
+  | { readonly kind: 'client'; readonly caller: Caller; readonly epoch: number | undefined }
+  /** The service itself, which fetches the bytes of an import. */
+  | { readonly kind: 'import'; readonly maxOfProject: number }
+  /** The service itself, which completes what was received. */
+  | { readonly kind: 'completion' };
+
+/** A would-be writer. */
 export interface WouldBeWriter {
-  /** Undefined for the service itself, which completes what a client has sent. */
-  readonly caller: Caller | undefined;
-  /** Undefined: only if no other stream has the upload. */
-  readonly epoch: number | undefined;
+  readonly role: WriterRole;
   readonly processId: ProcessId;
   /** For people: who it is, in answers to others that want to write. */
   readonly peer: string;
@@ -35,11 +43,11 @@ export interface WouldBeWriter {
 const writerActiveRetryDelayMs = 1000;
 
 /**
- * Attaches a writer to an upload. With an epoch, it must be the current one; without, nobody else may
- * be attached, and a new epoch begins, unless it is the service itself.
+ * Attaches a writer to a task that is to get bytes. A client's epoch must be the current one; without one
+ * nobody else may be attached, and a new epoch begins.
  *
- * @throws DarkroomError TASK_NOT_FOUND, TASK_TERMINAL, TASK_EXPIRED, TASK_STATE_INVALID (an import),
- *   WRITER_ACTIVE, WRITER_FENCED, TOO_MANY_UPLOADS.
+ * @throws DarkroomError TASK_NOT_FOUND, TASK_TERMINAL, TASK_EXPIRED, TASK_STATE_INVALID (a client, of an
+ *   import), WRITER_ACTIVE, WRITER_FENCED, TOO_MANY_UPLOADS.
  */
 export async function attachWriter(
   ledger: TaskLedger,
@@ -47,7 +55,14 @@ export async function attachWriter(
   writer: WouldBeWriter,
   admission: UploadAdmission,
 ): Promise<Attachment> {
-  return ledger.change(taskId, writer.caller, async (entry) => {
+  const { role } = writer;
+  if (role.kind === 'import') {
+    // Whoever holds the lock just now is about to have the task, or to end it.
+    const outcome = await ledger.tryChange(taskId, (entry) => claimImport(entry, writer, role));
+    return outcome?.value ?? { kind: 'taken' };
+  }
+  const caller = role.kind === 'client' ? role.caller : undefined;
+  return ledger.change(taskId, caller, async (entry) => {
     const { task } = entry;
     if (task.state === 'SUCCEEDED') {
       return { kind: 'succeeded', image: entry.image, task };
@@ -55,31 +70,60 @@ export async function attachWriter(
     if (isTerminal(task.state)) {
       throw transitionError(task, 'START');
     }
-    assertTakesBytes(task);
-    if (writer.epoch !== undefined && writer.epoch !== task.writerEpoch) {
-      throw fencedError(task.id, writer.epoch, task.writerEpoch);
+    if (role.kind === 'client') {
+      assertTakesBytes(task);
+      if (role.epoch !== undefined && role.epoch !== task.writerEpoch) {
+        throw fencedError(task.id, role.epoch, task.writerEpoch);
+      }
     }
     if (await isWriterActive(entry, writer)) {
       throw writerActive(task);
     }
     await admitUpload(entry.em, task, admission);
-    const { blobId } = task;
-    if (!blobId) {
-      throw new DarkroomError('INTERNAL', `Task ${task.id} is live and has no blob.`);
-    }
-    const segments = await findSegments(entry, blobId);
-    const continued = continueEpoch(entry, writer, segments);
-    if (task.state === 'PENDING') {
-      entry.start('RECEIVING', `${writer.peer} began to upload`);
-    } else if (writer.caller) {
-      entry.enterPhase('RECEIVING', `${writer.peer} goes on at byte ${task.committedSize}`);
-    }
-    task.writerProcessId = writer.processId;
-    task.writerPeer = writer.peer;
-    task.writerSince = entry.now;
-    const own = continued ?? beginSegment(entry, blobId);
-    return { kind: 'lease', lease: leaseOf(task, writer.processId, own, segments) };
+    return attach(entry, writer);
   });
+}
+
+async function claimImport(
+  entry: LedgerEntry,
+  writer: WouldBeWriter,
+  { maxOfProject }: Extract<WriterRole, { kind: 'import' }>,
+): Promise<Attachment> {
+  const { task } = entry;
+  const isOpen =
+    task.type === 'IMPORT' && !isTerminal(task.state) && !(await isWriterActive(entry, writer));
+  return isOpen && (await mayImport(entry.em, task, maxOfProject))
+    ? attach(entry, writer)
+    : { kind: 'taken' };
+}
+
+async function attach(entry: LedgerEntry, writer: WouldBeWriter): Promise<Attachment> {
+  const { task } = entry;
+  const { blobId } = task;
+  if (!blobId) {
+    throw new DarkroomError('INTERNAL', `Task ${task.id} is live and has no blob.`);
+  }
+  const segments = await findSegments(entry, blobId);
+  const continued = continueEpoch(entry, writer, segments);
+  if (writer.role.kind !== 'completion') {
+    enterTransfer(entry, writer);
+  }
+  task.writerProcessId = writer.processId;
+  task.writerPeer = writer.peer;
+  task.writerSince = entry.now;
+  const own = continued ?? beginSegment(entry, blobId);
+  return { kind: 'lease', lease: leaseOf(entry, writer.processId, own, segments) };
+}
+
+function enterTransfer(entry: LedgerEntry, { role, peer }: WouldBeWriter): void {
+  const { task } = entry;
+  const [phase, verb] =
+    role.kind === 'import' ? (['FETCHING', 'fetch'] as const) : (['RECEIVING', 'upload'] as const);
+  if (task.state === 'PENDING') {
+    entry.start(phase, `${peer} began to ${verb}`);
+  } else {
+    entry.enterPhase(phase, `${peer} goes on at byte ${task.committedSize}`);
+  }
 }
 
 /**
@@ -136,8 +180,8 @@ async function isWriterActive(entry: LedgerEntry, writer: WouldBeWriter): Promis
 export function lostStream(task: Task): DarkroomError {
   return new DarkroomError(
     'SERVICE_LOST',
-    'The service process that took the upload died, or lost the database while the stream ended. ' +
-      `${task.committedSize} bytes are stored: the upload can be resumed from there.`,
+    `The service process that ${task.type === 'IMPORT' ? 'fetched the image' : 'took the upload'} died, or lost the ` +
+      `database while it ended. ${whereToGoOn(task)}`,
   );
 }
 
@@ -160,9 +204,12 @@ function continueEpoch(
   const isForeign = last !== undefined && task.state === 'PENDING';
   const continued = isOver || isForeign ? undefined : last;
   // The service itself takes nothing away from a client that has just resumed, to send its finish again.
-  const isNewcomer = writer.epoch === undefined && writer.caller !== undefined;
+  const isNewcomer =
+    writer.role.kind === 'import' ||
+    (writer.role.kind === 'client' && writer.role.epoch === undefined);
   if (isNewcomer || isOver || isForeign) {
-    beginEpoch(entry, `${writer.peer} began to upload at byte ${task.committedSize}`);
+    const verb = writer.role.kind === 'import' ? 'fetch' : 'upload';
+    beginEpoch(entry, `${writer.peer} began to ${verb} at byte ${task.committedSize}`);
     if (continued) {
       continued.writerEpoch = task.writerEpoch;
     }
@@ -201,7 +248,7 @@ function beginSegment({ task, em, now }: LedgerEntry, blobId: BlobId): BlobSegme
 }
 
 function leaseOf(
-  task: Task,
+  { task, image }: LedgerEntry,
   processId: ProcessId,
   own: BlobSegment,
   segments: readonly BlobSegment[],
@@ -224,7 +271,10 @@ function leaseOf(
     storedBytes: task.storedBytes,
     expectedSize: task.expectedSize ?? null,
     expectedSha256: task.expectedSha256 ?? null,
+    expectedSha512: task.expectedSha512 ?? null,
+    declared: { diskFormat: image.diskFormat, containerFormat: image.containerFormat },
     idleTimeoutMs: task.idleTimeoutMs,
+    finishSize: task.finishSize ?? null,
   };
 }
 

@@ -1,6 +1,6 @@
 import type { BlobId } from '../domain/ids.ts';
 import type { BlobReader } from '../storage/blob-reader.ts';
-import type { DigestPool, Sha256Stream } from './digest-pool.ts';
+import type { DigestPool, Digests, DigestStream, DigestWishes } from './digest-pool.ts';
 
 /** The unit in which stored bytes are read again. */
 const catchUpBytes = 1024 * 1024;
@@ -8,16 +8,16 @@ const catchUpBytes = 1024 * 1024;
 /** The digest of a blob's first bytes. */
 export interface DigestedPrefix {
   /** Was given the blob's first `position` bytes. */
-  readonly stream: Sha256Stream;
+  readonly stream: DigestStream;
   readonly position: number;
 }
 
 /**
- * The sha256 of a blob that grows. While it keeps up it takes the bytes from memory as they come;
+ * The digests of a blob that grows. While it keeps up it takes the bytes from memory as they come;
  * when it is behind, as after a resume in a new process, it reads them from the store.
  */
 export class BlobDigest {
-  readonly #stream: Sha256Stream;
+  readonly #stream: DigestStream;
   readonly #reader: BlobReader;
   #position: number;
   /** How far the stored bytes reach: what the digest may read. */
@@ -30,7 +30,7 @@ export class BlobDigest {
    * @param reader of the digest's own.
    * @param stored how many bytes the reader can read.
    */
-  constructor(stream: Sha256Stream, reader: BlobReader, position: number, stored: number) {
+  constructor(stream: DigestStream, reader: BlobReader, position: number, stored: number) {
     this.#stream = stream;
     this.#reader = reader;
     this.#position = position;
@@ -67,8 +67,8 @@ export class BlobDigest {
     this.#followStore();
   }
 
-  /** The sha256 of all stored bytes, lower-case hex. @throws what reading them threw, or if the thread died. */
-  async result(): Promise<string> {
+  /** The digests of all stored bytes. @throws what reading them threw, or if the thread died. */
+  async result(): Promise<Digests> {
     // The catching up in the background may have failed for a reason that has gone by.
     await this.#catchingUp;
     await this.#catchUp();
@@ -128,18 +128,22 @@ export class ParkedDigests {
   }
 
   /** A digest of at most the blob's first `committedSize` bytes: a parked one, or a new one. */
-  take(blobId: BlobId, committedSize: number): DigestedPrefix {
+  take(
+    blobId: BlobId,
+    committedSize: number,
+    wishes: DigestWishes = { sha512: false },
+  ): DigestedPrefix {
     const parked = this.#parked.get(blobId);
     this.#parked.delete(blobId);
     if (parked && parked.position <= committedSize && !parked.stream.isLost) {
       return parked;
     }
     parked?.stream.close();
-    return { stream: this.#pool.open(), position: 0 };
+    return { stream: this.#pool.open(wishes), position: 0 };
   }
 
   /** Keeps the digest of a blob's first `position` bytes if these are committed, and closes it if not. */
-  park(blobId: BlobId, stream: Sha256Stream, position: number, committedSize: number): void {
+  park(blobId: BlobId, stream: DigestStream, position: number, committedSize: number): void {
     const other = this.#parked.get(blobId);
     const isUseless = position > committedSize || position === 0 || stream.isLost;
     // A writer that was superseded may end after the one that superseded it.

@@ -1,8 +1,20 @@
 import { availableParallelism } from 'node:os';
 import { DigestThread } from './digest-thread.ts';
 
-/** A sha256 that is computed on another thread. */
-export interface Sha256Stream {
+/** Which digests are computed besides sha256. */
+export interface DigestWishes {
+  readonly sha512: boolean;
+}
+
+/** The digests of the same bytes, lower-case hex. */
+export interface Digests {
+  readonly sha256: string;
+  /** Undefined unless it was wished for. */
+  readonly sha512: string | undefined;
+}
+
+/** Digests that are computed on another thread. */
+export interface DigestStream {
   /** Bytes that were given and are not digested yet. */
   readonly bytesInFlight: number;
   /** Whether its thread has died: it will never answer again. */
@@ -14,15 +26,15 @@ export interface Sha256Stream {
    * @throws DarkroomError INTERNAL if the thread died.
    */
   update(data: Uint8Array<ArrayBuffer>): Promise<void>;
-  /** Lower-case hex of the sha256 of all bytes given so far. @throws DarkroomError INTERNAL if the thread died. */
-  result(): Promise<string>;
+  /** The digests of all bytes given so far. @throws DarkroomError INTERNAL if the thread died. */
+  result(): Promise<Digests>;
   /** Forgets the digest. */
   close(): void;
 }
 
 /**
- * Threads that compute sha256: at 1.5 GiB/s a core it would otherwise take half of the event loop's
- * time at full upload speed. Threads are started when they are first needed, and replaced when they die.
+ * Threads that compute digests: at 1.5 GiB/s a core sha256 alone would otherwise take half of the event
+ * loop's time at full upload speed. Threads are started when they are first needed, and replaced when they die.
  */
 export class DigestPool {
   readonly #size: number;
@@ -33,9 +45,9 @@ export class DigestPool {
     this.#size = size;
   }
 
-  /** Begins a digest on the thread that has the fewest. */
-  open(): Sha256Stream {
-    return this.#thread().open();
+  /** Begins a digest, sha256 alone if nothing else is said, on the thread that has the fewest. */
+  open(wishes: DigestWishes = { sha512: false }): DigestStream {
+    return this.#thread().open(wishes);
   }
 
   /** Ends all threads; digests under way fail. */

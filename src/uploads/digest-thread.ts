@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { DarkroomError } from '../domain/darkroom-error.ts';
-import type { Sha256Stream } from './digest-pool.ts';
+import type { Digests, DigestStream, DigestWishes } from './digest-pool.ts';
 import type { DigestAnswer, DigestRequest } from './digest-worker.ts';
 
 /**
@@ -49,9 +49,10 @@ export class DigestThread {
   }
 
   /** Begins a digest. */
-  open(): Sha256Stream {
+  open({ sha512 }: DigestWishes): DigestStream {
     const stream = new ThreadStream(this, this.#nextDigest++);
     this.#streams.set(stream.digest, stream);
+    this.#request({ kind: 'open', digest: stream.digest, sha512 });
     return stream;
   }
 
@@ -132,7 +133,7 @@ export class DigestThread {
   #onAnswer(answer: DigestAnswer): void {
     const stream = this.#streams.get(answer.digest);
     if (answer.kind === 'result') {
-      stream?.onResult(answer.sha256);
+      stream?.onResult(answer.digests);
       return;
     }
     this.#bytesInFlight -= answer.length;
@@ -158,13 +159,13 @@ export class DigestThread {
 }
 
 /** One digest of a thread. */
-class ThreadStream implements Sha256Stream {
+class ThreadStream implements DigestStream {
   readonly digest: number;
   bytesInFlight = 0;
   readonly #thread: DigestThread;
   /** Requests are answered in order, so a result must not overtake bytes that wait for room. */
   #given: Promise<void> = Promise.resolve();
-  #results: { resolve(sha256: string): void; reject(error: Error): void }[] = [];
+  #results: { resolve(digests: Digests): void; reject(error: Error): void }[] = [];
 
   constructor(thread: DigestThread, digest: number) {
     this.#thread = thread;
@@ -181,9 +182,9 @@ class ThreadStream implements Sha256Stream {
     return given;
   }
 
-  async result(): Promise<string> {
+  async result(): Promise<Digests> {
     await this.#given;
-    const { promise, resolve, reject } = Promise.withResolvers<string>();
+    const { promise, resolve, reject } = Promise.withResolvers<Digests>();
     this.#thread.requestResult(this);
     this.#results.push({ resolve, reject });
     return promise;
@@ -194,8 +195,8 @@ class ThreadStream implements Sha256Stream {
   }
 
   /** The thread has answered. */
-  onResult(sha256: string): void {
-    this.#results.shift()?.resolve(sha256);
+  onResult(digests: Digests): void {
+    this.#results.shift()?.resolve(digests);
   }
 
   /** There will be no results any more. */

@@ -1,4 +1,5 @@
 import { DarkroomError, invalidField } from '../domain/darkroom-error.ts';
+import type { Digests } from './digest-pool.ts';
 
 /** What a finish claims. */
 export interface FinishClaim {
@@ -15,6 +16,7 @@ export interface FinishFacts {
   /** What the creator of the task stated. */
   readonly expectedSize: number | null;
   readonly expectedSha256: string | null;
+  readonly expectedSha512: string | null;
 }
 
 /**
@@ -61,15 +63,23 @@ export function assertClaimedSize({ totalSize }: FinishClaim, facts: FinishFacts
   }
 }
 
-/** @throws DarkroomError DIGEST_MISMATCH unless `sha256` is what was stated, wherever it was. */
-export function assertClaimedDigest(sha256: string, claim: FinishClaim, facts: FinishFacts): void {
-  for (const stated of [facts.expectedSha256, claim.sha256]) {
-    if (stated && stated !== sha256) {
+/** @throws DarkroomError DIGEST_MISMATCH unless the digests are what was stated, wherever it was. */
+export function assertClaimedDigest(
+  { sha256, sha512 }: Digests,
+  claim: FinishClaim,
+  facts: FinishFacts,
+): void {
+  for (const [algorithm, digest, stated] of [
+    ['sha256', sha256, facts.expectedSha256],
+    ['sha256', sha256, claim.sha256],
+    ['sha512', sha512, facts.expectedSha512],
+  ] as const) {
+    if (stated && stated !== digest) {
       throw new DarkroomError(
         'DIGEST_MISMATCH',
-        `The sha256 of the ${claim.totalSize} bytes is ${sha256}, not ${stated} as was stated: the bytes were ` +
+        `The ${algorithm} of the ${claim.totalSize} bytes is ${digest}, not ${stated} as was stated: the bytes were ` +
           'altered on the way, or the statement is wrong. RetryTask begins from the first byte.',
-        { metadata: { sha256, stated_sha256: stated } },
+        { metadata: { [algorithm]: digest ?? '', [`stated_${algorithm}`]: stated } },
       );
     }
   }

@@ -1,6 +1,7 @@
 import { assertHeld, BlobReader, type SegmentPlace } from '../storage/blob-reader.ts';
 import type { SegmentWriter } from '../storage/blob-store.ts';
 import { BlobDigest } from './blob-digest.ts';
+import type { Digests } from './digest-pool.ts';
 import type { Interruption } from './interruption.ts';
 import { verifyReplay } from './replay.ts';
 import type { UploadParts } from './upload-parts.ts';
@@ -15,7 +16,7 @@ export class GrowingBlob {
   readonly #lease: WriterLease;
   readonly #interruption: Interruption;
   readonly #writer: SegmentWriter;
-  /** To compare what comes again; the digest has a reader of its own, which may be elsewhere. */
+  /** To compare what comes again, and to look at the format; the digest has a reader of its own, which may be elsewhere. */
   readonly #reader: BlobReader;
   readonly #digestReader: BlobReader;
   readonly #digest: BlobDigest;
@@ -39,7 +40,9 @@ export class GrowingBlob {
     this.#reader = new BlobReader(parts.store, lease.earlier);
     this.#digestReader = new BlobReader(parts.store, lease.earlier);
     this.#showToReaders();
-    const { stream, position } = parts.digests.take(lease.blobId, lease.committedSize);
+    const { stream, position } = parts.digests.take(lease.blobId, lease.committedSize, {
+      sha512: lease.expectedSha512 !== null,
+    });
     this.#digest = new BlobDigest(stream, this.#digestReader, position, this.#length);
   }
 
@@ -123,13 +126,20 @@ export class GrowingBlob {
     await verifyReplay(this.#reader, offset, sent, this.#interruption);
   }
 
+  /** Reads bytes that were appended. @throws a storage error, the interruption's. */
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    const data = Buffer.allocUnsafe(length);
+    await this.#interruption.race(this.#reader.read(offset, data));
+    return data;
+  }
+
   /** Makes all that was appended before the call durable. @throws a storage error. */
   async sync(): Promise<void> {
     await this.#writer.sync();
   }
 
-  /** The sha256 of all bytes, lower-case hex. @throws a storage error; if the digest's thread died. */
-  sha256(): Promise<string> {
+  /** The digests of all bytes. @throws a storage error; if the digest's thread died. */
+  digests(): Promise<Digests> {
     return this.#digest.result();
   }
 

@@ -1,9 +1,21 @@
 import { DarkroomError } from '../domain/darkroom-error.ts';
+import { ImportOrder } from '../imports/import-order.ts';
 import { Blob, BlobSegment } from '../storage/blob.ts';
 import type { LedgerEntry } from '../tasks/ledger-entry.ts';
+import { faultOf } from '../tasks/fault-report.ts';
 import type { TaskLedger } from '../tasks/task-ledger.ts';
 import type { FinishClaim } from './finish-claim.ts';
+import type { FormatFinding } from './format-check.ts';
 import { assertLease, type WriterLease } from './writer-lease.ts';
+
+/** The whole of an image, verified. */
+export interface VerifiedWhole {
+  /** Bytes. */
+  readonly size: number;
+  /** Lower-case hex. */
+  readonly sha256: string;
+  readonly format: FormatFinding;
+}
 
 /**
  * Makes a verified blob its image's: image ACTIVE and task SUCCEEDED in one transaction. The bytes are
@@ -17,13 +29,12 @@ export async function publish(
   ledger: TaskLedger,
   lease: WriterLease,
   claim: FinishClaim,
-  sha256: string,
+  { size, sha256, format }: VerifiedWhole,
 ): Promise<void> {
-  const { totalSize } = claim;
   await ledger.change(lease.taskId, undefined, async (entry) => {
     const { em, image, task, now } = entry;
     const isDone =
-      task.state === 'SUCCEEDED' && image.sizeBytes === totalSize && image.sha256 === sha256;
+      task.state === 'SUCCEEDED' && image.sizeBytes === size && image.sha256 === sha256;
     if (isDone) {
       // The answer to the first try was lost with the database's connection.
       return;
@@ -34,18 +45,27 @@ export async function publish(
       { blobId: lease.blobId, length: { $gt: 0 } },
       { orderBy: { startOffset: 'asc' } },
     );
-    assertWhole(segments, totalSize);
+    assertWhole(segments, size);
     await em.nativeUpdate(Blob, { id: lease.blobId }, { state: 'PUBLISHED', updateTime: now });
     image.state = 'ACTIVE';
     image.outlook = 'AVAILABLE';
-    image.sizeBytes = totalSize;
+    image.sizeBytes = size;
+    image.virtualSizeBytes = format.virtualSize ?? null;
     image.sha256 = sha256;
     image.blobId = lease.blobId;
     entry.touchImage();
     task.blobId = null;
+    if (task.type === 'IMPORT') {
+      task.message = `Fetched from ${task.source}`;
+      // With the secrets that it holds.
+      await em.nativeDelete(ImportOrder, { imageId: image.id });
+    }
     recordFinish(entry, claim);
+    if (format.refusal) {
+      entry.survive(faultOf(format.refusal));
+    }
     entry.enterPhase('PUBLISHING', 'size and digest agree');
-    entry.succeed(`The image is ACTIVE with ${totalSize} bytes, sha256 ${sha256}`);
+    entry.succeed(`The image is ACTIVE with ${size} bytes, sha256 ${sha256}`);
   });
 }
 

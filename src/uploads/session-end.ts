@@ -14,6 +14,8 @@ const fatalReasons: ReadonlySet<string> = new Set([
   'SIZE_EXCEEDED',
   'DIGEST_MISMATCH',
   'STORED_BYTES_LOST',
+  'FORMAT_MISMATCH',
+  'FORMAT_UNSAFE',
 ]);
 
 /** Errors that say that the upload is not the session's any more. */
@@ -29,9 +31,29 @@ export function isLoss(error: unknown): boolean {
   return error instanceof DarkroomError && lossReasons.has(error.reason);
 }
 
+/** Decides what an error means for a task, and records it: the writer is detached then, or the task ended. */
+export type SettleEnd = (entry: LedgerEntry, error: DarkroomError) => Promise<void> | void;
+
+/** Whether an error says that what was sent cannot become the image. */
+export function isFatal(error: DarkroomError): boolean {
+  return fatalReasons.has(error.reason);
+}
+
+/** Of an upload: its client may come again, unless what it sent cannot become the image. */
+export function settleUpload(entry: LedgerEntry, error: DarkroomError): void {
+  if (isFatal(error)) {
+    entry.fail(faultOf(error));
+  } else {
+    entry.survive(faultOf(error));
+    entry.detachWriter();
+  }
+}
+
 /** How far a session was when it ended. */
 export interface SessionEnd {
   readonly committedSize: number;
+  /** What becomes of the task. */
+  readonly settle: SettleEnd;
   /** Set while the whole was being checked. */
   readonly claim: FinishClaim | undefined;
 }
@@ -64,7 +86,7 @@ async function tryToRecord(
       return parts.ledger.change(lease.taskId, undefined, async (entry) => {
         // The answer to the first try may have been lost with the database's connection.
         if (!mayBeDone || !(await isLastFault(entry, error))) {
-          record(entry, lease, error, end);
+          await record(entry, lease, error, end);
         }
       });
     });
@@ -80,25 +102,26 @@ async function tryToRecord(
   return error;
 }
 
-function record(
+async function record(
   entry: LedgerEntry,
   lease: WriterLease,
   error: DarkroomError,
-  { claim }: SessionEnd,
-): void {
+  { claim, settle }: SessionEnd,
+): Promise<void> {
   assertLease(entry, lease);
   if (claim) {
     recordFinish(entry, claim);
   }
-  if (fatalReasons.has(error.reason)) {
-    entry.fail(faultOf(error));
-  } else {
-    entry.survive(faultOf(error));
-    entry.detachWriter();
-  }
+  await settle(entry, error);
 }
+
+/** Of a message; its end may be cut off, or tell when the next try comes. */
+const comparedCharacters = 512;
 
 async function isLastFault({ em, task }: LedgerEntry, error: DarkroomError): Promise<boolean> {
   const fault = task.lastFaultId ? await em.findOne(Fault, { id: task.lastFaultId }) : null;
-  return fault?.reason === error.reason && fault.message === faultOf(error).message;
+  return (
+    fault?.reason === error.reason &&
+    fault.message.startsWith(error.message.slice(0, comparedCharacters))
+  );
 }

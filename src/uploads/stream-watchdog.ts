@@ -1,6 +1,4 @@
-import { DarkroomError } from '../domain/darkroom-error.ts';
-
-/** What a client that uploads must keep up. */
+/** What a sender must keep up. */
 export interface StreamPace {
   /** ms without any byte. */
   readonly idleTimeoutMs: number;
@@ -8,17 +6,28 @@ export interface StreamPace {
   readonly minRate: number;
 }
 
-/** So many looks an idle timeout: a silent client is noticed at most that part of it late. */
+/** What a sender did not keep up. */
+export type PaceBreach =
+  | { readonly kind: 'idle'; readonly idleMs: number }
+  /** Rates in bytes/s. */
+  | {
+      readonly kind: 'slow';
+      readonly rate: number;
+      readonly minRate: number;
+      readonly waitedMs: number;
+    };
+
+/** So many looks an idle timeout: a silent sender is noticed at most that part of it late. */
 const looksPerTimeout = 8;
 
 /**
- * Watches that a client keeps sending. Only the time that the service waits for the client counts: a
- * slow disk of its own is not the client's fault.
+ * Watches that a client, or the source of an import, keeps sending. Only the time that the service waits
+ * for it counts: a slow disk of its own is not the sender's fault.
  */
 export class StreamWatchdog {
   readonly #pace: StreamPace;
   readonly #bytesReceived: () => number;
-  readonly #onBark: (error: DarkroomError) => void;
+  readonly #onBark: (breach: PaceBreach) => void;
   readonly #timer: NodeJS.Timeout;
   #waitingSince: number | undefined;
   #seenBytes: number;
@@ -29,13 +38,9 @@ export class StreamWatchdog {
 
   /**
    * @param bytesReceived counts the bytes of the stream as they come in from the network.
-   * @param onBark told of STREAM_IDLE or STREAM_TOO_SLOW, once.
+   * @param onBark told once.
    */
-  constructor(
-    pace: StreamPace,
-    bytesReceived: () => number,
-    onBark: (error: DarkroomError) => void,
-  ) {
+  constructor(pace: StreamPace, bytesReceived: () => number, onBark: (breach: PaceBreach) => void) {
     this.#pace = pace;
     this.#bytesReceived = bytesReceived;
     this.#seenBytes = bytesReceived();
@@ -48,7 +53,7 @@ export class StreamWatchdog {
     this.#timer.unref();
   }
 
-  /** Says that the service waits for the client from now on. */
+  /** Says that the service waits for the sender from now on. */
   beginWait(): void {
     this.#waitingSince = performance.now();
     this.#lastByteTime = this.#waitingSince;
@@ -79,10 +84,7 @@ export class StreamWatchdog {
     }
     const { idleTimeoutMs, minRate } = this.#pace;
     if (now - this.#lastByteTime >= idleTimeoutMs) {
-      this.#bark(
-        'STREAM_IDLE',
-        `No byte came for ${idleTimeoutMs / 1000} s, so the stream was ended.`,
-      );
+      this.#bark({ kind: 'idle', idleMs: idleTimeoutMs });
       return;
     }
     const waitedMs = this.#windowWaitedMs + (now - this.#waitingSince);
@@ -91,18 +93,14 @@ export class StreamWatchdog {
     }
     const rate = ((bytes - this.#windowBytes) * 1000) / waitedMs;
     if (rate < minRate) {
-      this.#bark(
-        'STREAM_TOO_SLOW',
-        `The stream brought ${Math.floor(rate)} bytes/s for ${Math.round(waitedMs / 1000)} s, and ${minRate} are ` +
-          'the least that is taken, so it was ended.',
-      );
+      this.#bark({ kind: 'slow', rate: Math.floor(rate), minRate, waitedMs });
     }
     this.#windowBytes = bytes;
     this.#windowWaitedMs = -(now - this.#waitingSince);
   }
 
-  #bark(reason: 'STREAM_IDLE' | 'STREAM_TOO_SLOW', message: string): void {
+  #bark(breach: PaceBreach): void {
     this.stop();
-    this.#onBark(new DarkroomError(reason, `${message} The upload can be resumed.`));
+    this.#onBark(breach);
   }
 }

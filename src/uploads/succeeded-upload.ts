@@ -82,9 +82,10 @@ export class SucceededUpload {
 
   /** @throws DarkroomError SIZE_SHORT, SIZE_EXCEEDED, DIGEST_MISMATCH. */
   finish(claim: FinishClaim): void {
-    const facts = { received: this.size, expectedSize: null, expectedSha256: null };
+    const received = this.size;
+    const facts = { received, expectedSize: null, expectedSha256: null, expectedSha512: null };
     assertClaimedSize(claim, facts);
-    assertClaimedDigest(this.#image.sha256 ?? '', claim, facts);
+    assertClaimedDigest({ sha256: this.#image.sha256 ?? '', sha512: undefined }, claim, facts);
   }
 
   /** Never throws. */

@@ -26,11 +26,11 @@ export async function admitUpload(
   task: Task,
   admission: UploadAdmission,
 ): Promise<void> {
-  if (room(await countUploads(em, task), admission) > ampleRoom) {
+  if (room(await countWriters(em, task, false), admission) > ampleRoom) {
     return;
   }
   await em.execute('select pg_advisory_xact_lock(?)', [admissionLock]);
-  const counted = await countUploads(em, task);
+  const counted = await countWriters(em, task, false);
   if (room(counted, admission) <= 0) {
     throw new DarkroomError(
       'TOO_MANY_UPLOADS',
@@ -41,21 +41,37 @@ export async function admitUpload(
   }
 }
 
-interface UploadCount {
+/** Whether one more import of the task's project may be fetched, of `maxOfProject` over all processes. */
+export async function mayImport(
+  em: EntityManager,
+  task: Task,
+  maxOfProject: number,
+): Promise<boolean> {
+  // Imports are few, so there is no need to spare the lock.
+  await em.execute('select pg_advisory_xact_lock(?)', [admissionLock]);
+  return (await countWriters(em, task, true)).own < maxOfProject;
+}
+
+interface WriterCount {
   readonly all: number;
   readonly own: number;
 }
 
-function room({ all, own }: UploadCount, admission: UploadAdmission): number {
+function room({ all, own }: WriterCount, admission: UploadAdmission): number {
   return Math.min(admission.maxUploads - all, admission.maxUploadsPerProject - own);
 }
 
 /** Writers of processes that died hold nothing any more, though nobody may have detached them yet. */
-async function countUploads(em: EntityManager, task: Task): Promise<UploadCount> {
-  const rows: UploadCount[] = await em.execute(
+async function countWriters(
+  em: EntityManager,
+  task: Task,
+  isImport: boolean,
+): Promise<WriterCount> {
+  const rows: WriterCount[] = await em.execute(
     `select count(*)::int as all, (count(*) filter (where tasks.project_id = ?))::int as own
      from tasks join processes on processes.id = tasks.writer_process_id
-     where tasks.writer_process_id is not null and tasks.id <> ? and ${hasSignOfLife}`,
+     where tasks.writer_process_id is not null and tasks.type ${isImport ? '=' : '<>'} 'IMPORT'
+       and tasks.id <> ? and ${hasSignOfLife}`,
     [task.projectId, task.id],
   );
   return rows[0] ?? { all: 0, own: 0 };

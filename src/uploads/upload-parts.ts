@@ -27,6 +27,8 @@ export interface UploadLimits extends UploadAdmission {
   readonly minUploadRate: number;
   readonly commitBytes: number;
   readonly commitIntervalMs: number;
+  /** Whether an image that is not what it was said to be, or unsafe, is refused, or that only recorded. */
+  readonly formatCheck: 'refuse' | 'record';
 }
 
 /** What an upload works with. */

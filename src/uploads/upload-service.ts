@@ -2,12 +2,17 @@ import type { Caller } from '../domain/caller.ts';
 import { DarkroomError, invalidField } from '../domain/darkroom-error.ts';
 import { parseId, type TaskId } from '../domain/ids.ts';
 import type { Task } from '../tasks/task.ts';
-import { attachWriter, giveToNewWriter, type Attachment } from './attach-writer.ts';
+import {
+  attachWriter,
+  giveToNewWriter,
+  type Attachment,
+  type WriterRole,
+} from './attach-writer.ts';
 import { soundClaim, type FinishClaim } from './finish-claim.ts';
 import { Interruption } from './interruption.ts';
 import { knownError } from './known-error.ts';
 import { LeaseWatch } from './lease-watch.ts';
-import { recordEnd } from './session-end.ts';
+import { recordEnd, settleUpload, type SettleEnd } from './session-end.ts';
 import { SucceededUpload, type SucceededTask } from './succeeded-upload.ts';
 import { assertSound, type ChunkFrame, type HoleFrame, type UploadFrame } from './upload-frame.ts';
 import type { UploadParts } from './upload-parts.ts';
@@ -38,16 +43,36 @@ export interface ChunkCall {
 
 /** A call that has, or is about to have, an upload. */
 interface UploadCall {
-  readonly caller: Caller | undefined;
+  readonly role: WriterRole;
   readonly taskId: TaskId;
-  readonly epoch: number | undefined;
   readonly peer: string;
   /**
-   * Hands what the client sends to `take`, and answers what its finish claims; undefined without one.
+   * Hands what is sent to `take`, and answers what its finish claims; undefined without one.
    *
    * @param interruption ends what it waits for.
+   * @param lease undefined where the upload is done, and what is sent only compared.
    */
-  readonly send: (interruption: Interruption, take: DataTaker) => Promise<FinishClaim | undefined>;
+  readonly send: (
+    interruption: Interruption,
+    take: DataTaker,
+    lease: WriterLease | undefined,
+  ) => Promise<FinishClaim | undefined>;
+  /** Records an error with which it ends. */
+  readonly settle: SettleEnd;
+}
+
+/** Brings the bytes of an import. */
+export interface Fetcher {
+  /** For people: who fetches. */
+  readonly peer: string;
+  /** How many imports of one project may be fetched at the same time, over all processes. */
+  readonly maxOfProject: number;
+  readonly fetch: (
+    interruption: Interruption,
+    take: DataTaker,
+    lease: WriterLease,
+  ) => Promise<FinishClaim>;
+  readonly settle: SettleEnd;
 }
 
 /** Another process, or the successor of this one, is there in about a second. */
@@ -84,11 +109,15 @@ export class UploadService {
     try {
       const header = await stream.header();
       return await this.#take({
-        caller,
+        role: {
+          kind: 'client',
+          caller,
+          epoch: soundEpoch(header.writerEpoch, 'header.writer_epoch'),
+        },
         taskId: parseId<TaskId>(header.taskId, 'header.task_id'),
-        epoch: soundEpoch(header.writerEpoch, 'header.writer_epoch'),
         peer: connection.peer,
         send: (interruption, take) => stream.receive(interruption, take),
+        settle: settleUpload,
       });
     } catch (error) {
       throw this.#known(error);
@@ -110,10 +139,10 @@ export class UploadService {
     const claim = finish && soundClaim(finish, 'finish');
     try {
       return await this.#take({
-        caller,
+        role: { kind: 'client', caller, epoch: soundEpoch(call.writerEpoch, 'writer_epoch') },
         taskId: parseId<TaskId>(call.taskId, 'task_id'),
-        epoch: soundEpoch(call.writerEpoch, 'writer_epoch'),
         peer,
+        settle: settleUpload,
         send: async (_, take) => {
           if (frame) {
             assertSound(frame, this.#parts.limits.maxChunkBytes, callPaths);
@@ -140,11 +169,33 @@ export class UploadService {
   async complete(taskId: TaskId, claim: FinishClaim): Promise<UploadOutcome> {
     try {
       return await this.#take({
-        caller: undefined,
+        role: { kind: 'completion' },
         taskId,
-        epoch: undefined,
         peer: 'the service itself',
         send: () => Promise.resolve(claim),
+        settle: settleUpload,
+      });
+    } catch (error) {
+      throw this.#known(error);
+    }
+  }
+
+  /**
+   * Takes the bytes of an import from a fetcher, unless another worker has it, it has ended, or too many
+   * of its project are fetched just now: undefined then. Resolves when the image is ACTIVE.
+   *
+   * @throws DarkroomError with which it ended; it is recorded.
+   */
+  async fetch(taskId: TaskId, fetcher: Fetcher): Promise<UploadOutcome | undefined> {
+    const { peer, maxOfProject, settle } = fetcher;
+    try {
+      return await this.#takeIfOpen({
+        role: { kind: 'import', maxOfProject },
+        taskId,
+        peer,
+        send: async (interruption, take, lease) =>
+          lease && (await fetcher.fetch(interruption, take, lease)),
+        settle,
       });
     } catch (error) {
       throw this.#known(error);
@@ -178,11 +229,19 @@ export class UploadService {
   }
 
   async #take(call: UploadCall): Promise<UploadOutcome> {
+    const outcome = await this.#takeIfOpen(call);
+    if (!outcome) {
+      throw new DarkroomError('INTERNAL', `Task ${call.taskId} was claimed as an import.`);
+    }
+    return outcome;
+  }
+
+  async #takeIfOpen(call: UploadCall): Promise<UploadOutcome | undefined> {
     if (this.#isDraining) {
       throw drainingError();
     }
     const { database, ledger, changes, processId, limits } = this.#parts;
-    const { caller, taskId, epoch, peer } = call;
+    const { role, taskId, peer } = call;
     const interruption = new Interruption();
     // Held before it is attached, so that whoever finds this process attached can ask whether it is.
     this.#calls.set(call, interruption);
@@ -192,11 +251,14 @@ export class UploadService {
       const attachment: Attachment = await attachWriter(
         ledger,
         taskId,
-        { caller, epoch, processId, peer, isHeldBesides },
+        { role, processId, peer, isHeldBesides },
         limits,
       );
       if (attachment.kind === 'succeeded') {
         return await this.#compare(attachment, call, interruption);
+      }
+      if (attachment.kind === 'taken') {
+        return undefined;
       }
       watch.guard(attachment.lease, (loss) => interruption.interrupt(loss));
       return await this.#append(attachment.lease, call, interruption);
@@ -211,14 +273,14 @@ export class UploadService {
     call: UploadCall,
     interruption: Interruption,
   ): Promise<UploadOutcome> {
-    const session = await this.#openSession(lease, interruption);
     const { taskId, epoch: writerEpoch } = lease;
+    const session = await this.#openSession(lease, call, interruption);
+    const take: DataTaker = (frame) =>
+      frame.kind === 'chunk'
+        ? session.append(frame.offset, frame.data)
+        : session.appendHole(frame.offset, frame.length);
     try {
-      const claim = await call.send(interruption, (frame) =>
-        frame.kind === 'chunk'
-          ? session.append(frame.offset, frame.data)
-          : session.appendHole(frame.offset, frame.length),
-      );
+      const claim = await call.send(interruption, take, lease);
       if (claim) {
         await session.finish(claim);
         return { taskId, committedSize: claim.totalSize, complete: true, writerEpoch };
@@ -226,16 +288,20 @@ export class UploadService {
       await session.leave();
       return { taskId, committedSize: session.committedSize, complete: false, writerEpoch };
     } catch (error) {
-      throw await session.abandon(this.#known(error));
+      throw await session.abandon(this.#known(error), call.settle);
     }
   }
 
-  async #openSession(lease: WriterLease, interruption: Interruption): Promise<UploadSession> {
+  async #openSession(
+    lease: WriterLease,
+    { settle }: UploadCall,
+    interruption: Interruption,
+  ): Promise<UploadSession> {
     try {
       return await UploadSession.open(this.#parts, lease, interruption);
     } catch (error) {
       const { committedSize } = lease;
-      const end = { committedSize, claim: undefined };
+      const end = { committedSize, claim: undefined, settle };
       throw await recordEnd(this.#parts, lease, this.#known(error), end);
     }
   }
@@ -247,9 +313,9 @@ export class UploadService {
   ): Promise<UploadOutcome> {
     const upload = await SucceededUpload.open(this.#parts, succeeded, interruption);
     try {
-      const claim = await call.send(interruption, (frame) =>
-        upload.compare(frame.offset, frame.kind === 'chunk' ? frame.data : frame.length),
-      );
+      const compare: DataTaker = (frame) =>
+        upload.compare(frame.offset, frame.kind === 'chunk' ? frame.data : frame.length);
+      const claim = await call.send(interruption, compare, undefined);
       if (claim) {
         upload.finish(claim);
       }

@@ -1,16 +1,19 @@
 import { DarkroomError } from '../domain/darkroom-error.ts';
+import { settledWithin } from '../domain/settled-within.ts';
 import { CommitPipeline } from './commit-pipeline.ts';
 import { retryWhileDatabaseIsAway } from './database-patience.ts';
+import type { Digests } from './digest-pool.ts';
 import {
   assertClaimedDigest,
   assertClaimedSize,
   type FinishClaim,
   type FinishFacts,
 } from './finish-claim.ts';
+import { FormatCheck, type FormatFinding } from './format-check.ts';
 import { GrowingBlob } from './growing-blob.ts';
 import type { Interruption } from './interruption.ts';
 import { publish, recordFinish } from './publish.ts';
-import { isLoss, recordEnd } from './session-end.ts';
+import { isFatal, isLoss, recordEnd, type SettleEnd } from './session-end.ts';
 import type { UploadParts } from './upload-parts.ts';
 import {
   assertLease,
@@ -22,12 +25,18 @@ import {
 } from './writer-lease.ts';
 
 /**
- * A digest that is ready so soon after a finish needs no phase of its own: the whole is then checked and
+ * Checks that are done so soon after a finish need no phase of their own: the whole is then checked and
  * published in one transaction, which makes small images half as costly.
  */
 const verifyingPatienceMs = 100;
 /** How often a digest that goes on moves the task's expire_time on, at most. */
 const longestKeepAliveMs = 10_000;
+
+/** What the checks of the whole found. */
+interface Verification {
+  readonly digests: Digests;
+  readonly format: FormatFinding;
+}
 
 /**
  * One writer's stay on an upload: takes bytes in order, makes them durable, and ends in exactly one of
@@ -40,6 +49,9 @@ export class UploadSession {
   readonly #interruption: Interruption;
   readonly #blob: GrowingBlob;
   readonly #commits: CommitPipeline;
+  readonly #format: FormatCheck;
+  /** The look at the format that is under way, or was last. Never rejects. */
+  #looking: Promise<void> = Promise.resolve();
   /** Set while the whole is being checked. */
   #claim: FinishClaim | undefined;
 
@@ -53,6 +65,11 @@ export class UploadSession {
     this.#lease = lease;
     this.#interruption = interruption;
     this.#blob = blob;
+    this.#format = new FormatCheck(
+      lease.declared,
+      (offset, length) => blob.read(offset, length),
+      parts.limits.formatCheck === 'refuse',
+    );
     this.#commits = new CommitPipeline(
       { bytes: parts.limits.commitBytes, intervalMs: parts.limits.commitIntervalMs },
       blob.length,
@@ -80,8 +97,8 @@ export class UploadSession {
    * Takes bytes at `offset`: new ones at the position, and ones that came before, which are compared.
    * `data` must not be used afterwards.
    *
-   * @throws DarkroomError OFFSET_MISMATCH, REPLAY_MISMATCH, SIZE_EXCEEDED, a storage error, or why the
-   *   session was interrupted.
+   * @throws DarkroomError OFFSET_MISMATCH, REPLAY_MISMATCH, SIZE_EXCEEDED, FORMAT_MISMATCH, FORMAT_UNSAFE, a
+   *   storage error, or why the session was interrupted.
    */
   async append(offset: number, data: Uint8Array<ArrayBuffer>): Promise<void> {
     const replayed = this.#admit(offset, data.byteLength);
@@ -95,6 +112,7 @@ export class UploadSession {
       const committing = this.#commits.appended(this.#blob.length);
       await this.#interruption.race(this.#blob.digest(start, fresh));
       await this.#interruption.race(committing);
+      this.#lookAtFormat();
     }
   }
 
@@ -107,26 +125,28 @@ export class UploadSession {
     if (replayed < length) {
       await this.#blob.appendHole(length - replayed);
       await this.#interruption.race(this.#commits.appended(this.#blob.length));
+      this.#lookAtFormat();
     }
   }
 
   /**
    * Checks the whole and makes it the image's. Ends the session if it succeeds.
    *
-   * @throws DarkroomError SIZE_SHORT, SIZE_EXCEEDED, DIGEST_MISMATCH, a storage error, or why the
-   *   session was interrupted.
+   * @throws DarkroomError SIZE_SHORT, SIZE_EXCEEDED, DIGEST_MISMATCH, FORMAT_MISMATCH, FORMAT_UNSAFE, a storage
+   *   error, or why the session was interrupted.
    */
   async finish(claim: FinishClaim): Promise<void> {
     this.#interruption.throwIfInterrupted();
     assertClaimedSize(claim, this.#facts());
     await this.#interruption.race(this.#commits.flush());
     this.#claim = claim;
-    const sha256 = await this.#digest(claim);
-    assertClaimedDigest(sha256, claim, this.#facts());
+    const { digests, format } = await this.#verify(claim);
+    assertClaimedDigest(digests, claim, this.#facts());
     for (const segment of this.#blob.segments) {
       await this.#parts.store.seal(segment.id, segment.length);
     }
-    await retryWhileDatabaseIsAway(() => publish(this.#parts.ledger, this.#lease, claim, sha256));
+    const whole = { size: claim.totalSize, sha256: digests.sha256, format };
+    await retryWhileDatabaseIsAway(() => publish(this.#parts.ledger, this.#lease, claim, whole));
     await this.#close();
     await this.#blob.dropDigest();
   }
@@ -134,6 +154,8 @@ export class UploadSession {
   /** Commits all, and leaves the upload to whoever goes on with it. @throws as `append`. */
   async leave(): Promise<void> {
     await this.#interruption.race(this.#commits.flush());
+    await this.#interruption.race(settledWithin(this.#looking, verifyingPatienceMs));
+    this.#interruption.throwIfInterrupted();
     await this.#close();
     await retryWhileDatabaseIsAway(() => detachWriter(this.#parts.database, this.#lease));
     await this.#blob.parkDigest(this.committedSize);
@@ -141,9 +163,9 @@ export class UploadSession {
 
   /**
    * Ends the session for an error: commits the good prefix, and records the fault on the task, which
-   * goes on unless the error is a fatal one. Never throws; the error to tell the client is the answer.
+   * goes on or ends as `settle` decides. Never throws; the error to tell the client is the answer.
    */
-  async abandon(error: DarkroomError): Promise<DarkroomError> {
+  async abandon(error: DarkroomError, settle: SettleEnd): Promise<DarkroomError> {
     this.#interruption.interrupt(error);
     this.#commits.stop();
     if (isLoss(error)) {
@@ -156,7 +178,8 @@ export class UploadSession {
       await this.#blob.parkDigest(this.committedSize);
     }
     const { committedSize } = this;
-    return recordEnd(this.#parts, this.#lease, error, { committedSize, claim: this.#claim });
+    const end = { committedSize, claim: this.#claim, settle };
+    return recordEnd(this.#parts, this.#lease, error, end);
   }
 
   /** Answers how many of `length` bytes at `offset` come again. */
@@ -186,6 +209,18 @@ export class UploadSession {
     return Math.min(length, position - offset);
   }
 
+  /** Beside the appending: a disk that is slow to read must not keep a stream from being written. */
+  #lookAtFormat(): void {
+    if (this.#format.isDue(this.#blob.length)) {
+      this.#looking = this.#format.look(this.#blob.length).catch((error: unknown) => {
+        // What only could not be read is looked at again.
+        if (error instanceof DarkroomError && isFatal(error)) {
+          this.#interruption.interrupt(error);
+        }
+      });
+    }
+  }
+
   async #commit(): Promise<number> {
     const { progress } = this.#blob;
     await this.#blob.sync();
@@ -202,15 +237,20 @@ export class UploadSession {
     return commitProgress(this.#parts.database, this.#lease, progress);
   }
 
-  async #digest(claim: FinishClaim): Promise<string> {
-    const digest = this.#interruption.race(this.#blob.sha256());
+  async #verify(claim: FinishClaim): Promise<Verification> {
+    const concluding = this.#looking.then(() => this.#format.conclude(claim.totalSize));
+    const verifying = Promise.all([
+      this.#interruption.race(this.#blob.digests()),
+      this.#interruption.race(concluding),
+    ]).then(([digests, format]) => ({ digests, format }));
     return (
-      (await settledWithin(digest, verifyingPatienceMs)) ?? (await this.#waitVisibly(claim, digest))
+      (await settledWithin(verifying, verifyingPatienceMs)) ??
+      (await this.#waitVisibly(claim, verifying))
     );
   }
 
   /** From here on the task completes by itself, even if this process dies. */
-  async #waitVisibly(claim: FinishClaim, digest: Promise<string>): Promise<string> {
+  async #waitVisibly(claim: FinishClaim, verifying: Promise<Verification>): Promise<Verification> {
     await retryWhileDatabaseIsAway(() =>
       this.#parts.ledger.change(this.#lease.taskId, undefined, (entry) => {
         assertLease(entry, this.#lease);
@@ -229,35 +269,20 @@ export class UploadSession {
       Math.min(longestKeepAliveMs, this.#lease.idleTimeoutMs / 3),
     );
     try {
-      return await digest;
+      return await verifying;
     } finally {
       clearInterval(keepAlive);
     }
   }
 
   #facts(): FinishFacts {
-    const { expectedSize, expectedSha256 } = this.#lease;
-    return { received: this.#blob.length, expectedSize, expectedSha256 };
+    const { expectedSize, expectedSha256, expectedSha512 } = this.#lease;
+    return { received: this.#blob.length, expectedSize, expectedSha256, expectedSha512 };
   }
 
   /** Never rejects. */
   async #close(): Promise<void> {
     this.#commits.stop();
     await this.#blob.close();
-  }
-}
-
-/** What `promise` resolves with if it does so within a time; undefined if not. @throws what it rejects with. */
-async function settledWithin<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), ms);
-  });
-  // It may reject after the time, before anybody waits for it again.
-  promise.catch(() => {});
-  try {
-    return await Promise.race([promise, timeout]);
-  } finally {
-    clearTimeout(timer);
   }
 }

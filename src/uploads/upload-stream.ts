@@ -1,7 +1,7 @@
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import { soundClaim, type FinishClaim } from './finish-claim.ts';
 import { Interruption } from './interruption.ts';
-import { StreamWatchdog, type StreamPace } from './stream-watchdog.ts';
+import { StreamWatchdog, type PaceBreach, type StreamPace } from './stream-watchdog.ts';
 import {
   assertSound,
   frameOrder,
@@ -56,7 +56,7 @@ export class UploadStream {
     this.#watchdog = new StreamWatchdog(
       pace,
       () => connection.bytesReceived(),
-      (error) => this.#gone.interrupt(error),
+      (breach) => this.#gone.interrupt(paceBroken(breach)),
     );
     const { signal } = connection;
     const onAbort = (): void => this.#gone.interrupt(connectionLost(signal.reason));
@@ -144,6 +144,19 @@ export class UploadStream {
 
 function named({ kind }: UploadFrame): string {
   return kind === 'empty' ? 'an empty frame' : `a ${kind}`;
+}
+
+function paceBroken(breach: PaceBreach): DarkroomError {
+  return breach.kind === 'idle'
+    ? new DarkroomError(
+        'STREAM_IDLE',
+        `No byte came for ${breach.idleMs / 1000} s, so the stream was ended. The upload can be resumed.`,
+      )
+    : new DarkroomError(
+        'STREAM_TOO_SLOW',
+        `The stream brought ${breach.rate} bytes/s for ${Math.round(breach.waitedMs / 1000)} s, and ` +
+          `${breach.minRate} are the least that is taken, so it was ended. The upload can be resumed.`,
+      );
 }
 
 function connectionLost(cause: unknown): Error {

@@ -1,6 +1,7 @@
 import type { Database } from '../database/database.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import type { BlobId, ProcessId, TaskId } from '../domain/ids.ts';
+import type { DeclaredFormat } from '../formats/inspect-image.ts';
 import type { SegmentPlace } from '../storage/blob-reader.ts';
 import { isTerminal } from '../tasks/state-machine.ts';
 import type { LedgerEntry } from '../tasks/ledger-entry.ts';
@@ -21,7 +22,12 @@ export interface WriterLease {
   readonly storedBytes: number;
   readonly expectedSize: number | null;
   readonly expectedSha256: string | null;
+  readonly expectedSha512: string | null;
+  /** What the image was said to be. */
+  readonly declared: DeclaredFormat;
   readonly idleTimeoutMs: number;
+  /** Bytes of the whole that a finish before stated, which could not be taken to its end; null without one. */
+  readonly finishSize: number | null;
 }
 
 /** How far a writer has come. */

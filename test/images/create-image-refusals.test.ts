@@ -195,10 +195,3 @@ test('however much is wrong, the error stays small', async () => {
   expect(error.fieldViolations.length).toBeGreaterThan(10);
   expect(Buffer.byteLength(JSON.stringify(error.fieldViolations))).toBeLessThan(4096);
 });
-
-test('an import is not taken yet', async () => {
-  const error = await failureOf(
-    images.createImage(alice, newImage({ name: '' }, { source: { kind: 'copy_from' } })),
-  );
-  expect(error.reason).toBe('UNSUPPORTED');
-});

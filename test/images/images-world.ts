@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, expect } from 'vitest';
+import { readSettings } from '../../src/config/settings.ts';
 import { Database } from '../../src/database/database.ts';
 import type { Caller } from '../../src/domain/caller.ts';
 import { DarkroomError } from '../../src/domain/darkroom-error.ts';
@@ -13,6 +14,7 @@ import type {
 } from '../../src/images/image-requests.ts';
 import { ImageService } from '../../src/images/image-service.ts';
 import { Image, type ImageState } from '../../src/images/image.ts';
+import { ReachPolicy } from '../../src/imports/reach-policy.ts';
 import { connectTestDatabase, createTestDatabase } from '../support/test-database.ts';
 
 /** The largest image that the services of these tests take, in bytes. */
@@ -55,7 +57,8 @@ export async function openOwnImages(onBlobsReleased?: () => void): Promise<Image
 
 function imagesOn(database: Database, onBlobsReleased = (): void => {}): ImagesWorld {
   const settings = { maxImageBytes, taskIdleTimeoutMs: 60_000 };
-  return { database, images: new ImageService({ database, settings, onBlobsReleased }) };
+  const reach = new ReachPolicy(readSettings({}));
+  return { database, images: new ImageService({ database, settings, reach, onBlobsReleased }) };
 }
 
 /** A request for a small image, changed as a test needs it. */

@@ -23,6 +23,7 @@ import { Task_State, Task_Type } from '../../gen/darkroom/v1/task_pb.ts';
 import { readSettings } from '../../src/config/settings.ts';
 import type { Caller } from '../../src/domain/caller.ts';
 import type { DarkroomError } from '../../src/domain/darkroom-error.ts';
+import { ReachPolicy } from '../../src/imports/reach-policy.ts';
 import { ImageService } from '../../src/images/image-service.ts';
 import { imageHandlers } from '../../src/server/image-handlers.ts';
 import { contextValuesWith } from '../../src/server/request-context.ts';
@@ -53,7 +54,14 @@ function contextOf(role: Caller['role'] = 'member'): HandlerContext {
 async function openHandlers() {
   const { database } = await openImages();
   const settings = readSettings({});
-  const handlers = imageHandlers(new ImageService({ database, settings }), settings);
+  const handlers = imageHandlers(
+    new ImageService({
+      database,
+      settings,
+      reach: new ReachPolicy(settings),
+    }),
+    settings,
+  );
   const createImage = async (request: CreateImageRequest) => {
     const { image, task, taskPath, limits } = await handlers.createImage(request, contextOf());
     return { image, task, taskPath, limits };

@@ -40,6 +40,7 @@ export const testLimits: UploadLimits = {
   minUploadRate: 0,
   commitBytes: 256 * KiB,
   commitIntervalMs: 20,
+  formatCheck: 'refuse',
 };
 
 /** One service process, without its network: everything from frames to files and rows. */
@@ -250,6 +251,8 @@ export async function queueImage(
       labels: {},
       expectedSize: stated.size ?? null,
       expectedSha256: stated.sha256 ?? null,
+      expectedSha512: null,
+      source: null,
       idleTimeoutMs: stated.idleTimeoutMs ?? 60_000,
       cause: 'test',
     });

@@ -39,12 +39,13 @@ function retry(taskId: TaskId, requestId = '', caller = member): Promise<TaskSna
     onBlobsReleased: () => {
       released += 1;
     },
+    onImportDue: () => {},
   };
   return retryTask(parts, caller, { taskId, requestId });
 }
 
 const cancel = (taskId: TaskId, reason = '', caller = member): Promise<TaskSnapshot> =>
-  cancelTask(ledger, caller, { taskId, reason });
+  cancelTask({ ledger, onBlobsReleased: () => {} }, caller, { taskId, reason });
 
 describe('CancelTask', () => {
   test('ends a task, says who and why, and answers the same again', async () => {

@@ -97,6 +97,8 @@ export async function makeTask(
       labels: {},
       expectedSize: null,
       expectedSha256: null,
+      expectedSha512: null,
+      source: null,
       idleTimeoutMs: 900_000,
       cause: 'made by a test',
       ...rest,

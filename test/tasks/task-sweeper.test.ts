@@ -145,7 +145,7 @@ describe('history', () => {
     await change(database, first, (entry) => {
       entry.fail(fault);
     });
-    const parts = { ledger, onBlobsReleased: () => {} };
+    const parts = { ledger, onBlobsReleased: () => {}, onImportDue: () => {} };
     const { task: second } = await retryTask(parts, member, { taskId: first, requestId: '' });
     await change(database, second.id, (entry) => {
       entry.fail(fault);

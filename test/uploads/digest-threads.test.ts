@@ -8,6 +8,6 @@ test('threads that start at the same time do not get in each other’s way', asy
   const streams = Array.from({ length: 8 }, () => pool.open());
   const empty = createHash('sha256').digest('hex');
   expect(await Promise.all(streams.map((stream) => stream.result()))).toEqual(
-    streams.map(() => empty),
+    streams.map(() => ({ sha256: empty, sha512: undefined })),
   );
 });

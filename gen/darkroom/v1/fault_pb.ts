@@ -43,8 +43,30 @@ export const file_darkroom_v1_fault: GenFile = /*@__PURE__*/
  *   SIZE_SHORT               OUT_OF_RANGE         finish came before the stated size was reached; fatal
  *   SIZE_EXCEEDED            OUT_OF_RANGE         more bytes came than were stated or are allowed; fatal
  *   DIGEST_MISMATCH          DATA_LOSS            the sha256 of all bytes is not the stated one; fatal
+ *   FORMAT_MISMATCH          INVALID_ARGUMENT     the bytes are not of the declared format; fatal, unless the service
+ *                                                 is set to record it only
+ *   FORMAT_UNSAFE            INVALID_ARGUMENT     the disk image refers to other files, or its header is not sane;
+ *                                                 fatal, unless the service is set to record it only
  *   TASK_EXPIRED             DEADLINE_EXCEEDED    what the task waited for did not come in time; fatal
  *   IMAGE_DELETED            ABORTED              the image was deleted while the task ran; fatal
+ *
+ * Imports, besides. They survive the first ones until the tries are used up; the last one is then fatal:
+ *
+ *   SOURCE_NAME_UNRESOLVED     UNAVAILABLE          the source's name could not be resolved
+ *   SOURCE_UNREACHABLE         UNAVAILABLE          the source refused the connection, or no road leads to it
+ *   SOURCE_CONNECTION_LOST     UNAVAILABLE          the connection broke before an answer came
+ *   SOURCE_TIMEOUT             DEADLINE_EXCEEDED    connecting or the answer took too long
+ *   SOURCE_STALLED             DEADLINE_EXCEEDED    no byte came for too long, or too few
+ *   SOURCE_CUT_SHORT           UNAVAILABLE          the body ended before it was whole
+ *   SOURCE_HTTP_STATUS         UNAVAILABLE          408, 425, 429, 500, 502, 503 or 504
+ *   SOURCE_HTTP_STATUS         FAILED_PRECONDITION  any other status that brings no body; fatal
+ *   SOURCE_TLS_FAILED          UNAVAILABLE          no secure connection: the certificate, or the protocol; fatal
+ *   SOURCE_REDIRECT_REFUSED    FAILED_PRECONDITION  too many redirects, to nowhere, or from https to http; fatal
+ *   SOURCE_FORBIDDEN           PERMISSION_DENIED    a host, port or address that imports may not reach; fatal
+ *   SOURCE_SCHEME_UNSUPPORTED  INVALID_ARGUMENT     a redirect to what is neither http nor https; fatal
+ *   SOURCE_CHANGED             ABORTED              the source has other bytes than before; fatal
+ *   SOURCE_PROTOCOL_INVALID    FAILED_PRECONDITION  the answer makes no sense, or does not say where it ends; fatal
+ *   SOURCE_IMAGE_GONE          FAILED_PRECONDITION  the image to copy was deleted; fatal
  *
  * A producer that reports a fault gives a reason of its own.
  *

@@ -1,5 +1,6 @@
 import type {
   CreateImageRequest as CreateImageMessage,
+  CreateImageRequest_CopyFrom,
   ImageFilter as ImageFilterMessage,
   ListImagesRequest as ListImagesMessage,
   UpdateImageRequest as UpdateImageMessage,
@@ -55,10 +56,27 @@ function imageSource(source: CreateImageMessage['source']): ImageSource | undefi
         labels: source.value.labels,
       };
     case 'copyFrom':
-      return { kind: 'copy_from' };
+      return { kind: 'copy_from', ...copySource(source.value) };
     case undefined:
       return undefined;
   }
+}
+
+function copySource(message: CreateImageRequest_CopyFrom) {
+  const { from, totalSize, sha256, sha512, maxSizeBytes, headers } = message;
+  return {
+    from:
+      from.case === 'url'
+        ? ({ kind: 'url', url: from.value } as const)
+        : from.case === 'imageId'
+          ? ({ kind: 'image', imageId: from.value } as const)
+          : undefined,
+    totalSize: numberOf(totalSize),
+    sha256,
+    sha512,
+    maxSizeBytes: numberOf(maxSizeBytes),
+    headers,
+  };
 }
 
 // A request without an image is checked like one with an empty image: each field that is missing is named.

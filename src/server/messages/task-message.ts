@@ -49,6 +49,7 @@ export function taskMessage(task: Task, lastFault: Fault | undefined, caller: Ca
     startTime: timestampOf(task.startTime),
     updateTime: timestampOf(task.updateTime),
     finishTime: timestampOf(task.finishTime),
+    source: task.source ?? '',
   });
 }
 

@@ -1,19 +1,64 @@
 import { readAll } from '../../support/failures.ts';
 import { createRequest, invalid, noSuchId, type Case } from './case.ts';
 
+const forbidden = { code: 'PermissionDenied', reason: 'SOURCE_FORBIDDEN' } as const;
+
+function url(value: string) {
+  return { from: { case: 'url', value } } as const;
+}
+
+function image(value: string) {
+  return { from: { case: 'imageId', value } } as const;
+}
+
 /** What else can be wrong with calls of images. */
 export const imageCases: Case[] = [
-  [
-    'CreateImage from a URL, which is not built yet',
-    ({ images }) =>
-      images.createImage(
-        createRequest(
-          {},
-          { source: { case: 'copyFrom', value: { from: { case: 'url', value: 'http://a' } } } },
+  ...(
+    [
+      ['nothing', {}, invalid('copy_from')],
+      ['what is no URL', url('example'), invalid('copy_from.url')],
+      ['a URL with a password', url('http://ann:secret@example.com/'), invalid('copy_from.url')],
+      ['this machine', url('http://127.0.0.1/'), forbidden],
+      ['the cloud’s metadata', url('http://169.254.169.254/latest'), forbidden],
+      ['this machine in disguise', url('http://0x7f000001/'), forbidden],
+      ['another port', url('http://example.com:22/'), forbidden],
+      [
+        'a file',
+        url('file:///etc/passwd'),
+        { code: 'InvalidArgument', reason: 'SOURCE_SCHEME_UNSUPPORTED' },
+      ],
+      ['an image that there is not', image(noSuchId), { code: 'NotFound' }],
+      ['what is no image', image('x'), invalid('copy_from.image_id')],
+      [
+        'a URL, with all else wrong',
+        {
+          ...url('http://example.com/'),
+          sha256: 'x',
+          sha512: 'y',
+          totalSize: -1n,
+          maxSizeBytes: -1n,
+          headers: { Host: 'secret', 'a b': 'secret' },
+        },
+        invalid(
+          'copy_from.total_size',
+          'copy_from.sha256',
+          'copy_from.sha512',
+          'copy_from.max_size_bytes',
+          'copy_from.headers["Host"]',
+          'copy_from.headers["a b"]',
         ),
-      ),
-    { code: 'Unimplemented', reason: 'UNSUPPORTED' },
-  ],
+      ],
+      [
+        'an image, with headers',
+        { ...image(noSuchId), headers: { a: 'b' } },
+        invalid('copy_from.headers'),
+      ],
+    ] as const
+  ).map(([name, value, expected]): Case => [
+    `CreateImage from ${name}`,
+    ({ images }) => images.createImage(createRequest({}, { source: { case: 'copyFrom', value } })),
+    expected,
+  ]),
   [
     'CreateImage with the request id of another request',
     async ({ images }) => {

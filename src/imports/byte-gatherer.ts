@@ -1,0 +1,74 @@
+/** The unit in which bytes are stored: large, for every write and every digest step has its price. */
+const unitBytes = 1024 * 1024;
+/** Bytes of a slow source are handed on after so long at the latest, in ms. */
+const longestHoldMs = 500;
+
+/**
+ * Gathers what comes from a network in pieces of any size into large ones. The next is gathered while the
+ * last one is being taken.
+ */
+export class ByteGatherer {
+  readonly #take: (offset: number, data: Uint8Array<ArrayBuffer>) => Promise<void>;
+  #offset: number;
+  #data: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+  #filled = 0;
+  #timer: NodeJS.Timeout | undefined;
+  /** All that was handed on; rejects with the first error. */
+  #taking: Promise<void> = Promise.resolve();
+
+  /**
+   * @param offset where the first byte lies in the image.
+   * @param take takes pieces, one after the other.
+   */
+  constructor(
+    offset: number,
+    take: (offset: number, data: Uint8Array<ArrayBuffer>) => Promise<void>,
+  ) {
+    this.#offset = offset;
+    this.#take = take;
+  }
+
+  /** Where the next byte lies in the image. */
+  get position(): number {
+    return this.#offset + this.#filled;
+  }
+
+  /** Adds bytes. @throws what `take` throws. */
+  async add(chunk: Uint8Array): Promise<void> {
+    for (let used = 0; used < chunk.byteLength;) {
+      if (this.#filled === 0) {
+        // Of its own: what takes it may move it to another thread.
+        this.#data = Buffer.allocUnsafeSlow(unitBytes);
+        this.#timer = setTimeout(() => this.#handOn(), longestHoldMs);
+      }
+      const some = chunk.subarray(used, used + unitBytes - this.#filled);
+      this.#data.set(some, this.#filled);
+      this.#filled += some.byteLength;
+      used += some.byteLength;
+      if (this.#filled === unitBytes) {
+        const earlier = this.#taking;
+        this.#handOn();
+        await earlier;
+      }
+    }
+  }
+
+  /** Hands on what there is, and resolves when it was taken. @throws what `take` throws. */
+  async flush(): Promise<void> {
+    this.#handOn();
+    await this.#taking;
+  }
+
+  #handOn(): void {
+    clearTimeout(this.#timer);
+    if (this.#filled === 0) {
+      return;
+    }
+    const [offset, data] = [this.#offset, this.#data.subarray(0, this.#filled)];
+    this.#offset += this.#filled;
+    this.#filled = 0;
+    this.#taking = this.#taking.then(() => this.#take(offset, data));
+    // It is thrown where it is awaited.
+    this.#taking.catch(() => {});
+  }
+}

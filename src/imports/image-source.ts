@@ -1,0 +1,78 @@
+import type { Database } from '../database/database.ts';
+import { DarkroomError } from '../domain/darkroom-error.ts';
+import type { ImageId } from '../domain/ids.ts';
+import { Image } from '../images/image.ts';
+import { BlobReader } from '../storage/blob-reader.ts';
+import type { BlobStore } from '../storage/blob-store.ts';
+import { readPublishedSegments } from '../storage/published-segments.ts';
+import type { OpenedSource } from './http-source.ts';
+import { SourceFailure } from './source-failure.ts';
+import { nameOfImage } from './source-name.ts';
+
+const readBytes = 1024 * 1024;
+/** Opened at once, so that the copy goes on if the image is deleted meanwhile. */
+const openSegments = 64;
+
+/** What another image is read with. */
+export interface ImageSourceParts {
+  readonly database: Database;
+  readonly store: BlobStore;
+}
+
+/**
+ * Opens another image of the service, to be copied from `start` on. An image's bytes never change, so the
+ * rest of it always is the rest.
+ *
+ * @throws DarkroomError SOURCE_IMAGE_GONE, a storage error.
+ */
+export async function openImageSource(
+  { database, store }: ImageSourceParts,
+  id: ImageId,
+  start: number,
+): Promise<OpenedSource> {
+  const name = nameOfImage(id);
+  const image = await database.fork().findOne(Image, { id });
+  if (image?.state !== 'ACTIVE' || !image.blobId || image.sizeBytes == null) {
+    throw imageGone(name);
+  }
+  const { sizeBytes: size } = image;
+  const reader = new BlobReader(
+    store,
+    await readPublishedSegments(database, image.blobId),
+    openSegments,
+  );
+  await reader.open(start, size);
+  let position = start;
+  return {
+    name,
+    start,
+    size,
+    validator: image.sha256 ?? undefined,
+    body: {
+      async next() {
+        if (position >= size) {
+          return { done: true, value: undefined };
+        }
+        const data = Buffer.allocUnsafe(Math.min(readBytes, size - position));
+        try {
+          await reader.read(position, data);
+        } catch (error) {
+          const isGone = error instanceof DarkroomError && error.reason === 'STORED_BYTES_LOST';
+          throw isGone ? imageGone(name) : error;
+        }
+        position += data.byteLength;
+        return { done: false, value: data };
+      },
+    },
+    bytesReceived: () => position,
+    close: () => void reader.close(),
+  };
+}
+
+function imageGone(name: string): SourceFailure {
+  return new SourceFailure(
+    'SOURCE_IMAGE_GONE',
+    `The source, ${name}, has no bytes any more: it was deleted. Copy another one.`,
+    { mayPass: false },
+  );
+}

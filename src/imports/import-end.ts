@@ -1,0 +1,59 @@
+import type { DarkroomError } from '../domain/darkroom-error.ts';
+import { faultOf } from '../tasks/fault-report.ts';
+import type { LedgerEntry } from '../tasks/ledger-entry.ts';
+import { isFatal } from '../uploads/session-end.ts';
+import { ImportOrder } from './import-order.ts';
+import { SourceFailure } from './source-failure.ts';
+
+/** How an import is tried again. Times are in ms. */
+export interface RetryPolicy {
+  readonly importMaxTries: number;
+  readonly importBackoffMs: number;
+  readonly importMaxBackoffMs: number;
+}
+
+/**
+ * Records on an import why a try ended: what may pass is tried again after a while, until the tries are
+ * used up, and what will not ends the task.
+ */
+export async function settleImport(
+  entry: LedgerEntry,
+  error: DarkroomError,
+  policy: RetryPolicy,
+): Promise<void> {
+  const { em, image, now } = entry;
+  const report = faultOf(error);
+  const order = await em.findOne(ImportOrder, { imageId: image.id });
+  if (!order || isFatal(error) || (error instanceof SourceFailure && !error.mayPass)) {
+    entry.fail(report);
+    return;
+  }
+  if (error.reason === 'SERVER_DRAINING') {
+    // No fault of the source: another process may go on at once.
+    entry.survive({ ...report, message: `${report.message} Another worker goes on.` });
+    entry.detachWriter();
+    order.nextTryTime = now;
+    return;
+  }
+  order.tries += 1;
+  if (order.tries >= policy.importMaxTries) {
+    const tries = order.tries === 1 ? 'the only try' : `the last of ${order.tries} tries`;
+    const message = `${report.message} That was ${tries}. RetryTask makes more.`;
+    entry.fail({ ...report, message });
+    return;
+  }
+  const retryAfterMs = error instanceof SourceFailure ? error.retryAfterMs : 0;
+  const waitMs = Math.max(backoff(order.tries, policy), retryAfterMs);
+  order.nextTryTime = new Date(now.getTime() + waitMs);
+  const next = `Try ${order.tries + 1} of ${policy.importMaxTries} comes in ${(waitMs / 1000).toFixed(1)} s.`;
+  entry.survive({ ...report, message: `${report.message} ${next}` });
+  entry.detachWriter();
+  // The wait is the service's own doing, and must not be what the task expires of.
+  entry.signOfLife(waitMs);
+}
+
+/** Doubles with each try; half of it is chance, so that many imports from one source do not come back at once. */
+function backoff(tries: number, { importBackoffMs, importMaxBackoffMs }: RetryPolicy): number {
+  const longest = Math.min(importMaxBackoffMs, importBackoffMs * 2 ** Math.min(tries - 1, 40));
+  return Math.round(longest * (0.5 + Math.random() / 2));
+}

@@ -1,0 +1,15 @@
+import type { ImageId } from '../domain/ids.ts';
+
+const longestPath = 200;
+
+/** A source's address for people: without its query and fragment, which may hold secrets such as a signature. */
+export function nameOfUrl(url: URL): string {
+  const { origin, pathname, search } = url;
+  const path = pathname.length > longestPath ? `${pathname.slice(0, longestPath)}…` : pathname;
+  return `${origin}${path}${search === '' ? '' : '?…'}`;
+}
+
+/** A source image's name for people. */
+export function nameOfImage(id: ImageId): string {
+  return `image ${id}`;
+}

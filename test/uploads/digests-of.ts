@@ -1,0 +1,6 @@
+import type { Digests } from '../../src/uploads/digest-pool.ts';
+
+/** What a digest stream that was asked for nothing else answers. */
+export function digestsOf(sha256: string): Digests {
+  return { sha256, sha512: undefined };
+}
