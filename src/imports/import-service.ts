@@ -128,7 +128,6 @@ export class ImportService {
         }
         claimed += (await this.#begin(taskId)) ? 1 : 0;
       }
-      // Of one project only one is found at a time.
       if (claimed === 0) {
         return;
       }
