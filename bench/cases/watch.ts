@@ -152,10 +152,9 @@ async function measureDelay(round: Round): Promise<void> {
     trips.push(await roundTrip.notify());
   }
   const arrivals = await arrivalsOf(round, changes);
-  const delivered = changes.map((change) => ({
-    ...change,
-    at: arrivals.get(nameOf(change)) ?? NaN,
-  }));
+  const delivered = changes.map((change) =>
+    Object.assign({ at: arrivals.get(nameOf(change)) ?? NaN }, change),
+  );
   const name = `one watcher of a task, ${changesPerSecond} changes/s, ${options.watchers} watchers in all`;
   for (const [subject, timed] of [
     ['Darkroom', delivered],
