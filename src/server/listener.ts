@@ -71,6 +71,8 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
       handler(request, response);
     },
   );
+  // Else Node ends the connection with the client's half, before an answer that takes a while.
+  Object.assign(http1, { httpAllowHalfOpen: true });
   // Node begins to enforce headersTimeout when the server itself starts to listen, which this one never does.
   http1.emit('listening');
 

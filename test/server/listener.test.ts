@@ -206,3 +206,19 @@ it('destroys what is left', async () => {
   await listener.closed;
   await broken;
 });
+
+it('answers a client of HTTP/1.1 that ended its side after the request, also when that takes a while', async () => {
+  const asked = Promise.withResolvers<{ socket: net.Socket; response: http.ServerResponse }>();
+  const listener = await listen({
+    handler: ({ socket }, response) =>
+      asked.resolve({ socket, response: response as http.ServerResponse }),
+  });
+  const client = connect(listener);
+  client.end('GET / HTTP/1.1\r\nhost: x\r\n\r\n');
+  const { socket, response } = await asked.promise;
+  if (!socket.readableEnded) {
+    await once(socket, 'end');
+  }
+  response.end('late');
+  expect(await text(client)).toMatch(/^HTTP\/1\.1 200 OK[\s\S]*late/);
+});
