@@ -205,6 +205,7 @@ async function start(settings: Settings, logger: Logger, teardown: Teardown): Pr
     health,
     httpRoutes: restRoutes({
       database,
+      store,
       images,
       historyRetentionMs: settings.historyRetentionMs,
     }),

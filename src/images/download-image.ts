@@ -1,7 +1,7 @@
 import type { Database } from '../database/database.ts';
 import type { Caller } from '../domain/caller.ts';
 import { DarkroomError, invalidFields, type FieldViolation } from '../domain/darkroom-error.ts';
-import type { ImageId } from '../domain/ids.ts';
+import type { BlobId, ImageId } from '../domain/ids.ts';
 import { BlobReader } from '../storage/blob-reader.ts';
 import type { BlobStore } from '../storage/blob-store.ts';
 import { readPublishedSegments } from '../storage/published-segments.ts';
@@ -15,6 +15,15 @@ export interface DownloadRange {
   readonly offset: number;
   /** Bytes; undefined for all the rest. */
   readonly length: number | undefined;
+}
+
+/** What there is to read of an image. */
+export interface ImageContent {
+  readonly blobId: BlobId;
+  /** Bytes. */
+  readonly size: number;
+  /** Lower-case hex. */
+  readonly sha256: string;
 }
 
 /** One part of a download; offsets and lengths in bytes. */
@@ -35,13 +44,27 @@ const readBytes = 1024 * 1024;
 /** Fewer zeros than this travel as they are: a hole costs the reader a message and a seek. */
 const leastHole = 64 * 1024;
 
+/** Zeros that are read in about a second. */
+const longestHoleByDefault = 1024 * 1024 * 1024;
+
 /** Segments that are kept open: nearly all images have one. */
 const openSegments = 64;
+
+/** @throws DarkroomError IMAGE_STATE_INVALID for an image without bytes. */
+export function contentOf(image: Readonly<Image>): ImageContent {
+  const { state, blobId, sizeBytes: size, sha256 } = image;
+  if (state !== 'ACTIVE' || !blobId || size == null || !sha256) {
+    throw notReadable(image);
+  }
+  return { blobId, size, sha256 };
+}
 
 /**
  * Reads an image's bytes in order, zeros as holes, and a trailer at the end. Reads one chunk ahead of
  * its consumer, so memory is bounded whatever the consumer does.
  *
+ * @param longestHole about how many zeros are read before they are told as a hole, in bytes: until then a consumer
+ *   that has gone is not noticed.
  * @throws DarkroomError IMAGE_NOT_FOUND, IMAGE_STATE_INVALID, FIELD_INVALID, OFFSET_OUT_OF_RANGE, a
  *   storage error.
  */
@@ -51,13 +74,11 @@ export async function* downloadImage(
   caller: Caller,
   imageId: ImageId,
   range: DownloadRange,
+  longestHole = longestHoleByDefault,
 ): AsyncGenerator<DownloadPart, void, undefined> {
   assertRange(range);
   const image = await findImage(database.fork(), caller, imageId);
-  if (image.state !== 'ACTIVE' || !image.blobId || image.sizeBytes == null || !image.sha256) {
-    throw notReadable(image);
-  }
-  const { sizeBytes: totalSize, sha256 } = image;
+  const { blobId, size: totalSize, sha256 } = contentOf(image);
   if (range.offset > totalSize) {
     throw new DarkroomError(
       'OFFSET_OUT_OF_RANGE',
@@ -66,12 +87,12 @@ export async function* downloadImage(
     );
   }
   const end = Math.min(totalSize, range.offset + (range.length ?? totalSize));
-  const segments = await readPublishedSegments(database, image.blobId);
+  const segments = await readPublishedSegments(database, blobId);
   const reader = new BlobReader(store, segments, openSegments);
   try {
     // At once, so that the download goes on if the image is deleted meanwhile.
     await reader.open(range.offset, end);
-    yield* readParts(reader, range.offset, end);
+    yield* readParts(reader, range.offset, end, longestHole);
   } catch (error) {
     const isLost = error instanceof DarkroomError && error.reason === 'STORED_BYTES_LOST';
     const now = isLost ? await findImage(database.fork(), caller, imageId) : image;
@@ -82,7 +103,7 @@ export async function* downloadImage(
   yield { kind: 'trailer', totalSize, sha256, rangeSize: end - range.offset };
 }
 
-function notReadable({ id, state, outlook }: Image): DarkroomError {
+function notReadable({ id, state, outlook }: Readonly<Image>): DarkroomError {
   const reason =
     state === 'DELETED'
       ? 'It was deleted.'
@@ -100,6 +121,7 @@ async function* readParts(
   reader: BlobReader,
   start: number,
   end: number,
+  longestHole: number,
 ): AsyncGenerator<DownloadPart, void, undefined> {
   const readAt = (position: number): Promise<Buffer> => {
     // Reads end at multiples of the unit, so that pages of zeros are found as they lie in the file.
@@ -120,6 +142,10 @@ async function* readParts(
       const length = run.end - run.start;
       if (run.kind === 'zeros') {
         hole = hole ? { offset: hole.offset, length: hole.length + length } : { offset, length };
+        if (hole.length >= longestHole) {
+          yield { kind: 'hole', ...hole };
+          hole = undefined;
+        }
         continue;
       }
       if (hole) {

@@ -5,15 +5,20 @@ const allowedMethods = [...cors.allowedMethods, 'HEAD', 'OPTIONS'].join(', ');
 const allowedHeaders = [
   ...cors.allowedHeaders,
   'Authorization',
+  'If-Match',
   'If-None-Match',
+  'If-Range',
   'Range',
   'X-Request-Id',
 ].join(', ');
 const exposedHeaders = [
   ...cors.exposedHeaders,
+  'Accept-Ranges',
+  'Content-Range',
   'ETag',
   'Link',
   'Location',
+  'Repr-Digest',
   'Retry-After',
   'X-Request-Id',
 ].join(', ');

@@ -4,6 +4,7 @@ import { Database } from '../../src/database/database.ts';
 import { DarkroomError } from '../../src/domain/darkroom-error.ts';
 import type { ImageService } from '../../src/images/image-service.ts';
 import { restRoutes } from '../../src/server/rest/rest-routes.ts';
+import type { BlobStore } from '../../src/storage/blob-store.ts';
 import { connectTestDatabase } from '../support/test-database.ts';
 import { makeTask, stranger } from '../tasks/task-fixtures.ts';
 import { startFakeServer } from './fake-server.ts';
@@ -366,6 +367,7 @@ describe('the view', () => {
       Promise.reject(new DarkroomError('DATABASE_UNAVAILABLE', 'Away.', { retryDelayMs: 3000 }));
     const routes = restRoutes({
       database: await connectTestDatabase(),
+      store: {} as BlobStore,
       images: { getImage } as unknown as ImageService,
       historyRetentionMs: 1000,
     });

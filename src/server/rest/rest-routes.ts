@@ -1,14 +1,20 @@
 import { validate } from 'uuid';
 import type { Database } from '../../database/database.ts';
 import { DarkroomError } from '../../domain/darkroom-error.ts';
-import { quoted } from '../../domain/ids.ts';
+import { parseId, quoted, type ImageId } from '../../domain/ids.ts';
+import { etagOf } from '../../images/etag.ts';
 import type { ImageService } from '../../images/image-service.ts';
+import type { BlobStore } from '../../storage/blob-store.ts';
 import { getTask } from '../../tasks/task-queries.ts';
 import { TaskReader } from '../../tasks/task-reader.ts';
+import { weakEtag } from '../conditional-get.ts';
 import { serverDraining } from '../drain.ts';
 import { sendJson, type HttpCall, type HttpRoute } from '../http-endpoints.ts';
 import { taskEtag } from '../task-etag.ts';
 import { apiVersion } from './api-version.ts';
+import { sendImageFile } from './image-file.ts';
+import { imageSchema } from './image-schema.ts';
+import { imagePath, imageView } from './image-view.ts';
 import { sendFault, sendThrown, sendView } from './rest-answer.ts';
 import { resourceTypeSchema, taskSchema, tasksSchema } from './schemas.ts';
 import { taskListRequest } from './task-list-request.ts';
@@ -18,6 +24,7 @@ import { taskPath, taskView, taskViews, type TaskViewParts } from './task-view.t
 /** What the REST view shows, and how. */
 export interface RestParts {
   readonly database: Database;
+  readonly store: BlobStore;
   readonly images: ImageService;
   /** How long ended tasks are kept, in ms. */
   readonly historyRetentionMs: number;
@@ -36,8 +43,8 @@ const defaultLimit = 25;
 const defaultLimitOfImage = 1000;
 
 /**
- * The tasks as OpenStack's Images API v2 shows them, to be read by tools that speak it. Nothing can be changed
- * here.
+ * The tasks, and each image with its bytes, as OpenStack's Images API v2 shows them, to be read by tools that speak
+ * it. Nothing can be changed here.
  */
 export function restRoutes(parts: RestParts): readonly HttpRoute[] {
   const places = placesOf(parts);
@@ -52,7 +59,8 @@ export function restRoutes(parts: RestParts): readonly HttpRoute[] {
   ];
 }
 
-function placesOf({ database, images, historyRetentionMs }: RestParts): readonly Place[] {
+function placesOf(parts: RestParts): readonly Place[] {
+  const { database, images, historyRetentionMs } = parts;
   const view: TaskViewParts = { reader: new TaskReader(database), historyRetentionMs };
 
   async function sendTask(call: HttpCall): Promise<void> {
@@ -81,7 +89,16 @@ function placesOf({ database, images, historyRetentionMs }: RestParts): readonly
   async function sendTasksOfImage(call: HttpCall): Promise<void> {
     const id = idOf(call, 'image');
     const { image } = await images.getImage(call.context.caller, id);
-    await sendTasks(call, `/v2/images/${image.id}/tasks`, image.id);
+    await sendTasks(call, `${imagePath(image.id)}/tasks`, image.id);
+  }
+
+  async function sendImage(call: HttpCall): Promise<void> {
+    const { image } = await images.getImage(call.context.caller, idOf(call, 'image'));
+    sendView(call, imageView(image), weakEtag(etagOf(image)));
+  }
+
+  function sendFile(call: HttpCall): Promise<void> {
+    return sendImageFile(parts, call, parseId<ImageId>(idOf(call, 'image'), 'image_id'));
   }
 
   return [
@@ -91,7 +108,10 @@ function placesOf({ database, images, historyRetentionMs }: RestParts): readonly
     { path: '/v2/', get: sendVersion },
     { path: '/v2/tasks', get: (call) => sendTasks(call, '/v2/tasks') },
     { path: taskPath(':id'), get: sendTask },
-    { path: '/v2/images/:id/tasks', get: sendTasksOfImage },
+    { path: imagePath(':id'), get: sendImage },
+    { path: `${imagePath(':id')}/file`, get: sendFile },
+    { path: `${imagePath(':id')}/tasks`, get: sendTasksOfImage },
+    { path: '/v2/schemas/image', get: (call) => sendView(call, imageSchema) },
     { path: '/v2/schemas/task', get: (call) => sendView(call, taskSchema) },
     { path: '/v2/schemas/tasks', get: (call) => sendView(call, tasksSchema) },
     {
@@ -143,7 +163,7 @@ function refuse(call: HttpCall): void {
 
 function findNothing(call: HttpCall): void {
   const message =
-    'There is nothing here. Of the Images API, this service shows tasks; images are at ' +
+    'There is nothing here. Of the Images API, this service shows tasks, and images one by one; all else is at ' +
     'darkroom.v1.ImageService.';
   sendFault(call, 404, message);
 }

@@ -1,6 +1,7 @@
 import { taskStatuses, taskTypeWords } from './task-words.ts';
 
-const uuidPattern =
+/** An id, as a schema's pattern. */
+export const uuidPattern =
   '^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$';
 
 /**
@@ -68,8 +69,8 @@ export const tasksSchema = {
 
 /**
  * Nothing here is about resource types. But a `glance` that was not told which version of the API to speak takes
- * version 2 only from a server that has one of three schemas. Clients keep them, for other servers too: so this is
- * Glance's smallest one as it is, and not one of images that would not agree with theirs.
+ * version 2 only from a server that has one of three schemas, of which that of images is another. Clients keep
+ * them, for other servers too: so this is Glance's smallest one as it is.
  */
 export const resourceTypeSchema = {
   name: 'resource_type_association',

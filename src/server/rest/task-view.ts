@@ -80,6 +80,7 @@ function inputOf(task: Readonly<Task>): TaskView['input'] {
   return {
     image_id: task.imageId,
     ...(task.expectedSize != null && { total_size: task.expectedSize }),
+    ...(task.source != null && { import_from: task.source }),
     ...(task.expectedSha256 != null && { sha256: task.expectedSha256 }),
     ...(Object.keys(task.labels).length > 0 && { labels: task.labels }),
   };
@@ -116,6 +117,6 @@ async function whyCancelled(reader: TaskReader, task: Readonly<Task>): Promise<s
 }
 
 /** `2026-11-21T19:42:00Z` */
-function timeOf(time: Date): string {
+export function timeOf(time: Date): string {
   return time.toISOString().replace(/\.\d+Z$/, 'Z');
 }

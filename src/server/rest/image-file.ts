@@ -1,0 +1,156 @@
+import { constants } from 'node:http2';
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { Database } from '../../database/database.ts';
+import type { ImageId } from '../../domain/ids.ts';
+import {
+  contentOf,
+  downloadImage,
+  type DownloadRange,
+  type ImageContent,
+} from '../../images/download-image.ts';
+import { readImage } from '../../images/find-image.ts';
+import { bytesCameIn } from '../../runtime/young-garbage.ts';
+import type { BlobStore } from '../../storage/blob-store.ts';
+import { answerTo } from '../error-mapping.ts';
+import type { HttpCall } from '../http-endpoints.ts';
+import { isHttp2 } from '../node-http.ts';
+import { BodyWriter } from './body-writer.ts';
+import { inTurn } from './connection-turns.ts';
+import { fileAnswer } from './file-request.ts';
+import { sendFault } from './rest-answer.ts';
+
+/** Where images are read. */
+export interface ImageFileParts {
+  readonly database: Database;
+  readonly store: BlobStore;
+}
+
+/**
+ * Zeros are told about this often, in bytes: however many there are, they are sent while the next are read, and no
+ * longer than their client is there.
+ */
+const longestHole = 1024 * 1024;
+
+/**
+ * Answers with the bytes of an image, or the range of them that is asked for, zeros and all. A body that fails on
+ * the way breaks off: it never looks whole.
+ *
+ * @throws as `downloadImage`, as long as nothing was sent.
+ */
+export function sendImageFile(
+  parts: ImageFileParts,
+  call: HttpCall,
+  imageId: ImageId,
+): Promise<void> {
+  return inTurn(call.request, () => send(parts, call, imageId));
+}
+
+async function send(parts: ImageFileParts, call: HttpCall, imageId: ImageId): Promise<void> {
+  const { request, context } = call;
+  // That of HTTP/2 has all that is used here, but types that do not agree.
+  const response = call.response as ServerResponse;
+  const content = contentOf(await readImage(parts.database, context.caller, imageId));
+  const { size } = content;
+  const headers = headersOf(content);
+  const answer = fileAnswer(request, headers.etag, size);
+  switch (answer.status) {
+    case 304:
+      response.writeHead(304, { etag: headers.etag, 'cache-control': headers['cache-control'] });
+      response.end();
+      break;
+    case 412:
+      sendFault(call, 412, `Image ${imageId} has the etag ${headers.etag}, and it never changes.`);
+      break;
+    case 416:
+      response.setHeader('content-range', `bytes */${size}`);
+      sendFault(call, 416, `The range begins after the last byte: the image has ${size} bytes.`);
+      break;
+    case 206: {
+      const { start, end } = answer.range;
+      const of = { 'content-length': end - start, 'content-range': rangeText(start, end, size) };
+      const range = { offset: start, length: end - start };
+      await sendBytes(parts, call, imageId, range, () =>
+        response.writeHead(206, { ...headers, ...of }),
+      );
+      break;
+    }
+    case 200:
+      if (request.method === 'HEAD') {
+        response.writeHead(200, headers);
+        response.end();
+        break;
+      }
+      await sendBytes(parts, call, imageId, { offset: 0, length: undefined }, () =>
+        response.writeHead(200, headers),
+      );
+  }
+}
+
+/** @param begin sends the header: not before the first bytes are read, since until then an error can be told. */
+async function sendBytes(
+  { database, store }: ImageFileParts,
+  call: HttpCall,
+  imageId: ImageId,
+  range: DownloadRange,
+  begin: () => void,
+): Promise<void> {
+  const { request, response, context } = call;
+  const writer = new BodyWriter(request, response);
+  try {
+    const { caller } = context;
+    if (writer.isGone) {
+      return;
+    }
+    const parts = downloadImage(database, store, caller, imageId, range, longestHole);
+    for await (const part of parts) {
+      if (writer.isGone) {
+        return;
+      }
+      if (!response.headersSent) {
+        begin();
+      }
+      if (part.kind === 'chunk') {
+        bytesCameIn(part.data.byteLength);
+        await writer.write(part.data);
+      } else if (part.kind === 'hole') {
+        await writer.writeZeros(part.length);
+      }
+    }
+    response.end();
+  } catch (error) {
+    if (!response.headersSent) {
+      throw error;
+    }
+    breakOff(call, error);
+  } finally {
+    writer.release();
+  }
+}
+
+/** So that the client sees an error, and not an end. */
+function breakOff({ request, response, context, signal }: HttpCall, error: unknown): void {
+  context.outcome.failure = answerTo(error, { requestId: context.requestId, signal });
+  if (isHttp2(request)) {
+    request.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  } else {
+    response.destroy();
+  }
+}
+
+/** For the whole image. */
+function headersOf({ size, sha256 }: ImageContent) {
+  return {
+    'content-type': 'application/octet-stream',
+    'content-length': size,
+    'accept-ranges': 'bytes',
+    // Strong: these bytes and no others, for ever.
+    etag: `"${sha256}"`,
+    'repr-digest': `sha-256=:${Buffer.from(sha256, 'hex').toString('base64')}:`,
+    'cache-control': 'private, no-cache',
+  } satisfies OutgoingHttpHeaders;
+}
+
+/** @param end the first byte that is not in the range; HTTP tells the last one that is. */
+function rangeText(start: number, end: number, size: number): string {
+  return `bytes ${start}-${end - 1}/${size}`;
+}
