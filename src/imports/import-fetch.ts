@@ -45,7 +45,7 @@ export async function fetchImport(
   const source = await open(parts, order, lease, interruption);
   try {
     assertSize(source, order, lease, parts.maxImageBytes);
-    await retryWhileDatabaseIsAway(() => noteSource(parts.database, lease, source));
+    await retryWhileDatabaseIsAway(() => noteSource(parts.database, order, lease, source));
     return await pump(parts, source, order, lease, interruption, take);
   } finally {
     source.close();

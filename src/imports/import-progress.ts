@@ -1,6 +1,24 @@
 import type { Database } from '../database/database.ts';
 import type { WriterLease } from '../uploads/writer-lease.ts';
 import type { OpenedSource } from './http-source.ts';
+import type { ImportOrder } from './import-order.ts';
+
+/**
+ * The validator of the version that all stored bytes are of; null where that is not known. What is stored
+ * of a source that told no version may be of another one than it has now, also while it is being compared.
+ */
+function validatorOfStored(
+  order: ImportOrder,
+  { committedSize }: WriterLease,
+  source: OpenedSource,
+): string | null {
+  const known = order.validator ?? null;
+  if (committedSize === 0) {
+    return source.validator ?? null;
+  }
+  const isSameVersion = source.start === committedSize || source.validator === known;
+  return isSameVersion ? known : null;
+}
 
 /**
  * Records what a source said of itself, for the next try and for those who watch: before the first byte of
@@ -9,6 +27,7 @@ import type { OpenedSource } from './http-source.ts';
  */
 export async function noteSource(
   database: Database,
+  order: ImportOrder,
   lease: WriterLease,
   source: OpenedSource,
 ): Promise<void> {
@@ -39,8 +58,8 @@ export async function noteSource(
       lease.epoch,
       lease.processId,
       message,
-      source.validator ?? null,
-      source.size ?? null,
+      validatorOfStored(order, lease, source),
+      source.size ?? order.sourceSize ?? null,
     ],
   });
 }

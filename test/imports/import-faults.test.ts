@@ -313,6 +313,19 @@ describe('a source that changes while it is read', () => {
     expect((await readTask(database(), next)).attempt).toBe(2);
   });
 
+  test('is not mixed either if it tells its version only when it is a new one', async () => {
+    const newer = Buffer.concat([bytes.subarray(0, 400_000), other.subarray(400_000)]);
+    const source = await startSource((request, response, number) =>
+      number === 1
+        ? servesInPieces(bytes, [800_000], null)(request, response, number)
+        : // The second time it breaks before it comes to what is new.
+          servesInPieces(newer, [0, 300_000], '"two"')(request, response, number),
+    );
+    const { task, last } = await outcomeOf(source.origin);
+    expect(task.state).toBe('FAILED');
+    expect(last).toMatchObject({ reason: 'SOURCE_CHANGED', fatal: true });
+  });
+
   test('sends other bytes than those it was asked for', async () => {
     const source = await startSource((request, response, number) =>
       number === 1
