@@ -35,7 +35,7 @@ type Defer = (close: () => Promise<void>) => void;
 /** Starts a source; it ends with the test. */
 export async function startSource(
   handler: SourceHandler,
-  options: { readonly secure?: boolean; readonly defer?: Defer } = {},
+  options: { readonly secure?: boolean; readonly host?: string; readonly defer?: Defer } = {},
 ): Promise<SourceServer> {
   const requests: SourceRequest[] = [];
   const listener: http.RequestListener = (request, response) => {
@@ -46,7 +46,7 @@ export async function startSource(
   const server = options.secure
     ? https.createServer(selfSigned, listener)
     : http.createServer(listener);
-  return begin(server, options.secure ? 'https' : 'http', requests, options.defer);
+  return begin(server, options.secure ? 'https' : 'http', requests, options);
 }
 
 /** Starts a source that speaks no HTTP but what its handler writes. */
@@ -66,14 +66,15 @@ async function begin(
   server: net.Server,
   scheme: string,
   requests: readonly SourceRequest[],
-  defer: Defer = onTestFinished,
+  options: { readonly host?: string; readonly defer?: Defer } = {},
 ): Promise<SourceServer> {
+  const { host = '127.0.0.1', defer = onTestFinished } = options;
   const sockets = new Set<net.Socket>();
   server.on('connection', (socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(0, host);
   await once(server, 'listening');
   const { port } = server.address() as net.AddressInfo;
   const close = async (): Promise<void> => {
@@ -84,7 +85,7 @@ async function begin(
   };
   defer(close);
   return {
-    origin: `${scheme}://127.0.0.1:${port}`,
+    origin: `${scheme}://${host}:${port}`,
     port,
     requests,
     connections: () => Promise.resolve(sockets.size),
