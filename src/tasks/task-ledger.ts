@@ -1,11 +1,11 @@
 import { LockMode } from '@mikro-orm/core';
 import type { EntityManager } from '@mikro-orm/postgresql';
-import { databaseTime } from '../database/database-time.ts';
 import type { Database } from '../database/database.ts';
 import type { Caller } from '../domain/caller.ts';
 import type { TaskId } from '../domain/ids.ts';
-import { Image } from '../images/image.ts';
+import type { Image } from '../images/image.ts';
 import { LedgerEntry } from './ledger-entry.ts';
+import { lockTask, type Locking } from './lock-task.ts';
 import { expiredError, taskNotFound } from './task-errors.ts';
 import { Task } from './task.ts';
 
@@ -61,7 +61,8 @@ export class TaskLedger {
   ): Promise<{ readonly value: T } | undefined> {
     const em = this.#database.fork();
     const outcome = await em.transactional(async (tx) => {
-      const entry = await lockEntry(tx, taskId, caller, locking);
+      const locked = await lockTask(tx, taskId, caller?.projectId, locking);
+      const entry = locked && new LedgerEntry(tx, locked.image, locked.task, locked.now);
       if (entry?.expireIfDue()) {
         return { expired: entry.task };
       }
@@ -72,37 +73,6 @@ export class TaskLedger {
     }
     return outcome;
   }
-}
-
-/** What to do about a lock that somebody else holds. */
-type Locking = 'wait' | 'skip locked';
-
-const lockModes = {
-  wait: LockMode.PESSIMISTIC_WRITE,
-  'skip locked': LockMode.PESSIMISTIC_PARTIAL_WRITE,
-} as const;
-
-async function lockEntry(
-  em: EntityManager,
-  taskId: TaskId,
-  caller: Caller | undefined,
-  locking: Locking,
-): Promise<LedgerEntry | undefined> {
-  // The image of a task never changes, so it can be read before anything is locked.
-  const known = await em.findOne(Task, { id: taskId }, { fields: ['id', 'imageId', 'projectId'] });
-  if (!known || (caller && known.projectId !== caller.projectId)) {
-    throw taskNotFound(taskId);
-  }
-  const lockMode = lockModes[locking];
-  const image = await em.findOne(Image, { id: known.imageId }, { lockMode });
-  const task = image && (await em.findOne(Task, { id: taskId }, { lockMode, refresh: true }));
-  if (task) {
-    return new LedgerEntry(em, image, task, await databaseTime(em));
-  }
-  if (locking === 'wait') {
-    throw taskNotFound(taskId);
-  }
-  return undefined;
 }
 
 /** Locks the live task of an image that is locked already; undefined if it has none. */
