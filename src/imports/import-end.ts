@@ -30,7 +30,8 @@ export async function settleImport(
   }
   if (error.reason === 'SERVER_DRAINING') {
     // No fault of the source: another process may go on at once.
-    entry.survive({ ...report, message: `${report.message} Another worker goes on.` });
+    const message = 'The service process that fetched the image was stopped. Another one goes on.';
+    entry.survive({ ...report, message });
     entry.detachWriter();
     order.nextTryTime = now;
     return;
