@@ -5,6 +5,7 @@ import type { UploadFrame } from '../../src/uploads/upload-frame.ts';
 export class PushedFrames implements AsyncIterator<UploadFrame> {
   readonly #ready: (() => Promise<IteratorResult<UploadFrame>>)[] = [];
   #wanted: PromiseWithResolvers<IteratorResult<UploadFrame>> | undefined;
+  #drained = Promise.withResolvers<void>();
 
   constructor(...frames: UploadFrame[]) {
     this.push(...frames);
@@ -13,6 +14,11 @@ export class PushedFrames implements AsyncIterator<UploadFrame> {
   /** Whether all that was sent was taken, and more is awaited. */
   get isDrained(): boolean {
     return this.#wanted !== undefined;
+  }
+
+  /** Resolves once it is so. */
+  get drained(): Promise<void> {
+    return this.#drained.promise;
   }
 
   /** Sends frames. */
@@ -38,10 +44,12 @@ export class PushedFrames implements AsyncIterator<UploadFrame> {
       return ready();
     }
     this.#wanted = Promise.withResolvers();
+    this.#drained.resolve();
     return this.#wanted.promise;
   }
 
   #give(result: () => Promise<IteratorResult<UploadFrame>>): void {
+    this.#drained = Promise.withResolvers();
     const wanted = this.#wanted;
     if (wanted) {
       this.#wanted = undefined;

@@ -11,7 +11,6 @@ import type { ImageId, SegmentId, TaskId } from '../../src/domain/ids.ts';
 import { downloadImage } from '../../src/images/download-image.ts';
 import type { UploadFrame } from '../../src/uploads/upload-frame.ts';
 import type { UploadOutcome } from '../../src/uploads/upload-service.ts';
-import { ScriptedStream } from '../support/scripted-stream.ts';
 import { connectTestDatabase } from '../support/test-database.ts';
 import {
   chunk,
@@ -24,6 +23,7 @@ import {
   readTask,
   type UploadWorld,
 } from '../support/upload-world.ts';
+import { PushedFrames } from './pushed-frames.ts';
 
 /** What may happen next; `size` and `where` are fractions, of what is possible at the time. */
 type Step = {
@@ -54,7 +54,7 @@ const step: fc.Arbitrary<Step> = fc.record({
 
 /** A stream that the service has taken. */
 interface LiveStream {
-  readonly stream: ScriptedStream;
+  readonly stream: PushedFrames;
   readonly outcome: Promise<UploadOutcome | DarkroomError>;
   /** Where its next byte belongs. */
   position: number;
@@ -126,7 +126,7 @@ class Model {
       case 'empty chunk':
         return this.#fail(chunk(at, new Uint8Array()), 'FIELD_INVALID');
       case 'break':
-        live?.stream.break();
+        live?.stream.fail();
         return this.#settle('CONNECTION_LOST');
       case 'end':
         live?.stream.end();
@@ -144,7 +144,7 @@ class Model {
       case 'finish with a wrong digest':
         return this.#finish(at, at < this.#content.length ? 'skip' : 'DIGEST_MISMATCH');
       case 'finish and more':
-        live?.stream.send(finish(at));
+        live?.stream.push(finish(at));
         return this.#fail(chunk(at, Buffer.from('x')), 'FRAME_ORDER');
       case 'cancel':
         return this.#end((entry) => entry.cancel('by the test'), true);
@@ -195,17 +195,17 @@ class Model {
   }
 
   async #open(world: UploadWorld, epoch: number | undefined): Promise<void> {
-    const stream = new ScriptedStream();
-    stream.send(header(this.taskId, epoch));
+    const stream = new PushedFrames();
+    stream.push(header(this.taskId, epoch));
     const outcome = world.uploads
       .receive(defaultCaller, stream, connection())
       .catch((error: unknown) => error as DarkroomError);
     const isRefused = await Promise.race([
-      stream.waitsForMore.then(() => false),
+      stream.drained.then(() => false),
       outcome.then(() => true),
     ]);
     if (this.#isDone) {
-      stream.send(finish(this.#content.length));
+      stream.push(finish(this.#content.length));
       stream.end();
       if (epoch === undefined || epoch === this.#epoch) {
         expect(await outcome).toMatchObject({
@@ -234,9 +234,9 @@ class Model {
 
   async #send(frame: UploadFrame, end = this.#endOf(frame)): Promise<void> {
     if (this.#live) {
-      this.#live.stream.send(frame);
+      this.#live.stream.push(frame);
       this.#live.position = end;
-      await Promise.race([this.#live.stream.waitsForMore, this.#live.outcome]);
+      await Promise.race([this.#live.stream.drained, this.#live.outcome]);
     }
   }
 
@@ -250,7 +250,7 @@ class Model {
 
   async #fail(frame: UploadFrame, reason: string): Promise<void> {
     if (this.#live) {
-      this.#live.stream.send(frame);
+      this.#live.stream.push(frame);
       await this.#settle(reason);
     }
   }
@@ -345,7 +345,7 @@ class Model {
       return;
     }
     const digest = reason === 'DIGEST_MISMATCH' ? '0'.repeat(64) : undefined;
-    live.stream.send(finish(totalSize, digest));
+    live.stream.push(finish(totalSize, digest));
     live.stream.end();
     this.#live = undefined;
     const outcome = await live.outcome;
