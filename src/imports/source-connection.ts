@@ -69,12 +69,16 @@ export async function connectToSource(
       ...(isIP(host) === 0 ? { servername: host } : { host }),
     });
     socket = secure;
-    secure.once('error', (error) => reject(tlsFailure(error, url)));
+    secure.once('error', (error: NodeJS.ErrnoException) =>
+      reject(brokenConnection.has(error.code ?? '') ? error : tlsFailure(error, url)),
+    );
     secure.once('secureConnect', () => resolve(secure));
   });
   try {
     return await promise;
   } catch (error) {
+    // What they say after that is heard by nobody else, and would end the process.
+    plain.on('error', () => {});
     socket.on('error', () => {});
     plain.destroy();
     socket.destroy();
@@ -85,6 +89,9 @@ export async function connectToSource(
     plain.off('error', reject);
   }
 }
+
+/** What breaks a handshake from outside says nothing of the certificate, and may pass. */
+const brokenConnection: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT']);
 
 /** Only addresses that may be reached are tried. */
 function guardedLookup(reach: ReachPolicy, lookup: NameLookup): LookupFunction {

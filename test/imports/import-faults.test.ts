@@ -83,6 +83,13 @@ describe('what may pass is tried again, a bounded number of times, and then it i
     expect(last).toMatchObject({ reason: 'SOURCE_CONNECTION_LOST', fatal: true });
   });
 
+  test('a connection that breaks in the middle of the TLS handshake', async () => {
+    const source = await startRawSource((socket) => socket.once('data', () => socket.destroy()));
+    const { last, faults } = await outcomeOf(source.origin.replace('http:', 'https:'));
+    expect(faults).toHaveLength(3);
+    expect(last).toMatchObject({ reason: 'SOURCE_CONNECTION_LOST', fatal: true });
+  });
+
   test('a body that is cut short, again and again', async () => {
     const source = await startSource(servesInPieces(bytes, [400_000, 300_000, 200_000]));
     const { last, image } = await outcomeOf(source.origin);
