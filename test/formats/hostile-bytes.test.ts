@@ -261,7 +261,7 @@ test('garbage behind every magic is answered', async () => {
 
 const vmdk = samples.find(({ name }) => name === 'vmdk');
 
-test.runIf(vmdk !== undefined)('hostile text in a descriptor is answered, and soon', async () => {
+test.runIf(vmdk !== undefined)('hostile text in a descriptor is answered', async () => {
   for (const piece of ['\r\n', ' ', '#', 'RW ', 'a=', '"', '\\', 'RW 1 SPARSE "', '\n', 'é']) {
     // Only text that ends with a zero is parsed.
     const text = Buffer.from(piece.repeat(MiB / piece.length))
@@ -274,10 +274,9 @@ test.runIf(vmdk !== undefined)('hostile text in a descriptor is answered, and so
       value: 2048,
     });
     const bytes = Buffer.concat([large.subarray(0, 512), text, Buffer.alloc(512)]);
-    const started = performance.now();
+    // A reading of it that takes the square of its length would not end before the test's time limit.
     const inspection = await inspectWhole(as('VMDK'), bytes);
     expect(inspection).toMatchObject({ reason: 'FORMAT_UNSAFE' });
-    expect(performance.now() - started).toBeLessThan(2000);
     const head = Buffer.from(`#\n${piece.repeat(512)}`).subarray(0, 512);
     expect((await inspectWhole(as('RAW'), head)).kind).toBe('sound');
   }
