@@ -39,8 +39,11 @@ export function parseId<T extends Id<string>>(text: string, field: string): T {
   return text.toLowerCase() as T;
 }
 
-/** A caller's text for an error message: quoted, without control characters, cut at 64 characters. */
+/**
+ * A text of a caller's, or from an image, for an error message: quoted, cut at 64 characters, and without
+ * characters that steer terminals or do not show.
+ */
 export function quoted(text: string): string {
   const cut = text.length > 64 ? `${text.slice(0, 64)}…` : text;
-  return JSON.stringify(cut);
+  return JSON.stringify(cut).replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, '?');
 }

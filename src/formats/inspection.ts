@@ -97,10 +97,3 @@ export function beyondReason(field: string, image: string): Refusal {
 export function convertCommand(format: string): string {
   return `qemu-img convert -O ${format} old.${format} new.${format}`;
 }
-
-/** Text from an image as a message may repeat it: short, and without characters that steer terminals. */
-export function quoted(text: string): string {
-  const shown = text.replace(/[\p{C}\p{Zl}\p{Zp}"]/gu, '?');
-  const characters = Array.from(shown.slice(0, 202));
-  return `"${characters.length > 100 ? `${characters.slice(0, 99).join('')}…` : shown}"`;
-}

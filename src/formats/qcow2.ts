@@ -1,6 +1,7 @@
+import { quoted } from '../domain/ids.ts';
 import { HeaderFields } from './header-fields.ts';
 import type { ImageReader } from './image-reader.ts';
-import { beyondReason, convertCommand, quoted, unsafe } from './inspection.ts';
+import { beyondReason, convertCommand, unsafe } from './inspection.ts';
 
 const MiB = 1024 * 1024;
 

@@ -1,4 +1,5 @@
-import { beyondReason, convertCommand, quoted, unsafe, type Refusal } from './inspection.ts';
+import { quoted } from '../domain/ids.ts';
+import { beyondReason, convertCommand, unsafe, type Refusal } from './inspection.ts';
 
 /** The kinds of disk that are one file, and that hold all their bytes themselves. */
 const createTypes = new Set(['monolithicSparse', 'streamOptimized']);

@@ -11,12 +11,8 @@ import {
 import { Task_State } from '../../gen/darkroom/v1/task_pb.ts';
 import { TaskService, type WatchTaskResponse } from '../../gen/darkroom/v1/task_service_pb.ts';
 import { Health, HealthCheckResponse_ServingStatus } from '../../gen/grpc/health/v1/health_pb.ts';
-import {
-  errorDetails,
-  grpcJsClient,
-  unary,
-  type GrpcJsClient,
-} from '../clients/grpc-js-adapter.ts';
+import { grpcJsClient, unary, type GrpcJsClient } from '../../src/client/grpc-js-client.ts';
+import { errorDetails } from '../clients/grpc-js-errors.ts';
 import { CleanUps } from '../support/clean-ups.ts';
 import { startService, uploadFrames, type RunningService } from '../support/running-service.ts';
 

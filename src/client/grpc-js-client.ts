@@ -8,14 +8,7 @@ import {
   type MessageInitShape,
   type MessageShape,
 } from '@bufbuild/protobuf';
-import { anyUnpack } from '@bufbuild/protobuf/wkt';
 import * as grpc from '@grpc/grpc-js';
-import {
-  BadRequestSchema,
-  ErrorInfoSchema,
-  RetryInfoSchema,
-} from '../../gen/google/rpc/error_details_pb.ts';
-import { StatusSchema } from '../../gen/google/rpc/status_pb.ts';
 
 /** The methods of a service, as the generated code describes them. */
 type Methods = Record<string, Pick<DescMethod, 'input' | 'output' | 'methodKind'>>;
@@ -57,7 +50,7 @@ export function grpcJsClient<S extends Described>(
 }
 
 /** What grpc-js has its own code generator make, from what protobuf-es has generated. */
-export function serviceDefinition(service: Described): grpc.ServiceDefinition {
+function serviceDefinition(service: Described): grpc.ServiceDefinition {
   return Object.fromEntries(
     service.methods.map((method) => [method.localName, methodDefinition(method)]),
   );
@@ -100,30 +93,9 @@ export function unary<Request, Response>(
     metadata.set(key, value);
   }
   call(request, metadata, options, (error, response) =>
-    error ? reject(error) : resolve(response!),
+    error || response === undefined
+      ? reject(error ?? new Error('no answer came'))
+      : resolve(response),
   );
   return promise;
-}
-
-/** What a failed call says in its `grpc-status-details-bin` trailer. */
-export function errorDetails(error: unknown): {
-  readonly reason: string | undefined;
-  readonly domain: string | undefined;
-  readonly metadata: Readonly<Record<string, string>>;
-  readonly fields: readonly string[];
-  readonly retryDelaySeconds: number | undefined;
-} {
-  const [trailer] = (error as grpc.ServiceError).metadata.get('grpc-status-details-bin');
-  const details = Buffer.isBuffer(trailer) ? fromBinary(StatusSchema, trailer).details : [];
-  const find = <S extends DescMessage>(schema: S): MessageShape<S> | undefined =>
-    details.map((detail) => anyUnpack(detail, schema)).find((found) => found !== undefined);
-  const info = find(ErrorInfoSchema);
-  const delay = find(RetryInfoSchema)?.retryDelay;
-  return {
-    reason: info?.reason,
-    domain: info?.domain,
-    metadata: info?.metadata ?? {},
-    fields: find(BadRequestSchema)?.fieldViolations.map(({ field }) => field) ?? [],
-    retryDelaySeconds: delay && Number(delay.seconds) + delay.nanos / 1e9,
-  };
 }
