@@ -1,4 +1,5 @@
 import type { EntityClass, EntityProperty } from '@mikro-orm/core';
+import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Database } from '../database/database.ts';
 
 /** A row as `select *` through the pool gives it: columns by their names, bigint and times as texts. */
@@ -25,6 +26,12 @@ export function entityReader<T extends object>(
         return [name, value === null || value === undefined ? value : convert(value)];
       }),
     ) as T;
+}
+
+/** The columns of an entity's table. */
+export function columnNames(em: EntityManager, entity: EntityClass<object>): string[] {
+  const { properties } = em.getMetadata().get(entity);
+  return Object.values<EntityProperty>(properties).flatMap(({ fieldNames }) => fieldNames);
 }
 
 interface RowSource {
@@ -62,11 +69,10 @@ function sourceOf<T extends object>(database: Database, entity: EntityClass<T>):
   sources.set(database, known);
   let source = known.get(entity);
   if (source === undefined) {
-    const { properties, tableName } = database.fork().getMetadata().get(entity);
+    const em = database.fork();
+    const { tableName } = em.getMetadata().get(entity);
     // Each by its name: a statement that was prepared with `*` fails once a column is added.
-    const columns = Object.values<EntityProperty>(properties).flatMap(
-      ({ fieldNames }) => fieldNames,
-    );
+    const columns = columnNames(em, entity);
     source = {
       select: `select ${columns.join(', ')} from ${tableName}`,
       entityOf: entityReader(database, entity),

@@ -1,7 +1,7 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
-import type { EntityClass, EntityProperty } from '@mikro-orm/core';
 import type { TaskId } from '../domain/ids.ts';
 import { Image } from '../images/image.ts';
+import { columnNames, type RawRow } from './entity-rows.ts';
 import { Task } from './task.ts';
 
 /** What to do about a lock that somebody else holds. */
@@ -14,8 +14,6 @@ export interface LockedTask {
   /** The database's time when both locks were held, in ms precision. */
   readonly now: Date;
 }
-
-type RawRow = Record<string, unknown>;
 
 /**
  * Locks an image and then its task, in one round trip, where a read of each and of the clock took four: a
@@ -67,8 +65,8 @@ interface LockedColumns {
 const columnsOf: { images?: LockedColumns } = {};
 
 function readColumns(em: EntityManager): LockedColumns {
-  const images = namesOf(em, Image);
-  const tasks = namesOf(em, Task);
+  const images = columnNames(em, Image);
+  const tasks = columnNames(em, Task);
   return {
     select: [
       ...images.map((name) => `image.${name} as image_${name}`),
@@ -77,9 +75,4 @@ function readColumns(em: EntityManager): LockedColumns {
     image: (row) => Object.fromEntries(images.map((name) => [name, row[`image_${name}`]])),
     task: (row) => Object.fromEntries(tasks.map((name) => [name, row[`task_${name}`]])),
   };
-}
-
-function namesOf(em: EntityManager, entity: EntityClass<object>): string[] {
-  const { properties } = em.getMetadata().get(entity);
-  return Object.values<EntityProperty>(properties).flatMap(({ fieldNames }) => fieldNames);
 }
