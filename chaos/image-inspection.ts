@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Image_Outlook, Image_State } from '../gen/darkroom/v1/image_pb.ts';
 import { Task_State, type TaskEvent } from '../gen/darkroom/v1/task_pb.ts';
-import { enumName } from '../src/server/messages/enum-names.ts';
+import { enumName } from '../src/server/rpc/messages/enum-names.ts';
 import type { Connection } from './connection.ts';
 import { producersReason } from './fates.ts';
 import type { ImageContent } from './image-content.ts';

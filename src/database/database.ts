@@ -1,12 +1,12 @@
 import { Migrator } from '@mikro-orm/migrations';
 import { MikroORM, type EntityManager } from '@mikro-orm/postgresql';
 import type { Pool } from 'pg';
-import { ImageSchema } from '../images/image.ts';
-import { ImportOrderSchema } from '../imports/import-order.ts';
-import { BlobSchema, BlobSegmentSchema } from '../storage/blob.ts';
-import { FaultSchema } from '../tasks/fault.ts';
-import { TaskEventSchema } from '../tasks/task-event.ts';
-import { TaskSchema } from '../tasks/task.ts';
+import { ImageSchema } from '../records/image.ts';
+import { ImportOrderSchema } from '../records/import-order.ts';
+import { BlobSchema, BlobSegmentSchema } from '../records/blob.ts';
+import { FaultSchema } from '../records/fault.ts';
+import { TaskEventSchema } from '../records/task-event.ts';
+import { TaskSchema } from '../records/task.ts';
 import { DatabaseConnectError } from './database-connect-error.ts';
 import { Migration0001ImagesAndTasks } from './migrations/migration-0001-images-and-tasks.ts';
 import { Migration0002Imports } from './migrations/migration-0002-imports.ts';

@@ -1,4 +1,4 @@
-import type { DiskFormat } from '../images/image.ts';
+import type { DiskFormat } from '../records/image.ts';
 import type { ByteSource } from './byte-source.ts';
 import { ImageReader } from './image-reader.ts';
 import {

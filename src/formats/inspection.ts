@@ -1,4 +1,4 @@
-import type { ContainerFormat, DiskFormat } from '../images/image.ts';
+import type { ContainerFormat, DiskFormat } from '../records/image.ts';
 
 /** What the image's owner says the bytes are. */
 export interface DeclaredFormat {

@@ -1,4 +1,4 @@
-import type { DiskFormat } from '../images/image.ts';
+import type { DiskFormat } from '../records/image.ts';
 import { cutShort, mismatch, type Refusal } from './inspection.ts';
 import { headBytes, type ImageReader } from './image-reader.ts';
 import { isIso } from './iso.ts';

@@ -1,18 +1,18 @@
 import { UniqueConstraintViolationException } from '@mikro-orm/core';
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Database } from '../database/database.ts';
-import type { Caller } from '../domain/caller.ts';
+import type { Caller } from '../access/caller.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
-import { newId, type ImageId } from '../domain/ids.ts';
+import { newId, type ImageId } from '../records/ids.ts';
 import { databaseTime } from '../database/database-time.ts';
-import { openTask } from '../tasks/open-task.ts';
+import { openTask } from '../tasks/ledger/open-task.ts';
 import { placeOrder } from '../imports/new-order.ts';
 import type { ReachPolicy } from '../imports/reach-policy.ts';
-import type { TaskSnapshot } from '../tasks/task-reader.ts';
-import { Task } from '../tasks/task.ts';
+import type { TaskSnapshot } from '../tasks/reading/task-reader.ts';
+import { Task } from '../records/task.ts';
 import type { CreateImageRequest } from './image-requests.ts';
 import { readLastFaults, type ImageView } from './image-view.ts';
-import { Image } from './image.ts';
+import { Image } from '../records/image.ts';
 import { parseNewImage, type NewImage, type NewImageSettings } from './new-image.ts';
 
 /** What CreateImage answers. */

@@ -1,19 +1,19 @@
 import { LockMode } from '@mikro-orm/core';
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Database } from '../database/database.ts';
-import type { Caller } from '../domain/caller.ts';
+import type { Caller } from '../access/caller.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
-import { parseId, type BlobId, type ImageId } from '../domain/ids.ts';
-import { ImportOrder } from '../imports/import-order.ts';
-import { Blob } from '../storage/blob.ts';
+import { parseId, type BlobId, type ImageId } from '../records/ids.ts';
+import { ImportOrder } from '../records/import-order.ts';
+import { Blob } from '../records/blob.ts';
 import { databaseTime } from '../database/database-time.ts';
-import { faultOf } from '../tasks/fault-report.ts';
-import { lockLiveTask } from '../tasks/task-ledger.ts';
-import { Task } from '../tasks/task.ts';
-import { lockImage, requireEtag } from './find-image.ts';
+import { faultOf } from '../tasks/ledger/fault-report.ts';
+import { lockLiveTask } from '../tasks/ledger/task-ledger.ts';
+import { Task } from '../records/task.ts';
+import { lockImage, requireEtag } from '../access/find-image.ts';
 import type { DeleteImageRequest } from './image-requests.ts';
 import { viewImage, type ImageView } from './image-view.ts';
-import type { Image } from './image.ts';
+import type { Image } from '../records/image.ts';
 
 /**
  * Deletes an image, in one transaction: a live task of it fails, its bytes and those that its tasks

@@ -1,13 +1,13 @@
 import type { Database } from '../database/database.ts';
-import type { Caller } from '../domain/caller.ts';
+import type { Caller } from '../access/caller.ts';
 import { DarkroomError, invalidFields, type FieldViolation } from '../domain/darkroom-error.ts';
-import type { BlobId, ImageId } from '../domain/ids.ts';
+import type { BlobId, ImageId } from '../records/ids.ts';
 import { BlobReader } from '../storage/blob-reader.ts';
 import type { BlobStore } from '../storage/blob-store.ts';
 import { readPublishedSegments } from '../storage/published-segments.ts';
 import { joinShortZeroRuns, splitZeroRuns } from '../storage/zero-run.ts';
-import { findImage } from './find-image.ts';
-import type { Image } from './image.ts';
+import { findImage } from '../access/find-image.ts';
+import type { Image } from '../records/image.ts';
 
 /** Which bytes of an image. */
 export interface DownloadRange {

@@ -7,7 +7,7 @@ import {
   checkProperties,
   checkSize,
   checkTags,
-} from './image-limits.ts';
+} from '../records/field-limits.ts';
 import type { ImageFilter } from './image-requests.ts';
 import {
   diskFormats,
@@ -16,7 +16,7 @@ import {
   visibilities,
   type ImageOutlook,
   type ImageState,
-} from './image.ts';
+} from '../records/image.ts';
 
 /** Checks a list's filter; `field` is the path before its fields' names. */
 export function checkImageFilter(checks: FieldChecks, field: string, filter: ImageFilter): void {

@@ -1,5 +1,5 @@
 import type { Keyset } from '../lists/keyset.ts';
-import type { Image } from './image.ts';
+import type { Image } from '../records/image.ts';
 
 /** Orders of ListImages, as in the contract's enum without its prefix. */
 export const imageOrders = [

@@ -1,11 +1,11 @@
 import type { Database } from '../database/database.ts';
-import type { Caller } from '../domain/caller.ts';
-import { parseId, type ImageId } from '../domain/ids.ts';
+import type { Caller } from '../access/caller.ts';
+import { parseId, type ImageId } from '../records/ids.ts';
 import type { Page } from '../lists/page.ts';
 import type { ReachPolicy } from '../imports/reach-policy.ts';
 import { createImage, type CreatedImage } from './create-image.ts';
 import { deleteImage } from './delete-image.ts';
-import { readImage } from './find-image.ts';
+import { readImage } from '../access/find-image.ts';
 import type {
   CreateImageRequest,
   DeleteImageRequest,

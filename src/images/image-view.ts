@@ -1,7 +1,7 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
-import type { FaultId } from '../domain/ids.ts';
-import { Fault } from '../tasks/fault.ts';
-import type { Image } from './image.ts';
+import type { FaultId } from '../records/ids.ts';
+import { Fault } from '../records/fault.ts';
+import type { Image } from '../records/image.ts';
 
 /** An image as it is told: with the newest fault of its tasks, unless that was pruned. */
 export interface ImageView {

@@ -1,7 +1,7 @@
 import { raw } from '@mikro-orm/core';
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Database } from '../database/database.ts';
-import type { Caller } from '../domain/caller.ts';
+import type { Caller } from '../access/caller.ts';
 import { FieldChecks } from '../domain/field-checks.ts';
 import { readPage, type PageSlice } from '../lists/keyset.ts';
 import { pageSize, type Page } from '../lists/page.ts';
@@ -14,7 +14,7 @@ import {
 import { imageKeysets, imageOrders } from './image-order.ts';
 import type { ImageFilter, ListImagesRequest } from './image-requests.ts';
 import { viewImages, type ImageView } from './image-view.ts';
-import { Image } from './image.ts';
+import { Image } from '../records/image.ts';
 
 /**
  * Lists the images of the caller's project, in pages.

@@ -3,7 +3,7 @@ import { fingerprint } from '../domain/fingerprint.ts';
 import type { Settings } from '../config/settings.ts';
 import { parseOrder, type NewOrder } from '../imports/new-order.ts';
 import type { ReachPolicy } from '../imports/reach-policy.ts';
-import type { NewTask } from '../tasks/open-task.ts';
+import type { NewTask } from '../tasks/ledger/open-task.ts';
 import {
   checkIdleTimeout,
   checkLabels,
@@ -14,7 +14,7 @@ import {
   checkSize,
   checkTags,
   checkVisibility,
-} from './image-limits.ts';
+} from '../records/field-limits.ts';
 import type { CreateImageRequest, ImageSource } from './image-requests.ts';
 import {
   containerFormats,
@@ -22,7 +22,7 @@ import {
   type ContainerFormat,
   type DiskFormat,
   type Visibility,
-} from './image.ts';
+} from '../records/image.ts';
 
 /** The settings that bear on new images. */
 export type NewImageSettings = Pick<Settings, 'maxImageBytes' | 'taskIdleTimeoutMs'>;

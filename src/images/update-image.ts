@@ -1,21 +1,21 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Database } from '../database/database.ts';
-import type { Caller } from '../domain/caller.ts';
+import type { Caller } from '../access/caller.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import { FieldChecks } from '../domain/field-checks.ts';
-import { parseId, quoted, type ImageId } from '../domain/ids.ts';
+import { parseId, quoted, type ImageId } from '../records/ids.ts';
 import { databaseTime } from '../database/database-time.ts';
-import { lockImage, requireEtag } from './find-image.ts';
+import { lockImage, requireEtag } from '../access/find-image.ts';
 import {
   checkName,
   checkProperties,
   checkSize,
   checkTags,
   checkVisibility,
-} from './image-limits.ts';
+} from '../records/field-limits.ts';
 import type { ImageFields, UpdateImageRequest } from './image-requests.ts';
 import { viewImage, type ImageView } from './image-view.ts';
-import type { Image } from './image.ts';
+import type { Image } from '../records/image.ts';
 
 type ImageChange = Partial<
   Pick<Image, 'name' | 'minDiskBytes' | 'minRamBytes' | 'properties' | 'tags' | 'visibility'>

@@ -1,7 +1,7 @@
 import type { Database } from '../database/database.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
-import type { ImageId } from '../domain/ids.ts';
-import { Image } from '../images/image.ts';
+import type { ImageId } from '../records/ids.ts';
+import { Image } from '../records/image.ts';
 import { BlobReader } from '../storage/blob-reader.ts';
 import type { BlobStore } from '../storage/blob-store.ts';
 import { readPublishedSegments } from '../storage/published-segments.ts';

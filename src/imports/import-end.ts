@@ -1,8 +1,8 @@
 import type { DarkroomError } from '../domain/darkroom-error.ts';
-import { faultOf } from '../tasks/fault-report.ts';
-import type { LedgerEntry } from '../tasks/ledger-entry.ts';
-import { isFatal } from '../uploads/session-end.ts';
-import { ImportOrder } from './import-order.ts';
+import { faultOf } from '../tasks/ledger/fault-report.ts';
+import type { LedgerEntry } from '../tasks/ledger/ledger-entry.ts';
+import { isFatal } from '../uploads/receiving/session-end.ts';
+import { ImportOrder } from '../records/import-order.ts';
 import { SourceFailure } from './source-failure.ts';
 
 /** How an import is tried again. Times are in ms. */

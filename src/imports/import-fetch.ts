@@ -1,15 +1,19 @@
 import type { Database } from '../database/database.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
-import type { FinishClaim } from '../uploads/finish-claim.ts';
-import type { Interruption } from '../uploads/interruption.ts';
-import { retryWhileDatabaseIsAway } from '../uploads/database-patience.ts';
-import { StreamWatchdog, type PaceBreach, type StreamPace } from '../uploads/stream-watchdog.ts';
-import type { DataTaker } from '../uploads/upload-stream.ts';
-import type { WriterLease } from '../uploads/writer-lease.ts';
+import type { FinishClaim } from '../uploads/publishing/finish-claim.ts';
+import type { Interruption } from '../domain/interruption.ts';
+import { retryWhileDatabaseIsAway } from '../database/database-patience.ts';
+import {
+  StreamWatchdog,
+  type PaceBreach,
+  type StreamPace,
+} from '../uploads/receiving/stream-watchdog.ts';
+import type { DataTaker } from '../uploads/receiving/upload-stream.ts';
+import type { WriterLease } from '../uploads/lease/writer-lease.ts';
 import { ByteGatherer } from './byte-gatherer.ts';
 import { openHttpSource, type HttpSourceOptions, type OpenedSource } from './http-source.ts';
 import { openImageSource, type ImageSourceParts } from './image-source.ts';
-import type { ImportOrder } from './import-order.ts';
+import type { ImportOrder } from '../records/import-order.ts';
 import { noteSource } from './import-progress.ts';
 import { sourceChanged, SourceFailure } from './source-failure.ts';
 

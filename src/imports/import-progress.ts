@@ -1,7 +1,7 @@
 import type { Database } from '../database/database.ts';
-import type { WriterLease } from '../uploads/writer-lease.ts';
+import type { WriterLease } from '../uploads/lease/writer-lease.ts';
 import type { OpenedSource } from './http-source.ts';
-import type { ImportOrder } from './import-order.ts';
+import type { ImportOrder } from '../records/import-order.ts';
 
 /**
  * The validator of the version that all stored bytes are of; null where that is not known. What is stored

@@ -1,5 +1,5 @@
 import type { Database } from '../database/database.ts';
-import type { TaskId } from '../domain/ids.ts';
+import type { TaskId } from '../records/ids.ts';
 
 /**
  * The imports that wait for a worker and are due, the oldest of each project, in the order in which each

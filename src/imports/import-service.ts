@@ -2,13 +2,13 @@ import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import type { Database } from '../database/database.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
-import type { TaskId } from '../domain/ids.ts';
-import { Task } from '../tasks/task.ts';
-import type { UploadService } from '../uploads/upload-service.ts';
-import type { WriterLease } from '../uploads/writer-lease.ts';
+import type { TaskId } from '../records/ids.ts';
+import { Task } from '../records/task.ts';
+import type { UploadService } from '../uploads/receiving/upload-service.ts';
+import type { WriterLease } from '../uploads/lease/writer-lease.ts';
 import { settleImport, type RetryPolicy } from './import-end.ts';
 import { fetchImport, type FetchParts } from './import-fetch.ts';
-import { ImportOrder } from './import-order.ts';
+import { ImportOrder } from '../records/import-order.ts';
 import { findDueImports, keepImportsWaiting } from './import-queue.ts';
 
 /** How many imports are fetched at the same time. */

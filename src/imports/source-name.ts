@@ -1,4 +1,4 @@
-import type { ImageId } from '../domain/ids.ts';
+import type { ImageId } from '../records/ids.ts';
 
 const longestPath = 200;
 

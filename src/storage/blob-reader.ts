@@ -1,5 +1,5 @@
 import { DarkroomError } from '../domain/darkroom-error.ts';
-import type { SegmentId } from '../domain/ids.ts';
+import type { SegmentId } from '../records/ids.ts';
 import type { BlobStore, SegmentReader } from './blob-store.ts';
 import { storedBytesLost } from './storage-error.ts';
 

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Database } from '../database/database.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
-import type { BlobId, SegmentId } from '../domain/ids.ts';
+import type { BlobId, SegmentId } from '../records/ids.ts';
 import type { BlobStore } from './blob-store.ts';
 
 /** Blobs a pass takes at once; each is a transaction of its own. */

@@ -1,4 +1,4 @@
-import type { SegmentId } from '../domain/ids.ts';
+import type { SegmentId } from '../records/ids.ts';
 
 /** How much room one write took. */
 export interface WriteOutcome {

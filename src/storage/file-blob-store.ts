@@ -3,7 +3,7 @@ import { chmod, mkdir, open, readdir, rm, stat, type FileHandle } from 'node:fs/
 import { join } from 'node:path';
 import { validate } from 'uuid';
 import { DarkroomError } from '../domain/darkroom-error.ts';
-import type { SegmentId } from '../domain/ids.ts';
+import type { SegmentId } from '../records/ids.ts';
 import type { BlobStore, SegmentReader, SegmentWriter } from './blob-store.ts';
 import { FileSegmentWriter } from './file-segment-writer.ts';
 import { storageError, storedBytesLost } from './storage-error.ts';

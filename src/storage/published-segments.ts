@@ -1,5 +1,5 @@
 import type { Database } from '../database/database.ts';
-import type { BlobId, SegmentId } from '../domain/ids.ts';
+import type { BlobId, SegmentId } from '../records/ids.ts';
 import type { SegmentPlace } from './blob-reader.ts';
 
 /** The segments of a blob that have bytes, in order: what a BlobReader takes. */

@@ -1,5 +1,5 @@
 import { DarkroomError } from '../domain/darkroom-error.ts';
-import type { SegmentId } from '../domain/ids.ts';
+import type { SegmentId } from '../records/ids.ts';
 
 const outOfRoom = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 

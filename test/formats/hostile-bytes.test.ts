@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
 import type { Inspection } from '../../src/formats/inspect-image.ts';
-import { containerFormats, diskFormats, type DiskFormat } from '../../src/images/image.ts';
+import { containerFormats, diskFormats, type DiskFormat } from '../../src/records/image.ts';
 import { hasProgram } from '../support/disk-images.ts';
 import {
   minimalIso,

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { ImageReader, maxInspectedBytes } from '../../src/formats/image-reader.ts';
-import { containerFormats, diskFormats } from '../../src/images/image.ts';
+import { containerFormats, diskFormats } from '../../src/records/image.ts';
 import { bootSectorDisk, minimalIso, tarArchive, withBytes } from './forgeries.ts';
 import { as, inspectGrowing, inspectPrefix, inspectWhole, PrefixSource } from './inspections.ts';
 import { hasProgram } from '../support/disk-images.ts';

@@ -6,7 +6,7 @@ import {
   type DeclaredFormat,
   type Inspection,
 } from '../../src/formats/inspect-image.ts';
-import type { ContainerFormat, DiskFormat } from '../../src/images/image.ts';
+import type { ContainerFormat, DiskFormat } from '../../src/records/image.ts';
 
 /** Reads that one inspection may make of a store; 64 header extensions of QCOW2 far apart are the most. */
 const maxReads = 100;

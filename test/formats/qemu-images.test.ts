@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from 'vitest';
-import type { DiskFormat } from '../../src/images/image.ts';
+import type { DiskFormat } from '../../src/records/image.ts';
 import { hasProgram, hasRescueIso, rescueIso } from '../support/disk-images.ts';
 import { readFileSync } from 'node:fs';
 import { bootSectorDisk, minimalIso } from './forgeries.ts';

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { DiskFormat } from '../../src/images/image.ts';
+import type { DiskFormat } from '../../src/records/image.ts';
 
 /** What is made: a name for the test, qemu-img's format, and its options. */
 interface Recipe {

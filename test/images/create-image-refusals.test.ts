@@ -2,7 +2,7 @@ import { beforeAll, expect, test } from 'vitest';
 import type { Database } from '../../src/database/database.ts';
 import type { ImageService } from '../../src/images/image-service.ts';
 import type { CreateImageRequest } from '../../src/images/image-requests.ts';
-import { Image } from '../../src/images/image.ts';
+import { Image } from '../../src/records/image.ts';
 import {
   alice,
   failureOf,

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { Image } from '../../src/images/image.ts';
-import { Blob } from '../../src/storage/blob.ts';
-import { TaskEvent } from '../../src/tasks/task-event.ts';
-import { Task } from '../../src/tasks/task.ts';
+import { Image } from '../../src/records/image.ts';
+import { Blob } from '../../src/records/blob.ts';
+import { TaskEvent } from '../../src/records/task-event.ts';
+import { Task } from '../../src/records/task.ts';
 import { alice, bob, failureOf, newImage, openImages, openOwnImages } from './images-world.ts';
 
 const sha256 = 'ABCDEF0123456789'.repeat(4);

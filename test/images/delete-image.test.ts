@@ -1,14 +1,14 @@
 import { expect, test } from 'vitest';
 import type { Database } from '../../src/database/database.ts';
 import { DarkroomError } from '../../src/domain/darkroom-error.ts';
-import { newId, type BlobId, type ImageId, type TaskId } from '../../src/domain/ids.ts';
-import { etagOf } from '../../src/images/etag.ts';
-import { Image } from '../../src/images/image.ts';
-import { Blob } from '../../src/storage/blob.ts';
-import { Fault } from '../../src/tasks/fault.ts';
-import { TaskEvent } from '../../src/tasks/task-event.ts';
-import { TaskLedger } from '../../src/tasks/task-ledger.ts';
-import { Task } from '../../src/tasks/task.ts';
+import { newId, type BlobId, type ImageId, type TaskId } from '../../src/records/ids.ts';
+import { etagOf } from '../../src/records/image-etag.ts';
+import { Image } from '../../src/records/image.ts';
+import { Blob } from '../../src/records/blob.ts';
+import { Fault } from '../../src/records/fault.ts';
+import { TaskEvent } from '../../src/records/task-event.ts';
+import { TaskLedger } from '../../src/tasks/ledger/task-ledger.ts';
+import { Task } from '../../src/records/task.ts';
 import { alice, change, failureOf, newImage, openImages, openOwnImages } from './images-world.ts';
 
 async function blobStates(database: Database): Promise<string[]> {

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, expect } from 'vitest';
 import { readSettings } from '../../src/config/settings.ts';
 import { Database } from '../../src/database/database.ts';
-import type { Caller } from '../../src/domain/caller.ts';
+import type { Caller } from '../../src/access/caller.ts';
 import { DarkroomError } from '../../src/domain/darkroom-error.ts';
-import { newId, type BlobId, type ImageId } from '../../src/domain/ids.ts';
+import { newId, type BlobId, type ImageId } from '../../src/records/ids.ts';
 import type {
   CreateImageRequest,
   ImageFilter,
@@ -13,7 +13,7 @@ import type {
   UpdateImageRequest,
 } from '../../src/images/image-requests.ts';
 import { ImageService } from '../../src/images/image-service.ts';
-import { Image, type ImageState } from '../../src/images/image.ts';
+import { Image, type ImageState } from '../../src/records/image.ts';
 import { ReachPolicy } from '../../src/imports/reach-policy.ts';
 import { connectTestDatabase, createTestDatabase } from '../support/test-database.ts';
 

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Database } from '../../src/database/database.ts';
-import { newId, type ImageId } from '../../src/domain/ids.ts';
+import { newId, type ImageId } from '../../src/records/ids.ts';
 import { imageOrders, type ImageOrder } from '../../src/images/image-order.ts';
-import type { Image } from '../../src/images/image.ts';
+import type { Image } from '../../src/records/image.ts';
 import { alice, listOf, openImages, storeImages, type StoredImage } from './images-world.ts';
 
 // Few different values, so that many rows tie and ids decide.

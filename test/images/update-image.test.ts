@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { etagOf } from '../../src/images/etag.ts';
+import { etagOf } from '../../src/records/image-etag.ts';
 import {
   alice,
   bob,

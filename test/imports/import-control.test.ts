@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { describe, expect, test } from 'vitest';
-import type { Caller } from '../../src/domain/caller.ts';
-import type { TaskId } from '../../src/domain/ids.ts';
-import { Blob, BlobSegment } from '../../src/storage/blob.ts';
+import type { Caller } from '../../src/access/caller.ts';
+import type { TaskId } from '../../src/records/ids.ts';
+import { Blob, BlobSegment } from '../../src/records/blob.ts';
 import {
   download,
   loseProcess,

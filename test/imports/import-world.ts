@@ -2,16 +2,16 @@ import { expect, onTestFinished, vi } from 'vitest';
 import pino from 'pino';
 import { readSettings, type Settings } from '../../src/config/settings.ts';
 import type { Database } from '../../src/database/database.ts';
-import { defaultCaller, type Caller } from '../../src/domain/caller.ts';
-import type { ImageId, TaskId } from '../../src/domain/ids.ts';
+import { defaultCaller, type Caller } from '../../src/access/caller.ts';
+import type { ImageId, TaskId } from '../../src/records/ids.ts';
 import type { CreateImageRequest, ImageSource } from '../../src/images/image-requests.ts';
 import { ImageService } from '../../src/images/image-service.ts';
 import { ImportService } from '../../src/imports/import-service.ts';
 import { ReachPolicy } from '../../src/imports/reach-policy.ts';
 import type { NameLookup } from '../../src/imports/source-connection.ts';
-import { cancelTask } from '../../src/tasks/cancel-task.ts';
-import { retryTask } from '../../src/tasks/retry-task.ts';
-import type { Task } from '../../src/tasks/task.ts';
+import { cancelTask } from '../../src/tasks/control/cancel-task.ts';
+import { retryTask } from '../../src/tasks/control/retry-task.ts';
+import type { Task } from '../../src/records/task.ts';
 import {
   openUploadWorld,
   readTask,

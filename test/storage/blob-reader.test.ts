@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { DarkroomError } from '../../src/domain/darkroom-error.ts';
-import { newId, type SegmentId } from '../../src/domain/ids.ts';
+import { newId, type SegmentId } from '../../src/records/ids.ts';
 import { assertHeld, BlobReader, type SegmentPlace } from '../../src/storage/blob-reader.ts';
 import type { BlobStore, SegmentReader } from '../../src/storage/blob-store.ts';
 

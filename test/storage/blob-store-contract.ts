@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { DarkroomError } from '../../src/domain/darkroom-error.ts';
-import { newId, type SegmentId } from '../../src/domain/ids.ts';
+import { newId, type SegmentId } from '../../src/records/ids.ts';
 import type { BlobStore, SegmentWriter } from '../../src/storage/blob-store.ts';
 import { pageBytes } from '../../src/storage/zero-run.ts';
 

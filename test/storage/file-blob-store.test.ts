@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { newId, type SegmentId } from '../../src/domain/ids.ts';
+import { newId, type SegmentId } from '../../src/records/ids.ts';
 import { FileBlobStore } from '../../src/storage/file-blob-store.ts';
 import {
   darkroomErrorOf,

@@ -7,24 +7,31 @@ import { pino } from 'pino';
 import { afterAll, beforeAll, expect, onTestFinished } from 'vitest';
 import { databaseTime } from '../../src/database/database-time.ts';
 import type { Database } from '../../src/database/database.ts';
-import { defaultCaller } from '../../src/domain/caller.ts';
+import { defaultCaller } from '../../src/access/caller.ts';
 import { DarkroomError } from '../../src/domain/darkroom-error.ts';
-import { newId, type ImageId, type ProcessId, type TaskId } from '../../src/domain/ids.ts';
+import { newId, type ImageId, type ProcessId, type TaskId } from '../../src/records/ids.ts';
 import { downloadImage } from '../../src/images/download-image.ts';
-import { Image } from '../../src/images/image.ts';
+import { Image } from '../../src/records/image.ts';
 import { BlobReaper } from '../../src/storage/blob-reaper.ts';
 import type { BlobStore } from '../../src/storage/blob-store.ts';
 import { FileBlobStore } from '../../src/storage/file-blob-store.ts';
-import { Fault } from '../../src/tasks/fault.ts';
-import { openTask } from '../../src/tasks/open-task.ts';
-import { TaskLedger } from '../../src/tasks/task-ledger.ts';
-import { Task } from '../../src/tasks/task.ts';
-import { ParkedDigests } from '../../src/uploads/blob-digest.ts';
-import { DigestPool } from '../../src/uploads/digest-pool.ts';
-import type { UploadFrame } from '../../src/uploads/upload-frame.ts';
-import type { NoticedChange, TaskChanges, UploadLimits } from '../../src/uploads/upload-parts.ts';
-import { UploadRepair } from '../../src/uploads/upload-repair.ts';
-import { UploadService, type UploadConnection } from '../../src/uploads/upload-service.ts';
+import { Fault } from '../../src/records/fault.ts';
+import { openTask } from '../../src/tasks/ledger/open-task.ts';
+import { TaskLedger } from '../../src/tasks/ledger/task-ledger.ts';
+import { Task } from '../../src/records/task.ts';
+import { ParkedDigests } from '../../src/uploads/digest/blob-digest.ts';
+import { DigestPool } from '../../src/uploads/digest/digest-pool.ts';
+import type { UploadFrame } from '../../src/uploads/receiving/upload-frame.ts';
+import type {
+  NoticedChange,
+  TaskChanges,
+  UploadLimits,
+} from '../../src/uploads/receiving/upload-parts.ts';
+import { UploadRepair } from '../../src/uploads/repair/upload-repair.ts';
+import {
+  UploadService,
+  type UploadConnection,
+} from '../../src/uploads/receiving/upload-service.ts';
 import { CleanUps } from './clean-ups.ts';
 import { connectTestDatabase } from './test-database.ts';
 

@@ -1,18 +1,18 @@
 import { onTestFinished } from 'vitest';
 import { Database } from '../../src/database/database.ts';
-import { defaultCaller, type Caller } from '../../src/domain/caller.ts';
-import { newId, type ImageId, type TaskId } from '../../src/domain/ids.ts';
-import { Image } from '../../src/images/image.ts';
-import { TaskFeed } from '../../src/tasks/task-feed.ts';
+import { defaultCaller, type Caller } from '../../src/access/caller.ts';
+import { newId, type ImageId, type TaskId } from '../../src/records/ids.ts';
+import { Image } from '../../src/records/image.ts';
+import { TaskFeed } from '../../src/tasks/watching/task-feed.ts';
 import { databaseTime } from '../../src/database/database-time.ts';
-import { openTask, type NewTask } from '../../src/tasks/open-task.ts';
-import { TaskLedger } from '../../src/tasks/task-ledger.ts';
-import type { FaultReport } from '../../src/tasks/fault-report.ts';
-import type { LedgerEntry } from '../../src/tasks/ledger-entry.ts';
+import { openTask, type NewTask } from '../../src/tasks/ledger/open-task.ts';
+import { TaskLedger } from '../../src/tasks/ledger/task-ledger.ts';
+import type { FaultReport } from '../../src/tasks/ledger/fault-report.ts';
+import type { LedgerEntry } from '../../src/tasks/ledger/ledger-entry.ts';
 import type { TaskFilter } from '../../src/tasks/task-requests.ts';
-import { TaskReader } from '../../src/tasks/task-reader.ts';
-import { TaskTrails } from '../../src/tasks/task-trail.ts';
-import { Task } from '../../src/tasks/task.ts';
+import { TaskReader } from '../../src/tasks/reading/task-reader.ts';
+import { TaskTrails } from '../../src/tasks/watching/task-trail.ts';
+import { Task } from '../../src/records/task.ts';
 import { createTestDatabase } from '../support/test-database.ts';
 
 /** A member of the project in which the fixtures make their images. */

@@ -1,8 +1,8 @@
 import { expect, vi } from 'vitest';
 import type { Database } from '../../src/database/database.ts';
-import { defaultCaller } from '../../src/domain/caller.ts';
-import type { ImageId, TaskId } from '../../src/domain/ids.ts';
-import type { UploadFrame } from '../../src/uploads/upload-frame.ts';
+import { defaultCaller } from '../../src/access/caller.ts';
+import type { ImageId, TaskId } from '../../src/records/ids.ts';
+import type { UploadFrame } from '../../src/uploads/receiving/upload-frame.ts';
 import {
   chunk,
   connection,

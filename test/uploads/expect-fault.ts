@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import type { Code } from '../../gen/google/rpc/code_pb.ts';
 import type { Database } from '../../src/database/database.ts';
 import type { DarkroomError } from '../../src/domain/darkroom-error.ts';
-import type { TaskId } from '../../src/domain/ids.ts';
+import type { TaskId } from '../../src/records/ids.ts';
 import { readFaults, readTask } from '../support/upload-world.ts';
 
 /** A fault as it is to be recorded, and told to the client. */

@@ -1,5 +1,5 @@
 import type { Database } from '../../src/database/database.ts';
-import type { SegmentId } from '../../src/domain/ids.ts';
+import type { SegmentId } from '../../src/records/ids.ts';
 import type { BlobStore, SegmentReader } from '../../src/storage/blob-store.ts';
 
 /**

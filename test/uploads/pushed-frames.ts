@@ -1,5 +1,5 @@
 import { DarkroomError } from '../../src/domain/darkroom-error.ts';
-import type { UploadFrame } from '../../src/uploads/upload-frame.ts';
+import type { UploadFrame } from '../../src/uploads/receiving/upload-frame.ts';
 
 /** Frames that a test sends when it likes, from a client that may hang half-open. */
 export class PushedFrames implements AsyncIterator<UploadFrame> {

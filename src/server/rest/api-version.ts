@@ -1,4 +1,4 @@
-import { isHttp2, type NodeRequest } from '../node-http.ts';
+import { isHttp2, type NodeRequest } from '../transport/node-http.ts';
 
 /**
  * The version of Glance's API that the view is like. Clients compare: from 2.12 on, `glance image-tasks` asks

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { isHttp2, type NodeRequest, type NodeResponse } from '../node-http.ts';
+import { isHttp2, type NodeRequest, type NodeResponse } from '../transport/node-http.ts';
 
 /** Zeros to send, again and again. */
 const zeros = Buffer.alloc(1024 * 1024);

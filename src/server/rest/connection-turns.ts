@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { isHttp2, type NodeRequest } from '../node-http.ts';
+import { isHttp2, type NodeRequest } from '../transport/node-http.ts';
 
 /** The end of the last work for each connection. */
 const lastTurns = new WeakMap<Socket, Promise<unknown>>();

@@ -1,5 +1,5 @@
-import { getAnswer } from '../conditional-get.ts';
-import type { NodeRequest } from '../node-http.ts';
+import { getAnswer } from '../http/conditional-get.ts';
+import type { NodeRequest } from '../transport/node-http.ts';
 import { byteRange, type ByteRange } from './byte-range.ts';
 
 /** What a request for bytes that never change is answered with. */

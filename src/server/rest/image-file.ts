@@ -1,19 +1,19 @@
 import { constants } from 'node:http2';
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { Database } from '../../database/database.ts';
-import type { ImageId } from '../../domain/ids.ts';
+import type { ImageId } from '../../records/ids.ts';
 import {
   contentOf,
   downloadImage,
   type DownloadRange,
   type ImageContent,
 } from '../../images/download-image.ts';
-import { readImage } from '../../images/find-image.ts';
+import { readImage } from '../../access/find-image.ts';
 import { bytesCameIn } from '../../runtime/young-garbage.ts';
 import type { BlobStore } from '../../storage/blob-store.ts';
-import { answerTo } from '../error-mapping.ts';
-import type { HttpCall } from '../http-endpoints.ts';
-import { isHttp2 } from '../node-http.ts';
+import { answerTo } from '../errors/error-mapping.ts';
+import type { HttpCall } from '../http/http-endpoints.ts';
+import { isHttp2 } from '../transport/node-http.ts';
 import { BodyWriter } from './body-writer.ts';
 import { inTurn } from './connection-turns.ts';
 import { fileAnswer } from './file-request.ts';

@@ -1,4 +1,4 @@
-import { containerFormats, diskFormats, visibilities } from '../../images/image.ts';
+import { containerFormats, diskFormats, visibilities } from '../../records/image.ts';
 import { uuidPattern } from './schemas.ts';
 
 const lowerCase = (words: readonly string[]): readonly string[] =>

@@ -1,4 +1,4 @@
-import type { DiskFormat, Image, ImageState, Visibility } from '../../images/image.ts';
+import type { DiskFormat, Image, ImageState, Visibility } from '../../records/image.ts';
 import { timeOf } from './task-view.ts';
 
 /** An image as Glance's API v2 tells it; besides these fields, its properties as fields of their own. */

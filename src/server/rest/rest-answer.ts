@@ -1,8 +1,8 @@
 import { STATUS_CODES } from 'node:http';
 import { codeToHttpStatus } from '@connectrpc/connect/protocol-connect';
-import { getAnswer } from '../conditional-get.ts';
-import { answerTo } from '../error-mapping.ts';
-import { sendJson, setRetryAfter, type HttpCall } from '../http-endpoints.ts';
+import { getAnswer } from '../http/conditional-get.ts';
+import { answerTo } from '../errors/error-mapping.ts';
+import { sendJson, setRetryAfter, type HttpCall } from '../http/http-endpoints.ts';
 
 /** Answers with JSON; with 304 where an etag is given that the client knows. */
 export function sendView({ request, response }: HttpCall, value: unknown, etag?: string): void {

@@ -1,5 +1,5 @@
 import { FieldChecks } from '../../domain/field-checks.ts';
-import { parseId, quoted, type TaskId } from '../../domain/ids.ts';
+import { parseId, quoted, type TaskId } from '../../records/ids.ts';
 import { taskStatuses, taskTypeWords, type TaskStatus, type TaskTypeWord } from './task-words.ts';
 
 /** What lists can be sorted by: what Glance's clients ask for, and its default. */

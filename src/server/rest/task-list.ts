@@ -1,15 +1,15 @@
 import type { Database } from '../../database/database.ts';
-import type { Caller } from '../../domain/caller.ts';
+import type { Caller } from '../../access/caller.ts';
 import { DarkroomError, invalidField } from '../../domain/darkroom-error.ts';
 import {
   listTasksAfter,
   type ListTasksAfterRequest,
   type TaskPosition,
   type TaskSortColumn,
-} from '../../tasks/list-tasks-after.ts';
-import { getTask } from '../../tasks/task-queries.ts';
-import type { TaskSnapshot } from '../../tasks/task-reader.ts';
-import type { Task } from '../../tasks/task.ts';
+} from '../../tasks/reading/list-tasks-after.ts';
+import { getTask } from '../../tasks/reading/task-queries.ts';
+import type { TaskSnapshot } from '../../tasks/reading/task-reader.ts';
+import type { Task } from '../../records/task.ts';
 import type { TaskListRequest } from './task-list-request.ts';
 import {
   statesOf,

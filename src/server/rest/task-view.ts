@@ -1,7 +1,7 @@
-import type { Fault } from '../../tasks/fault.ts';
-import type { TaskReader, TaskSnapshot } from '../../tasks/task-reader.ts';
-import type { Task } from '../../tasks/task.ts';
-import { progressMessage } from '../messages/task-message.ts';
+import type { Fault } from '../../records/fault.ts';
+import type { TaskReader, TaskSnapshot } from '../../tasks/reading/task-reader.ts';
+import type { Task } from '../../records/task.ts';
+import { progressMessage } from '../rpc/messages/task-message.ts';
 import { statusOf, typeWordOf, type TaskStatus, type TaskTypeWord } from './task-words.ts';
 
 /** A task as Glance's API v2 tells it. */

@@ -1,4 +1,4 @@
-import { taskStates, type TaskState, type TaskType } from '../../tasks/task.ts';
+import { taskStates, type TaskState, type TaskType } from '../../records/task.ts';
 
 /** Glance's words for how far a task is. */
 export const taskStatuses = ['failure', 'pending', 'processing', 'success'] as const;

@@ -1,0 +1,163 @@
+import type { ConnectError } from '@connectrpc/connect';
+import { codeToHttpStatus, codeToString } from '@connectrpc/connect/protocol-connect';
+import { ErrorInfoSchema, RetryInfoSchema } from '../../../gen/google/rpc/error_details_pb.ts';
+import { serverDraining } from '../transport/drain.ts';
+import { answerTo } from '../errors/error-mapping.ts';
+import type { HealthSource } from '../health/health-service.ts';
+import { pathOf, type NodeRequest, type NodeResponse } from '../transport/node-http.ts';
+import type { RequestContext } from '../transport/request-context.ts';
+
+/** A request of plain HTTP. */
+export interface HttpCall {
+  readonly request: NodeRequest;
+  readonly response: NodeResponse;
+  /** What stands in the path for the `:name` parts of the route's. */
+  readonly params: Readonly<Record<string, string | undefined>>;
+  readonly query: URLSearchParams;
+  readonly context: RequestContext;
+  /** Fires when the client is gone. */
+  readonly signal: AbortSignal;
+}
+
+/** A place of plain HTTP. HEAD is answered as GET is. */
+export interface HttpRoute {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /**
+   * With a `:name` for each part that varies: `/v2/tasks/:id`. A `/*` at the end takes whatever is below. Of the
+   * routes that fit, the first one answers.
+   */
+  readonly path: string;
+  /** Answers; what it throws is answered by `sendError`. */
+  readonly handle: (call: HttpCall) => void | Promise<void>;
+  /** Whether it is answered while the service stops; false if not set. */
+  readonly whileDraining?: boolean;
+}
+
+/** `/healthz`: the process lives. `/readyz`: the service can do its work, or says why not. */
+export function healthRoutes(health: HealthSource): readonly HttpRoute[] {
+  return [
+    {
+      method: 'GET',
+      path: '/healthz',
+      whileDraining: true,
+      handle({ response }) {
+        response.setHeader('content-type', 'text/plain');
+        response.end('ok');
+      },
+    },
+    {
+      method: 'GET',
+      path: '/readyz',
+      whileDraining: true,
+      handle({ response }) {
+        const status = health.status();
+        sendJson(response, status === 'SERVING' ? 200 : 503, { status, reason: health.reason() });
+      },
+    },
+  ];
+}
+
+/** Answers requests of plain HTTP by a table of routes; 404 and 405 as JSON where none fits. */
+export function httpEndpoints(
+  routes: readonly HttpRoute[],
+): (request: NodeRequest, response: NodeResponse, context: RequestContext) => void {
+  const table = routes.map((route) => ({ route, matches: pathMatcher(route.path) }));
+
+  return (request, response, context) => {
+    const path = pathOf(request);
+    const fitting = table.flatMap(({ route, matches }) => {
+      const params = matches(path);
+      return params === undefined ? [] : [{ route, params }];
+    });
+    const method = request.method === 'HEAD' ? 'GET' : request.method;
+    const found = fitting.find(({ route }) => route.method === method);
+    if (found !== undefined) {
+      void answer(found.route, { request, response, context, params: found.params });
+    } else if (fitting.length > 0) {
+      response.setHeader('allow', fitting.map(({ route }) => route.method).join(', '));
+      sendJson(response, 405, { message: `${request.method} is not taken at ${path}` });
+    } else {
+      sendJson(response, 404, { message: `there is nothing at ${path}` });
+    }
+  };
+}
+
+/** Answers with JSON; members that are undefined are left out. */
+export function sendJson(response: NodeResponse, status: number, value: unknown): void {
+  response.statusCode = status;
+  response.setHeader('content-type', 'application/json');
+  response.end(JSON.stringify(value));
+}
+
+/** Answers with an error as JSON: the gRPC code, the reason and the message. */
+export function sendError({ response, context, signal }: HttpCall, error: unknown): void {
+  const failure = answerTo(error, { requestId: context.requestId, signal });
+  context.outcome.failure = failure;
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
+  setRetryAfter(response, failure);
+  const [info] = failure.findDetails(ErrorInfoSchema);
+  sendJson(response, codeToHttpStatus(failure.code), {
+    code: codeToString(failure.code).toUpperCase(),
+    reason: info?.reason,
+    message: failure.rawMessage,
+  });
+}
+
+/** Tells when to try again, where the failure says it. */
+export function setRetryAfter(response: NodeResponse, failure: ConnectError): void {
+  const [retry] = failure.findDetails(RetryInfoSchema);
+  if (retry?.retryDelay !== undefined) {
+    response.setHeader('retry-after', String(Math.max(1, Number(retry.retryDelay.seconds))));
+  }
+}
+
+async function answer(
+  route: HttpRoute,
+  { request, response, context, params }: Omit<HttpCall, 'query' | 'signal'>,
+): Promise<void> {
+  const gone = new AbortController();
+  response.once('close', () => gone.abort());
+  const query = new URLSearchParams((request.url ?? '').slice(pathOf(request).length));
+  const call: HttpCall = { request, response, context, params, query, signal: gone.signal };
+  try {
+    if (context.drainSignal.aborted && route.whileDraining !== true) {
+      throw serverDraining();
+    }
+    await route.handle(call);
+  } catch (error) {
+    sendError(call, error);
+  }
+}
+
+/** What a path holds at the varying parts of a pattern; undefined where it does not fit. */
+function pathMatcher(pattern: string): (path: string) => Record<string, string> | undefined {
+  const isOpen = pattern.endsWith('/*');
+  const parts = (isOpen ? pattern.slice(0, -2) : pattern).split('/');
+  return (path) => {
+    const given = path.split('/');
+    if (isOpen ? given.length <= parts.length : given.length !== parts.length) {
+      return undefined;
+    }
+    const params: Record<string, string> = {};
+    for (const [index, part] of parts.entries()) {
+      const text = given[index] ?? '';
+      if (part.startsWith(':') && text !== '') {
+        params[part.slice(1)] = decoded(text);
+      } else if (part !== text) {
+        return undefined;
+      }
+    }
+    return params;
+  };
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

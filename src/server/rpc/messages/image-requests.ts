@@ -1,0 +1,135 @@
+import type {
+  CreateImageRequest as CreateImageMessage,
+  CreateImageRequest_CopyFrom,
+  ImageFilter as ImageFilterMessage,
+  ListImagesRequest as ListImagesMessage,
+  UpdateImageRequest as UpdateImageMessage,
+} from '../../../../gen/darkroom/v1/image_service_pb.ts';
+import { ImageOrder } from '../../../../gen/darkroom/v1/image_service_pb.ts';
+import type { Image as ImageMessage } from '../../../../gen/darkroom/v1/image_pb.ts';
+import {
+  Image_ContainerFormat,
+  Image_DiskFormat,
+  Image_Outlook,
+  Image_State,
+  Image_Visibility,
+} from '../../../../gen/darkroom/v1/image_pb.ts';
+import type {
+  CreateImageRequest,
+  ImageFields,
+  ImageFilter,
+  ImageSource,
+  ListImagesRequest,
+  UpdateImageRequest,
+} from '../../../images/image-requests.ts';
+import { enumName, enumNames } from './enum-names.ts';
+import { dateOf, millisecondsOf, numberOf } from './well-known-types.ts';
+
+/** CreateImage as the domain takes it; fields that the service sets are left out. */
+export function createImageRequest(message: CreateImageMessage): CreateImageRequest {
+  const { image } = message;
+  return {
+    image: {
+      ...imageFields(image),
+      diskFormat: enumName(Image_DiskFormat, image?.diskFormat ?? 0),
+      containerFormat: enumName(Image_ContainerFormat, image?.containerFormat ?? 0),
+    },
+    source: imageSource(message.source),
+    requestId: message.requestId,
+    idleTimeoutMs: message.idleTimeout && millisecondsOf(message.idleTimeout),
+  };
+}
+
+function imageSource(source: CreateImageMessage['source']): ImageSource | undefined {
+  switch (source.case) {
+    case 'upload':
+      return {
+        kind: 'upload',
+        totalSize: numberOf(source.value.totalSize),
+        sha256: source.value.sha256,
+      };
+    case 'snapshot':
+      return {
+        kind: 'snapshot',
+        totalSize: numberOf(source.value.totalSize),
+        sha256: source.value.sha256,
+        labels: source.value.labels,
+      };
+    case 'copyFrom':
+      return { kind: 'copy_from', ...copySource(source.value) };
+    case undefined:
+      return undefined;
+  }
+}
+
+function copySource(message: CreateImageRequest_CopyFrom) {
+  const { from, totalSize, sha256, sha512, maxSizeBytes, headers } = message;
+  return {
+    from:
+      from.case === 'url'
+        ? ({ kind: 'url', url: from.value } as const)
+        : from.case === 'imageId'
+          ? ({ kind: 'image', imageId: from.value } as const)
+          : undefined,
+    totalSize: numberOf(totalSize),
+    sha256,
+    sha512,
+    maxSizeBytes: numberOf(maxSizeBytes),
+    headers,
+  };
+}
+
+// A request without an image is checked like one with an empty image: each field that is missing is named.
+function imageFields(image: ImageMessage | undefined): ImageFields {
+  return {
+    name: image?.name ?? '',
+    minDiskBytes: numberOf(image?.minDiskBytes ?? 0n),
+    minRamBytes: numberOf(image?.minRamBytes ?? 0n),
+    properties: image?.properties ?? {},
+    tags: image?.tags ?? [],
+    visibility: enumName(Image_Visibility, image?.visibility ?? 0),
+  };
+}
+
+/** ListImages as the domain takes it. */
+export function listImagesRequest(message: ListImagesMessage): ListImagesRequest {
+  return {
+    filter: imageFilter(message.filter),
+    order: enumName(ImageOrder, message.orderBy),
+    pageSize: message.pageSize,
+    pageToken: message.pageToken,
+  };
+}
+
+function imageFilter(filter: ImageFilterMessage | undefined): ImageFilter {
+  return {
+    states: enumNames(Image_State, filter?.states ?? []),
+    outlooks: enumNames(Image_Outlook, filter?.outlooks ?? []),
+    name: filter?.name,
+    namePrefix: filter?.namePrefix,
+    diskFormats: enumNames(Image_DiskFormat, filter?.diskFormats ?? []),
+    visibilities: enumNames(Image_Visibility, filter?.visibilities ?? []),
+    tags: filter?.tags ?? [],
+    properties: filter?.properties ?? {},
+    createdAfter: filter?.createdAfter && dateOf(filter.createdAfter),
+    createdBefore: filter?.createdBefore && dateOf(filter.createdBefore),
+    minSizeBytes: numberOf(filter?.minSizeBytes),
+    maxSizeBytes: numberOf(filter?.maxSizeBytes),
+  };
+}
+
+/** UpdateImage as the domain takes it. */
+export function updateImageRequest(message: UpdateImageMessage): UpdateImageRequest {
+  const { image, updateMask } = message;
+  return {
+    imageId: image?.id ?? '',
+    etag: image?.etag ?? '',
+    paths: (updateMask?.paths ?? []).map(snakeCase),
+    values: imageFields(image),
+  };
+}
+
+// JSON spells a path in camelCase, and some clients send it so in the binary form too.
+function snakeCase(path: string): string {
+  return path.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}

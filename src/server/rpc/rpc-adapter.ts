@@ -1,0 +1,211 @@
+import type { DescService } from '@bufbuild/protobuf';
+import {
+  Code,
+  ConnectError,
+  createConnectRouter,
+  type ConnectRouter,
+  type HandlerContext,
+} from '@connectrpc/connect';
+import { compressionBrotli, compressionGzip } from '@connectrpc/connect-node';
+import type { UniversalHandler, UniversalServerRequest } from '@connectrpc/connect/protocol';
+import { conditionalResponse } from '../http/conditional-get.ts';
+import { answerTo, errorInterceptor, withErrors } from '../errors/error-mapping.ts';
+import { pathOf, type NodeRequest, type NodeResponse } from '../transport/node-http.ts';
+import type { RequestBody } from '../transport/request-body.ts';
+import {
+  contextValuesWith,
+  requestContextOf,
+  type RequestContext,
+} from '../transport/request-context.ts';
+import { writeResponse } from '../transport/response-writer.ts';
+import { answerUnknownMethod } from './unknown-method.ts';
+
+/** What the adapter needs to take calls. */
+export interface RpcAdapterOptions {
+  /** Registers the services. */
+  readonly routes: (router: ConnectRouter) => void;
+  /** The largest message that is taken, in bytes, as it comes and also after it is inflated. */
+  readonly maxMessageBytes: number;
+  /** Called for each call before its body is read; what it throws is what the call is answered with. */
+  readonly admit?: (service: DescService) => void;
+}
+
+/** Takes RPCs from Node's servers. */
+export interface RpcAdapter {
+  /** The services that were registered. */
+  readonly services: readonly DescService[];
+  /** Answers a request if it is one of an RPC, known or not; false if it is something else. */
+  handle(
+    request: NodeRequest,
+    response: NodeResponse,
+    body: RequestBody,
+    context: RequestContext,
+  ): boolean;
+}
+
+/** Request headers with which a client of any of the protocols says how answers may be compressed. */
+const acceptEncodingHeaders = [
+  'grpc-accept-encoding',
+  'connect-accept-encoding',
+  'accept-encoding',
+];
+
+/** For an error that is known: its own signal has aborted with it, which says nothing of the call's end. */
+const neverAborted = new AbortController().signal;
+
+/**
+ * Mounts a ConnectRouter onto Node's requests: gRPC, gRPC-Web and Connect, over HTTP/1.1 and HTTP/2. It does
+ * what connect-node's own adapter does, and besides:
+ *
+ * - every message is bounded, and one that is too large or cannot be decoded gets an error of the contract;
+ * - a request whose connection breaks is never taken for one that ended (see RequestBody);
+ * - an answer that is given before the request has ended arrives (see discardRestAfter);
+ * - unknown methods are answered in the client's protocol.
+ */
+export function createRpcAdapter(options: RpcAdapterOptions): RpcAdapter {
+  const { maxMessageBytes, admit } = options;
+  const router = createConnectRouter({
+    readMaxBytes: maxMessageBytes,
+    acceptCompression: [compressionGzip, compressionBrotli],
+    interceptors: [errorInterceptor({ maxMessageBytes })],
+    requestGate(context) {
+      settleErrors(context, maxMessageBytes);
+      try {
+        admit?.(context.service);
+      } catch (error) {
+        throw answerTo(error, failedCall(context, maxMessageBytes));
+      }
+    },
+  });
+  options.routes(router);
+  const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+
+  return {
+    services: [...new Set(router.handlers.map((handler) => handler.service))],
+    handle(request, response, body, context) {
+      const handler = handlers.get(pathOf(request));
+      if (handler === undefined) {
+        return answerUnknownMethod(request, response);
+      }
+      context.outcome.method = handler.method;
+      void answer(handler, request, response, body, context);
+      return true;
+    },
+  };
+}
+
+async function answer(
+  handler: UniversalHandler,
+  request: NodeRequest,
+  response: NodeResponse,
+  body: RequestBody,
+  context: RequestContext,
+): Promise<void> {
+  const gone = new AbortController();
+  response.once('close', () =>
+    gone.abort(new ConnectError('the client ended the call', Code.Canceled)),
+  );
+  try {
+    const universal = await handler(universalRequest(handler, request, body, gone.signal, context));
+    if (universal.status === 405) {
+      // HTTP wants it (RFC 9110, section 15.5.6), and connect leaves it out.
+      response.setHeader('allow', handler.allowedMethods.join(', '));
+    }
+    await writeResponse(response, conditionalResponse(request, universal), gone.signal);
+  } catch (error) {
+    // All errors of handlers are in the response: what comes here is a defect, or a client that is gone.
+    if (!gone.signal.aborted) {
+      context.logger.error({ err: error }, 'response could not be written');
+      response.destroy();
+    }
+  }
+}
+
+function universalRequest(
+  { method }: UniversalHandler,
+  request: NodeRequest,
+  requestBody: RequestBody,
+  signal: AbortSignal,
+  context: RequestContext,
+): UniversalServerRequest {
+  const header = new Headers();
+  for (const [name, value] of Object.entries(request.headers)) {
+    if (typeof value === 'string' && !name.startsWith(':')) {
+      header.append(name, value);
+    }
+  }
+  dropEndlessTimeout(header);
+  if (method.name === 'DownloadImage') {
+    // grpc-js accepts gzip unless it is told otherwise, and connect then compresses all that it answers: at
+    // 40 MiB/s, and for disk images that are mostly compressed or encrypted already.
+    for (const name of acceptEncodingHeaders) {
+      header.set(name, 'identity');
+    }
+  }
+  // Those of a stream reach its handler; all others connect would answer as "internal error".
+  const body =
+    method.methodKind === 'client_streaming'
+      ? requestBody
+      : withErrors(requestBody, (error) => {
+          throw answerTo(error, { requestId: context.requestId, signal });
+        });
+  return {
+    httpVersion: request.httpVersion,
+    method: request.method ?? '',
+    // Only its query is looked at. The client's authority is not taken: it need not make a URL.
+    url: new URL(request.url ?? '/', 'http://darkroom').toString(),
+    header,
+    body,
+    signal,
+    contextValues: contextValuesWith(context),
+  };
+}
+
+/** What setTimeout takes; it fires at once for more. In ms, 24.8 days. */
+const longestTimerMs = 2 ** 31 - 1;
+
+/** The units of grpc-timeout that can be too long, in ms. */
+const timeoutUnitMs: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1 };
+
+/** A client's timeout that is longer than a timer can be would end the call at once: it is as good as none. */
+function dropEndlessTimeout(header: Headers): void {
+  const [, value, unit = ''] = /^(\d+)([HMSm])$/.exec(header.get('grpc-timeout') ?? '') ?? [];
+  if (Number(value) * (timeoutUnitMs[unit] ?? 0) > longestTimerMs) {
+    header.delete('grpc-timeout');
+  }
+  if (Number(header.get('connect-timeout-ms')) > longestTimerMs) {
+    header.delete('connect-timeout-ms');
+  }
+}
+
+function failedCall(
+  context: HandlerContext,
+  maxMessageBytes: number,
+): Parameters<typeof answerTo>[1] {
+  const { requestId } = requestContextOf(context);
+  return { requestId, signal: context.signal, rpc: { method: context.method, maxMessageBytes } };
+}
+
+/**
+ * Errors that connect finds while it reads the message of a unary call pass no interceptor: a message that is
+ * too large or cannot be decoded. They can be seen in one place, the context's signal, which connect aborts with
+ * each error just before it is written to the response, and they can be changed there only in place.
+ */
+function settleErrors(context: HandlerContext, maxMessageBytes: number): void {
+  context.signal.addEventListener(
+    'abort',
+    () => {
+      const error: unknown = context.signal.reason;
+      if (!(error instanceof ConnectError)) {
+        return;
+      }
+      const { code, message, rawMessage, details } = answerTo(error, {
+        ...failedCall(context, maxMessageBytes),
+        signal: neverAborted,
+      });
+      Object.assign(error, { code, message, rawMessage, details });
+      requestContextOf(context).outcome.failure ??= error;
+    },
+    { once: true },
+  );
+}

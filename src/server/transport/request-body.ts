@@ -1,0 +1,164 @@
+import type { Readable } from 'node:stream';
+import { DarkroomError } from '../../domain/darkroom-error.ts';
+import { isHttp2, type NodeRequest } from './node-http.ts';
+import { bytesCameIn } from '../../runtime/young-garbage.ts';
+
+/**
+ * The body of a request, to be read once. Node's own iterators do not fit:
+ *
+ * - they destroy the connection when the reader stops early, so that the answer which says why never arrives;
+ * - that of HTTP/2 ends as if all were well where a stream is ended and reset at once, which is how Node's
+ *   clients cancel, so that a cancelled upload would look like one that was left for later;
+ * - what else goes wrong comes as errors of Node, where the reader should learn what happened in its own terms.
+ */
+export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uint8Array> {
+  readonly #source: Readable;
+  readonly #isHttp2: boolean;
+  readonly #isBroken: () => boolean;
+  #waiting: PromiseWithResolvers<IteratorResult<Uint8Array>> | undefined;
+  #attached = false;
+  #state: 'open' | 'ended' | 'broken' | 'left' = 'open';
+  #failure: DarkroomError | undefined;
+  #bytesReceived = 0;
+
+  constructor(request: NodeRequest) {
+    this.#isHttp2 = isHttp2(request);
+    if (isHttp2(request)) {
+      const { stream } = request;
+      // Of the stream beneath: the request's own buffer would be one more step for every byte.
+      this.#source = stream;
+      this.#isBroken = () => stream.aborted || stream.rstCode !== 0;
+    } else {
+      this.#source = request;
+      this.#isBroken = () => !request.complete;
+    }
+  }
+
+  /** How many bytes were read so far, as they came over the network. */
+  get bytesReceived(): number {
+    return this.#bytesReceived;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  /**
+   * The next bytes, as many as there are.
+   *
+   * @throws DarkroomError CONNECTION_LOST where the client reset the stream or the connection broke; what
+   *   `fail` was given.
+   */
+  next(): Promise<IteratorResult<Uint8Array>> {
+    this.#attach();
+    this.#waiting = Promise.withResolvers();
+    const { promise } = this.#waiting;
+    this.#settle();
+    return promise;
+  }
+
+  /** Stops reading, and leaves the connection as it is. */
+  return(): Promise<IteratorResult<Uint8Array>> {
+    if (this.#state === 'open') {
+      this.#state = 'left';
+    }
+    this.#detach();
+    this.#settle();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  /** Stops reading for good, since the request is answered: a reader that is left gets CONNECTION_LOST. */
+  leave(): void {
+    this.#onClose();
+  }
+
+  /** Ends the reading with an error, unless it has ended. */
+  fail(error: DarkroomError): void {
+    if (this.#state === 'open') {
+      this.#failure = error;
+      this.#onClose();
+    }
+  }
+
+  #attach(): void {
+    if (this.#attached || this.#state !== 'open') {
+      return;
+    }
+    this.#attached = true;
+    if (this.#source.readableEnded) {
+      // Node ends a body without any bytes by itself, before anybody reads.
+      this.#onEnd();
+      return;
+    }
+    if (this.#source.destroyed) {
+      this.#onClose();
+      return;
+    }
+    this.#source.on('readable', this.#settle);
+    this.#source.on('end', this.#onEnd);
+    this.#source.on('error', this.#onClose);
+    this.#source.on('close', this.#onClose);
+  }
+
+  #detach(): void {
+    this.#source.off('readable', this.#settle);
+    this.#source.off('end', this.#onEnd);
+    this.#source.off('close', this.#onClose);
+    // The listener for errors stays: an error that nobody listens to ends the process.
+  }
+
+  readonly #settle = (): void => {
+    const waiting = this.#waiting;
+    if (waiting === undefined) {
+      return;
+    }
+    if (this.#state === 'open') {
+      const bytes = this.#source.read() as Buffer | null;
+      if (bytes !== null) {
+        this.#waiting = undefined;
+        this.#bytesReceived += bytes.byteLength;
+        bytesCameIn(bytes.byteLength);
+        waiting.resolve({ done: false, value: bytes });
+      }
+      return;
+    }
+    this.#waiting = undefined;
+    if (this.#state === 'broken') {
+      waiting.reject(this.#failure ?? connectionLost());
+    } else {
+      waiting.resolve({ done: true, value: undefined });
+    }
+  };
+
+  readonly #onEnd = (): void => {
+    if (this.#isHttp2) {
+      // Node's clients, grpc-js among them, cancel a stream by its end and then a reset, which may be here too.
+      setImmediate(this.#afterEnd);
+    } else {
+      this.#afterEnd();
+    }
+  };
+
+  readonly #afterEnd = (): void => {
+    if (this.#state === 'open') {
+      this.#state = this.#isBroken() ? 'broken' : 'ended';
+      this.#detach();
+    }
+    this.#settle();
+  };
+
+  readonly #onClose = (): void => {
+    if (this.#state === 'open') {
+      this.#state = 'broken';
+      this.#detach();
+    }
+    this.#settle();
+  };
+}
+
+function connectionLost(): DarkroomError {
+  return new DarkroomError(
+    'CONNECTION_LOST',
+    'the connection to the client ended before the request did',
+  );
+}

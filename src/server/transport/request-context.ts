@@ -1,0 +1,108 @@
+import { createContextKey, createContextValues, type ContextValues } from '@connectrpc/connect';
+import type { Logger } from 'pino';
+import { defaultCaller, type Caller } from '../../access/caller.ts';
+import { newId } from '../../records/ids.ts';
+import type { Outcome } from './access-log.ts';
+import { peerAddress, type NodeRequest } from './node-http.ts';
+import type { RequestBody } from './request-body.ts';
+
+/** What is known of a request besides its message. */
+export interface RequestContext {
+  /** The client's `x-request-id`, or else a new UUID. Goes back in the answer's header of that name. */
+  readonly requestId: string;
+  readonly caller: Caller;
+  /** The client's address and port. */
+  readonly peer: string;
+  /** Puts the request's id on every line. */
+  readonly logger: Logger;
+  /** Fires when the service begins to stop: what waits for something to happen ends now. */
+  readonly drainSignal: AbortSignal;
+  /** Fires when the time that running calls were given is over: what is still running ends now. */
+  readonly endSignal: AbortSignal;
+  /** How many bytes of the request's body have come in from the network so far. */
+  bytesReceived(): number;
+  /** How the call ends, for the log; filled in on the way. */
+  readonly outcome: Outcome;
+}
+
+/** What handlers and interceptors hold: connect's context of a call, or of an interceptor's request. */
+type Holder = { readonly values: ContextValues } | { readonly contextValues: ContextValues };
+
+const requestContextKey = createContextKey<RequestContext | undefined>(undefined, {
+  description: 'request context',
+});
+
+/** Context values that carry `context` to a call's interceptors and its handler. */
+export function contextValuesWith(context: RequestContext): ContextValues {
+  return createContextValues().set(requestContextKey, context);
+}
+
+/**
+ * The request's context.
+ *
+ * @throws Error where the call did not come through the server, as in a test that forgot `contextValuesWith`.
+ */
+export function requestContextOf(holder: Holder): RequestContext {
+  const values = 'values' in holder ? holder.values : holder.contextValues;
+  const context = values.get(requestContextKey);
+  if (context === undefined) {
+    throw new Error('the call has no request context');
+  }
+  return context;
+}
+
+/** Who makes the call. */
+export function callerOf(holder: Holder): Caller {
+  return requestContextOf(holder).caller;
+}
+
+/** The client's address and port, such as `192.0.2.7:49152`. */
+export function peerOf(holder: Holder): string {
+  return requestContextOf(holder).peer;
+}
+
+/** The call's logger. */
+export function loggerOf(holder: Holder): Logger {
+  return requestContextOf(holder).logger;
+}
+
+/** Fires when the service begins to stop: streams that wait for something to happen end now. */
+export function drainSignalOf(holder: Holder): AbortSignal {
+  return requestContextOf(holder).drainSignal;
+}
+
+/** Fires when the time that running calls were given to end is over. */
+export function endSignalOf(holder: Holder): AbortSignal {
+  return requestContextOf(holder).endSignal;
+}
+
+/** How many bytes of the request's body have come in from the network so far. */
+export function bytesReceivedOf(holder: Holder): number {
+  return requestContextOf(holder).bytesReceived();
+}
+
+/** The context of a request that has just come. */
+export function requestContext(
+  request: NodeRequest,
+  logger: Logger,
+  body: RequestBody,
+  signals: Pick<RequestContext, 'drainSignal' | 'endSignal'>,
+): RequestContext {
+  const requestId = givenRequestId(request) ?? newId();
+  return {
+    requestId,
+    caller: defaultCaller,
+    peer: peerAddress(request),
+    logger: logger.child({ requestId }),
+    drainSignal: signals.drainSignal,
+    endSignal: signals.endSignal,
+    bytesReceived: () => body.bytesReceived,
+    outcome: {},
+  };
+}
+
+/** What a client may choose as the id: 1 to 128 printable ASCII characters. Anything else is not taken. */
+function givenRequestId(request: NodeRequest): string | undefined {
+  const given = request.headers['x-request-id'];
+  return typeof given === 'string' && /^[\x20-\x7e]{1,128}$/.test(given) ? given : undefined;
+}

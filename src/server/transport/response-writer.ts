@@ -1,0 +1,111 @@
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
+import { bytesWentOut } from '../../runtime/young-garbage.ts';
+import { isHttp2, type NodeRequest, type NodeResponse } from './node-http.ts';
+import type { RequestBody } from './request-body.ts';
+
+/** How long the rest of a request that nobody wants is still read, so that its client sees the answer. */
+const discardMs = 10_000;
+
+/**
+ * Writes an RPC's response. Resolves when all of it is handed to Node, or when the client is gone: then
+ * the body is told to end.
+ *
+ * @param gone fires when the response is closed.
+ * @throws whatever the body throws; then the response is not whole and the caller must destroy it.
+ */
+export async function writeResponse(
+  nodeResponse: NodeResponse,
+  { status, header, body, trailer }: UniversalServerResponse,
+  gone: AbortSignal,
+): Promise<void> {
+  // That of HTTP/2 has all that is used here, but types that do not agree.
+  const response = nodeResponse as ServerResponse;
+  const parts = (body ?? noParts())[Symbol.asyncIterator]();
+  // The header goes out with the first part, so that the implementation could set it until then.
+  let part = await parts.next();
+  if (!gone.aborted) {
+    response.writeHead(status, headersOf(header));
+  }
+  while (part.done !== true && !gone.aborted) {
+    bytesWentOut(part.value.byteLength);
+    if (!response.write(part.value)) {
+      await untilDrained(response);
+    }
+    part = await parts.next();
+  }
+  if (gone.aborted) {
+    // Not awaited: it ends when the implementation's pending step does, and the call's signal has fired.
+    void parts.return?.().catch(() => {});
+    return;
+  }
+  if (trailer !== undefined) {
+    response.addTrailers(headersOf(trailer));
+  }
+  response.end();
+}
+
+/**
+ * To be called before a response is written: once it is out, lets go of what the client still sends. Over
+ * HTTP/2 the client is told to stop (RST_STREAM with NO_ERROR, RFC 9113, section 8.1); over HTTP/1.1, where it
+ * cannot be told, its bytes are read and dropped for 10 s, since closing at once would take the answer away
+ * from a client that is still sending.
+ */
+export function discardRestAfter(
+  request: NodeRequest,
+  response: NodeResponse,
+  body: RequestBody,
+): void {
+  if (isHttp2(request)) {
+    const { stream } = request;
+    const release = (): void => {
+      if (stream.destroyed) {
+        return;
+      }
+      body.leave();
+      stream.resume();
+      if (stream.state.remoteClose !== 1) {
+        stream.close();
+      }
+    };
+    // A response ends with its trailers, which are handed over in this event: after it, they are sent first.
+    stream.once('wantTrailers', () => setImmediate(release));
+    // Or with its header, if it is empty: there are no trailers then.
+    stream.once('finish', () => {
+      setImmediate(() => {
+        if (!stream.destroyed && stream.state.localClose === 1) {
+          release();
+        }
+      });
+    });
+    return;
+  }
+  response.once('finish', () => {
+    body.leave();
+    if (request.complete) {
+      request.resume();
+      return;
+    }
+    const timer = setTimeout(() => request.destroy(), discardMs).unref();
+    request.once('close', () => clearTimeout(timer));
+    request.resume();
+  });
+}
+
+async function* noParts(): AsyncGenerator<never> {}
+
+function untilDrained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    function done(): void {
+      response.off('drain', done);
+      response.off('close', done);
+      resolve();
+    }
+    response.on('drain', done);
+    response.on('close', done);
+  });
+}
+
+function headersOf(headers: Headers | undefined): OutgoingHttpHeaders {
+  return Object.fromEntries(headers ?? []);
+}

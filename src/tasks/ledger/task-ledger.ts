@@ -1,0 +1,90 @@
+import { LockMode } from '@mikro-orm/core';
+import type { EntityManager } from '@mikro-orm/postgresql';
+import type { Database } from '../../database/database.ts';
+import type { Caller } from '../../access/caller.ts';
+import type { TaskId } from '../../records/ids.ts';
+import type { Image } from '../../records/image.ts';
+import { LedgerEntry } from './ledger-entry.ts';
+import { lockTask, type Locking } from './lock-task.ts';
+import { expiredError, taskNotFound } from './task-errors.ts';
+import { Task } from '../../records/task.ts';
+
+/**
+ * The ledger is the only place where a task changes its state. Each change locks the image and then
+ * the task, in this order everywhere, so that two changes never deadlock; it raises the revision and
+ * writes the event in the same transaction, whose commit wakes the watchers.
+ */
+export class TaskLedger {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /**
+   * Runs `work` in a transaction that holds the locks of a task and its image, and commits what it
+   * changed. A live task whose time has passed is failed instead, whoever comes first: the sweeper or
+   * the next caller.
+   *
+   * @param caller whose project the task must belong to; undefined for the service itself.
+   * @throws DarkroomError TASK_NOT_FOUND; TASK_EXPIRED when its time has just passed; what `work` throws.
+   */
+  async change<T>(
+    taskId: TaskId,
+    caller: Caller | undefined,
+    work: (entry: LedgerEntry) => Promise<T> | T,
+  ): Promise<T> {
+    const outcome = await this.#transact(taskId, caller, 'wait', work);
+    if (outcome === undefined) {
+      throw taskNotFound(taskId);
+    }
+    return outcome.value;
+  }
+
+  /**
+   * As `change`, for the service itself, but waits for nobody: undefined if somebody else holds the locks.
+   *
+   * @throws DarkroomError as `change`.
+   */
+  async tryChange<T>(
+    taskId: TaskId,
+    work: (entry: LedgerEntry) => Promise<T> | T,
+  ): Promise<{ readonly value: T } | undefined> {
+    return this.#transact(taskId, undefined, 'skip locked', work);
+  }
+
+  async #transact<T>(
+    taskId: TaskId,
+    caller: Caller | undefined,
+    locking: Locking,
+    work: (entry: LedgerEntry) => Promise<T> | T,
+  ): Promise<{ readonly value: T } | undefined> {
+    const em = this.#database.fork();
+    const outcome = await em.transactional(async (tx) => {
+      const locked = await lockTask(tx, taskId, caller?.projectId, locking);
+      const entry = locked && new LedgerEntry(tx, locked.image, locked.task, locked.now);
+      if (entry?.expireIfDue()) {
+        return { expired: entry.task };
+      }
+      return entry && { value: await work(entry) };
+    });
+    if (outcome && 'expired' in outcome) {
+      throw expiredError(outcome.expired);
+    }
+    return outcome;
+  }
+}
+
+/** Locks the live task of an image that is locked already; undefined if it has none. */
+export async function lockLiveTask(
+  em: EntityManager,
+  image: Image,
+  now: Date,
+): Promise<LedgerEntry | undefined> {
+  const task = await em.findOne(
+    Task,
+    { imageId: image.id, state: { $in: ['PENDING', 'RUNNING'] } },
+    { lockMode: LockMode.PESSIMISTIC_WRITE },
+  );
+  return task ? new LedgerEntry(em, image, task, now) : undefined;
+}

@@ -1,0 +1,192 @@
+import { raw } from '@mikro-orm/core';
+import type { EntityManager } from '@mikro-orm/postgresql';
+import type { Database } from '../../database/database.ts';
+import type { Caller } from '../../access/caller.ts';
+import { FieldChecks } from '../../domain/field-checks.ts';
+import { parseId, type ImageId, type TaskId } from '../../records/ids.ts';
+import { findImage } from '../../access/find-image.ts';
+import { readLastFaults } from '../../images/image-view.ts';
+import { readPage, type PageSlice } from '../../lists/keyset.ts';
+import { pageSize, type Page } from '../../lists/page.ts';
+import { readRow } from '../../database/entity-rows.ts';
+import { Fault } from '../../records/fault.ts';
+import { TaskEvent } from '../../records/task-event.ts';
+import { checkTaskFilter, taskConditions, taskFilterContent, taskStatesOf } from './task-filter.ts';
+import { taskNotFound } from '../ledger/task-errors.ts';
+import {
+  eventKeyset,
+  faultKeyset,
+  faultSequenceKeyset,
+  taskKeysets,
+  taskOrders,
+} from './task-order.ts';
+import type { EventRecord, TaskSnapshot } from './task-reader.ts';
+import type {
+  ListFaultsRequest,
+  ListTaskEventsRequest,
+  ListTasksRequest,
+  TaskFilter,
+} from '../task-requests.ts';
+import { Task } from '../../records/task.ts';
+
+/**
+ * Reads a task of the caller's project.
+ *
+ * @throws DarkroomError FIELD_INVALID, TASK_NOT_FOUND
+ */
+export async function getTask(
+  database: Database,
+  caller: Caller,
+  taskId: string,
+): Promise<TaskSnapshot> {
+  const id = parseId<TaskId>(taskId, 'task_id');
+  const values = [id, caller.projectId];
+  const task = await readRow(database, Task, 'id = $1 and project_id = $2', values);
+  if (!task) {
+    throw taskNotFound(id);
+  }
+  return snapshotOf(database.fork(), task);
+}
+
+/** A task as it is in a unit of work, with its newest fault. */
+export async function snapshotOf(em: EntityManager, task: Task): Promise<TaskSnapshot> {
+  return withLastFault(task, await readLastFaults(em, [task]));
+}
+
+/**
+ * Lists the tasks of the caller's project, in pages.
+ *
+ * @throws DarkroomError FIELD_INVALID, PAGE_TOKEN_INVALID
+ */
+export async function listTasks(
+  database: Database,
+  caller: Caller,
+  request: ListTasksRequest,
+): Promise<Page<TaskSnapshot>> {
+  const checks = new FieldChecks();
+  const filter = checkTaskFilter(checks, request.filter);
+  const order = checks.oneOf('order_by', request.order ?? 'CREATE_TIME_DESC', taskOrders);
+  checks.attempt(() => pageSize(request.pageSize));
+  const checked = checks.settle({ order });
+
+  const em = database.fork();
+  const query = {
+    list: 'tasks',
+    projectId: caller.projectId,
+    order: checked.order,
+    filter: taskFilterContent(filter),
+  };
+  const page = await readPage(request, query, taskKeysets[checked.order], (slice) =>
+    readTasks(em, caller, filter, slice),
+  );
+  const faults = await readLastFaults(em, page.rows);
+  return {
+    rows: page.rows.map((task) => withLastFault(task, faults)),
+    nextPageToken: page.nextPageToken,
+  };
+}
+
+/**
+ * Reads the tasks of a slice, of the caller's project and a checked filter.
+ *
+ * Both orders have an index that begins with project and state. A page is put together from the first
+ * rows of each state's run, in one statement, so that the tasks in a rare state are found at once among
+ * a million others.
+ */
+export async function readTasks(
+  em: EntityManager,
+  caller: Caller,
+  filter: TaskFilter,
+  slice: PageSlice,
+): Promise<readonly Task[]> {
+  const conditions = [...taskConditions(filter), slice.after];
+  const run =
+    `(select id from tasks where project_id = ? and state = ? and ` +
+    conditions.map(({ sql }) => sql).join(' and ') +
+    ` order by ${slice.orderBy} limit ?)`;
+  const states = taskStatesOf(filter);
+  const values = states.flatMap((state) => [
+    caller.projectId,
+    state,
+    ...conditions.flatMap((condition) => condition.values),
+    slice.options.limit,
+  ]);
+  const runs = states.map(() => run).join(' union all ');
+  return em.find(Task, { [raw(`id in (${runs})`, values)]: [] }, slice.options);
+}
+
+/**
+ * Lists faults of a task, of an image or of the caller's project, newest first, in pages.
+ *
+ * @throws DarkroomError FIELD_INVALID, PAGE_TOKEN_INVALID, TASK_NOT_FOUND, IMAGE_NOT_FOUND
+ */
+export async function listFaults(
+  database: Database,
+  caller: Caller,
+  request: ListFaultsRequest,
+): Promise<Page<Fault>> {
+  const em = database.fork();
+  const { of } = request;
+  if (of?.kind === 'task') {
+    const task = await findTask(em, caller, parseId<TaskId>(of.taskId, 'task_id'));
+    const query = { list: 'faults', taskId: task.id };
+    return readPage(request, query, faultSequenceKeyset, (slice) =>
+      em.find(Fault, { $and: [{ taskId: task.id }, slice.where] }, slice.options),
+    );
+  }
+  if (of?.kind === 'image') {
+    const image = await findImage(em, caller, parseId<ImageId>(of.imageId, 'image_id'));
+    const query = { list: 'faults', imageId: image.id };
+    return readPage(request, query, faultKeyset, (slice) =>
+      em.find(Fault, { $and: [{ imageId: image.id }, slice.where] }, slice.options),
+    );
+  }
+  const { projectId } = caller;
+  return readPage(request, { list: 'faults', projectId }, faultKeyset, (slice) =>
+    em.find(Fault, { $and: [{ projectId }, slice.where] }, slice.options),
+  );
+}
+
+/**
+ * Lists the events of a task, oldest first, in pages.
+ *
+ * @throws DarkroomError FIELD_INVALID, PAGE_TOKEN_INVALID, TASK_NOT_FOUND
+ */
+export async function listTaskEvents(
+  database: Database,
+  caller: Caller,
+  request: ListTaskEventsRequest,
+): Promise<Page<EventRecord>> {
+  const em = database.fork();
+  const task = await findTask(em, caller, parseId<TaskId>(request.taskId, 'task_id'));
+  const query = { list: 'events', taskId: task.id };
+  const page = await readPage(request, query, eventKeyset, (slice) =>
+    em.find(TaskEvent, { $and: [{ taskId: task.id }, slice.where] }, slice.options),
+  );
+  const faults = await readLastFaults(
+    em,
+    page.rows.map((event) => ({ lastFaultId: event.faultId })),
+  );
+  return {
+    rows: page.rows.map((event) => ({
+      event,
+      fault: event.faultId ? faults.get(event.faultId) : undefined,
+    })),
+    nextPageToken: page.nextPageToken,
+  };
+}
+
+async function findTask(em: EntityManager, caller: Caller, id: TaskId): Promise<Task> {
+  const task = await em.findOne(Task, { id, projectId: caller.projectId });
+  if (!task) {
+    throw taskNotFound(id);
+  }
+  return task;
+}
+
+function withLastFault(
+  task: Task,
+  faults: Awaited<ReturnType<typeof readLastFaults>>,
+): TaskSnapshot {
+  return { task, lastFault: task.lastFaultId ? faults.get(task.lastFaultId) : undefined };
+}

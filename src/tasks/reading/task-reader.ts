@@ -1,0 +1,130 @@
+import type { Database } from '../../database/database.ts';
+import type { FaultId, TaskId } from '../../records/ids.ts';
+import { BatchedRead } from './batched-read.ts';
+import { entityReader, type RawRow } from '../../database/entity-rows.ts';
+import { Fault } from '../../records/fault.ts';
+import { TaskEvent } from '../../records/task-event.ts';
+import { Task } from '../../records/task.ts';
+
+/** A task with its newest fault, as one read found them. Never changed, so that many may share it. */
+export interface TaskSnapshot {
+  readonly task: Readonly<Task>;
+  /** Undefined where there is none, or where it was pruned. */
+  readonly lastFault: Readonly<Fault> | undefined;
+}
+
+/** An event with the fault that it tells of. Never changed, so that many may share it. */
+export interface EventRecord {
+  readonly event: Readonly<TaskEvent>;
+  readonly fault: Readonly<Fault> | undefined;
+}
+
+/** Which events of a task are wanted: those of the revisions above `after` and up to `upTo`, the first of them. */
+export interface EventSpan {
+  readonly taskId: TaskId;
+  readonly after: number;
+  readonly upTo: number;
+}
+
+// Both by primary key.
+const tasksById = 'select * from tasks where id = any($1)';
+const faultsById = 'select * from faults where id = any($1)';
+
+// Nested loop: the beginning of each span, by the primary key (task_id, revision).
+const eventsOfSpans = `
+  select span.number, e.*
+    from unnest($1::uuid[], $2::bigint[], $3::bigint[])
+         with ordinality as span (task_id, after, up_to, number)
+   cross join lateral (
+         select *
+           from task_events
+          where task_id = span.task_id and revision > span.after and revision <= span.up_to
+          order by revision
+          limit $4) e
+   order by span.number, e.revision`;
+
+/** Tasks or spans of one query. */
+const maxBatch = 500;
+/** A connection that says nothing for so long is given up, in ms; else all watches would wait for it. */
+const queryTimeoutMs = 10_000;
+/** Events of one span that are read at once: what a slow reader holds in memory. */
+const maxEventsOfSpan = 32;
+
+/**
+ * Reads tasks and events for those who watch. What is asked for while a query is under way goes out
+ * together in the next one, so that ten thousand watchers need two connections.
+ */
+export class TaskReader {
+  readonly #database: Database;
+  readonly #snapshots: BatchedRead<TaskId, TaskSnapshot>;
+  readonly #events: BatchedRead<EventSpan, readonly EventRecord[]>;
+  readonly #taskOf: (row: RawRow) => Task;
+  readonly #eventOf: (row: RawRow) => TaskEvent;
+  readonly #faultOf: (row: RawRow) => Fault;
+
+  constructor(database: Database) {
+    this.#database = database;
+    this.#snapshots = new BatchedRead((ids) => this.#readSnapshots(ids), maxBatch);
+    this.#events = new BatchedRead((spans) => this.#readEvents(spans), maxBatch);
+    this.#taskOf = entityReader(database, Task);
+    this.#eventOf = entityReader(database, TaskEvent);
+    this.#faultOf = entityReader(database, Fault);
+  }
+
+  /** Reads a task as it is after the call; undefined if there is none. @throws the driver's errors. */
+  snapshot(taskId: TaskId): Promise<TaskSnapshot | undefined> {
+    return this.#snapshots.read(taskId);
+  }
+
+  /**
+   * Reads the first 32 events of a span in the order of their revisions, without those that were pruned.
+   *
+   * @throws as `snapshot`.
+   */
+  async events(span: EventSpan): Promise<readonly EventRecord[]> {
+    return (await this.#events.read(span)) ?? [];
+  }
+
+  async #readSnapshots(ids: readonly TaskId[]): Promise<Map<TaskId, TaskSnapshot>> {
+    const rows = await this.#query('tasks by id', tasksById, [ids]);
+    const tasks = rows.map(this.#taskOf);
+    const faults = await this.#readFaults(tasks.map((task) => task.lastFaultId));
+    return new Map(
+      tasks.map((task) => [
+        task.id,
+        { task, lastFault: task.lastFaultId ? faults.get(task.lastFaultId) : undefined },
+      ]),
+    );
+  }
+
+  async #readEvents(spans: readonly EventSpan[]): Promise<Map<EventSpan, readonly EventRecord[]>> {
+    const rows = await this.#query('events of spans', eventsOfSpans, [
+      spans.map((span) => span.taskId),
+      spans.map((span) => span.after),
+      spans.map((span) => span.upTo),
+      maxEventsOfSpan,
+    ]);
+    const events = rows.map(this.#eventOf);
+    const faults = await this.#readFaults(events.map((event) => event.faultId));
+    const records = events.map((event) => ({
+      event,
+      fault: event.faultId ? faults.get(event.faultId) : undefined,
+    }));
+    const bySpan = Map.groupBy(records, (_, i) => Number(rows[i]?.['number']));
+    return new Map(spans.map((span, i) => [span, bySpan.get(i + 1) ?? []]));
+  }
+
+  async #readFaults(ids: readonly (FaultId | null | undefined)[]): Promise<Map<FaultId, Fault>> {
+    const wanted = ids.filter((id) => id != null);
+    if (wanted.length === 0) {
+      return new Map();
+    }
+    const rows = await this.#query('faults by id', faultsById, [wanted]);
+    return new Map(rows.map((row) => this.#faultOf(row)).map((fault) => [fault.id, fault]));
+  }
+
+  async #query(name: string, text: string, values: unknown[]): Promise<RawRow[]> {
+    const query = { name, text, values, query_timeout: queryTimeoutMs };
+    return (await this.#database.pool.query<RawRow>(query)).rows;
+  }
+}

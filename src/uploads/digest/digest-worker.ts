@@ -1,0 +1,69 @@
+import { createHash, type Hash } from 'node:crypto';
+import { parentPort } from 'node:worker_threads';
+import { bytesCameIn, collectYoungGarbageOften } from '../../runtime/young-garbage.ts';
+import type { Digests } from './digest-pool.ts';
+
+/** What a thread is asked. */
+export type DigestRequest =
+  | { readonly kind: 'open'; readonly digest: number; readonly sha512: boolean }
+  | {
+      readonly kind: 'update';
+      readonly digest: number;
+      readonly buffer: ArrayBuffer;
+      readonly start: number;
+      readonly length: number;
+    }
+  | { readonly kind: 'result' | 'close'; readonly digest: number };
+
+/** What a thread answers, in the order of the requests of one digest. */
+export type DigestAnswer =
+  | { readonly kind: 'updated'; readonly digest: number; readonly length: number }
+  | { readonly kind: 'result'; readonly digest: number; readonly digests: Digests };
+
+collectYoungGarbageOften();
+
+/** The hashes of one digest. */
+interface Hashes {
+  readonly sha256: Hash;
+  readonly sha512: Hash | undefined;
+}
+
+const open = new Map<number, Hashes>();
+
+parentPort?.on('message', (request: DigestRequest) => {
+  const { digest } = request;
+  switch (request.kind) {
+    case 'open':
+      open.set(digest, {
+        sha256: createHash('sha256'),
+        sha512: request.sha512 ? createHash('sha512') : undefined,
+      });
+      break;
+    case 'update': {
+      const data = new Uint8Array(request.buffer, request.start, request.length);
+      const hashes = open.get(digest);
+      hashes?.sha256.update(data);
+      hashes?.sha512?.update(data);
+      bytesCameIn(request.length);
+      answer({ kind: 'updated', digest, length: request.length });
+      break;
+    }
+    case 'result': {
+      const hashes = open.get(digest);
+      if (hashes) {
+        // Of copies, so that the digest can go on if the bytes do.
+        const [sha256, sha512] = [hashes.sha256, hashes.sha512].map((hash) =>
+          hash?.copy().digest('hex'),
+        );
+        answer({ kind: 'result', digest, digests: { sha256: sha256 ?? '', sha512 } });
+      }
+      break;
+    }
+    case 'close':
+      open.delete(digest);
+  }
+});
+
+function answer(message: DigestAnswer): void {
+  parentPort?.postMessage(message);
+}

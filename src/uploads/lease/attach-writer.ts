@@ -1,0 +1,295 @@
+import type { Caller } from '../../access/caller.ts';
+import { DarkroomError } from '../../domain/darkroom-error.ts';
+import {
+  newId,
+  type BlobId,
+  type ProcessId,
+  type SegmentId,
+  type TaskId,
+} from '../../records/ids.ts';
+import { BlobSegment } from '../../records/blob.ts';
+import { isTerminal } from '../../tasks/ledger/state-machine.ts';
+import { faultOf } from '../../tasks/ledger/fault-report.ts';
+import type { LedgerEntry } from '../../tasks/ledger/ledger-entry.ts';
+import { transitionError, whereToGoOn } from '../../tasks/ledger/task-errors.ts';
+import type { TaskLedger } from '../../tasks/ledger/task-ledger.ts';
+import type { Task } from '../../records/task.ts';
+import type { SucceededTask } from '../receiving/succeeded-upload.ts';
+import { admitUpload, mayImport, type UploadAdmission } from './upload-admission.ts';
+import { fencedError, type WriterLease } from './writer-lease.ts';
+import { isProcessAlive } from './writer-process.ts';
+
+/** What a would-be writer is told. */
+export type Attachment =
+  | { readonly kind: 'lease'; readonly lease: WriterLease }
+  /** The upload is done; what is sent again can only be compared. */
+  | ({ readonly kind: 'succeeded' } & SucceededTask)
+  /** An import that another worker has, that has ended, or that must wait. */
+  | { readonly kind: 'taken' };
+
+/** Who wants to write, and why. */
+export type WriterRole =
+  /** A client that sends. Without an epoch it is taken only if no other stream has the upload. */
+  | { readonly kind: 'client'; readonly caller: Caller; readonly epoch: number | undefined }
+  /** The service itself, which fetches the bytes of an import. */
+  | { readonly kind: 'import'; readonly maxOfProject: number }
+  /** The service itself, which completes what was received. */
+  | { readonly kind: 'completion' };
+
+/** A would-be writer. */
+export interface WouldBeWriter {
+  readonly role: WriterRole;
+  readonly processId: ProcessId;
+  /** For people: who it is, in answers to others that want to write. */
+  readonly peer: string;
+  /** Whether another call of the same process may have the upload; asked while the task is locked. */
+  readonly isHeldBesides: () => boolean;
+}
+
+const writerActiveRetryDelayMs = 1000;
+
+/**
+ * Attaches a writer to a task that is to get bytes. A client's epoch must be the current one; without one
+ * nobody else may be attached, and a new epoch begins.
+ *
+ * @throws DarkroomError TASK_NOT_FOUND, TASK_TERMINAL, TASK_EXPIRED, TASK_STATE_INVALID (a client, of an
+ *   import), WRITER_ACTIVE, WRITER_FENCED, TOO_MANY_UPLOADS.
+ */
+export async function attachWriter(
+  ledger: TaskLedger,
+  taskId: TaskId,
+  writer: WouldBeWriter,
+  admission: UploadAdmission,
+): Promise<Attachment> {
+  const { role } = writer;
+  if (role.kind === 'import') {
+    // Whoever holds the lock just now is about to have the task, or to end it.
+    const outcome = await ledger.tryChange(taskId, (entry) => claimImport(entry, writer, role));
+    return outcome?.value ?? { kind: 'taken' };
+  }
+  const caller = role.kind === 'client' ? role.caller : undefined;
+  return ledger.change(taskId, caller, async (entry) => {
+    const { task } = entry;
+    if (task.state === 'SUCCEEDED') {
+      return { kind: 'succeeded', image: entry.image, task };
+    }
+    if (isTerminal(task.state)) {
+      throw transitionError(task, 'START');
+    }
+    if (role.kind === 'client') {
+      assertTakesBytes(task);
+      if (role.epoch !== undefined && role.epoch !== task.writerEpoch) {
+        throw fencedError(task.id, role.epoch, task.writerEpoch);
+      }
+    }
+    if (await isWriterActive(entry, writer)) {
+      throw writerActive(task);
+    }
+    await admitUpload(entry.em, task, admission);
+    return attach(entry, writer);
+  });
+}
+
+async function claimImport(
+  entry: LedgerEntry,
+  writer: WouldBeWriter,
+  { maxOfProject }: Extract<WriterRole, { kind: 'import' }>,
+): Promise<Attachment> {
+  const { task } = entry;
+  const isOpen =
+    task.type === 'IMPORT' && !isTerminal(task.state) && !(await isWriterActive(entry, writer));
+  return isOpen && (await mayImport(entry.em, task, maxOfProject))
+    ? attach(entry, writer)
+    : { kind: 'taken' };
+}
+
+async function attach(entry: LedgerEntry, writer: WouldBeWriter): Promise<Attachment> {
+  const { task } = entry;
+  const { blobId } = task;
+  if (!blobId) {
+    throw new DarkroomError('INTERNAL', `Task ${task.id} is live and has no blob.`);
+  }
+  const segments = await findSegments(entry, blobId);
+  const continued = continueEpoch(entry, writer, segments);
+  if (writer.role.kind !== 'completion') {
+    enterTransfer(entry, writer);
+  }
+  task.writerProcessId = writer.processId;
+  task.writerPeer = writer.peer;
+  task.writerSince = entry.now;
+  const own = continued ?? beginSegment(entry, blobId);
+  return { kind: 'lease', lease: leaseOf(entry, writer.processId, own, segments) };
+}
+
+function enterTransfer(entry: LedgerEntry, { role, peer }: WouldBeWriter): void {
+  const { task } = entry;
+  const [phase, verb] =
+    role.kind === 'import' ? (['FETCHING', 'fetch'] as const) : (['RECEIVING', 'upload'] as const);
+  if (task.state === 'PENDING') {
+    entry.start(phase, `${peer} began to ${verb}`);
+  } else {
+    entry.enterPhase(phase, `${peer} goes on at byte ${task.committedSize}`);
+  }
+}
+
+/**
+ * Gives an upload to a new writer: the old one is fenced. A task that has SUCCEEDED is answered as it
+ * is, so that a client whose answer was lost can send its finish again.
+ *
+ * @throws DarkroomError TASK_NOT_FOUND, TASK_TERMINAL, TASK_EXPIRED, TASK_STATE_INVALID (an import).
+ */
+export async function giveToNewWriter(
+  ledger: TaskLedger,
+  taskId: TaskId,
+  caller: Caller,
+  peer: string,
+): Promise<Task> {
+  return ledger.change(taskId, caller, (entry) => {
+    const { task } = entry;
+    if (task.state !== 'SUCCEEDED') {
+      assertTakesBytes(task);
+      const superseded = task.writerPeer ? `, which ${task.writerPeer} was writing` : '';
+      entry.changeWriter(`${peer} resumes the upload${superseded}, at byte ${task.committedSize}`);
+    }
+    return task;
+  });
+}
+
+function assertTakesBytes(task: Task): void {
+  if (task.type === 'IMPORT') {
+    throw new DarkroomError(
+      'TASK_STATE_INVALID',
+      `Task ${task.id} is an import: the service fetches its bytes itself and takes none from a client.`,
+    );
+  }
+}
+
+/** Whether somebody else writes. A writer that is gone is recorded as such. */
+async function isWriterActive(entry: LedgerEntry, writer: WouldBeWriter): Promise<boolean> {
+  const { writerProcessId } = entry.task;
+  if (!writerProcessId) {
+    return false;
+  }
+  // This very process knows best what it has: the end of a session, or the answer to its attaching,
+  // may have been lost with the database's connection.
+  const isActive =
+    writerProcessId === writer.processId
+      ? writer.isHeldBesides()
+      : await isProcessAlive(entry.em, writerProcessId);
+  if (!isActive) {
+    entry.survive(faultOf(lostStream(entry.task)));
+  }
+  return isActive;
+}
+
+/** The fault of a task whose writer is gone without a word. */
+export function lostStream(task: Task): DarkroomError {
+  return new DarkroomError(
+    'SERVICE_LOST',
+    `The service process that ${task.type === 'IMPORT' ? 'fetched the image' : 'took the upload'} died, or lost the ` +
+      `database while it ended. ${whereToGoOn(task)}`,
+  );
+}
+
+/**
+ * Begins a new epoch where one is due, and answers the segment that the writer goes on with; undefined
+ * for one of its own.
+ *
+ * A segment is gone on with only if the last writer detached itself, which it does after its last write.
+ * One that was cut off by force, or whose process died, may have a write under way; and so may the
+ * writers of an earlier attempt from which the bytes were taken over.
+ */
+function continueEpoch(
+  entry: LedgerEntry,
+  writer: WouldBeWriter,
+  segments: readonly BlobSegment[],
+): BlobSegment | undefined {
+  const { task } = entry;
+  const last = segments.find(({ writerEpoch }) => writerEpoch === task.writerEpoch);
+  const isOver = task.writerProcessId !== null && task.writerProcessId !== undefined;
+  const isForeign = last !== undefined && task.state === 'PENDING';
+  const continued = isOver || isForeign ? undefined : last;
+  // The service itself takes nothing away from a client that has just resumed, to send its finish again.
+  const isNewcomer =
+    writer.role.kind === 'import' ||
+    (writer.role.kind === 'client' && writer.role.epoch === undefined);
+  if (isNewcomer || isOver || isForeign) {
+    const verb = writer.role.kind === 'import' ? 'fetch' : 'upload';
+    beginEpoch(entry, `${writer.peer} began to ${verb} at byte ${task.committedSize}`);
+    if (continued) {
+      continued.writerEpoch = task.writerEpoch;
+    }
+  }
+  return continued;
+}
+
+function beginEpoch(entry: LedgerEntry, cause: string): void {
+  // The first writer is no change of writers.
+  if (entry.task.writerEpoch === 0) {
+    entry.task.writerEpoch = 1;
+  } else {
+    entry.changeWriter(cause);
+  }
+}
+
+async function findSegments({ task, em }: LedgerEntry, blobId: BlobId): Promise<BlobSegment[]> {
+  // Nothing was written before the first epoch.
+  return task.writerEpoch === 0
+    ? []
+    : em.find(BlobSegment, { blobId }, { orderBy: { startOffset: 'asc' } });
+}
+
+function beginSegment({ task, em, now }: LedgerEntry, blobId: BlobId): BlobSegment {
+  const segment = em.create(BlobSegment, {
+    id: newId<SegmentId>(),
+    blobId,
+    startOffset: task.committedSize,
+    length: 0,
+    storedBytes: 0,
+    writerEpoch: task.writerEpoch,
+    createTime: now,
+  });
+  em.persist(segment);
+  return segment;
+}
+
+function leaseOf(
+  { task, image }: LedgerEntry,
+  processId: ProcessId,
+  own: BlobSegment,
+  segments: readonly BlobSegment[],
+): WriterLease {
+  const { id, startOffset, length, storedBytes } = own;
+  return {
+    taskId: task.id,
+    epoch: task.writerEpoch,
+    processId,
+    blobId: own.blobId,
+    segment: { id, startOffset, length, storedBytes },
+    earlier: segments
+      .filter((segment) => segment !== own && segment.length > 0)
+      .map((segment) => ({
+        id: segment.id,
+        startOffset: segment.startOffset,
+        length: segment.length,
+      })),
+    committedSize: task.committedSize,
+    storedBytes: task.storedBytes,
+    expectedSize: task.expectedSize ?? null,
+    expectedSha256: task.expectedSha256 ?? null,
+    expectedSha512: task.expectedSha512 ?? null,
+    declared: { diskFormat: image.diskFormat, containerFormat: image.containerFormat },
+    idleTimeoutMs: task.idleTimeoutMs,
+    finishSize: task.finishSize ?? null,
+  };
+}
+
+function writerActive(task: Task): DarkroomError {
+  const since = task.writerSince?.toISOString() ?? 'just now';
+  const peer = task.writerPeer ?? 'another stream';
+  return new DarkroomError(
+    'WRITER_ACTIVE',
+    `Task ${task.id} is being uploaded by ${peer} since ${since}. Wait for it, or call ResumeUpload to take over.`,
+    { metadata: { writer: peer, since }, retryDelayMs: writerActiveRetryDelayMs },
+  );
+}

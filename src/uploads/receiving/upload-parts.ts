@@ -1,0 +1,44 @@
+import type { Logger } from 'pino';
+import type { Database } from '../../database/database.ts';
+import type { ProcessId, TaskId } from '../../records/ids.ts';
+import type { BlobStore } from '../../storage/blob-store.ts';
+import type { TaskLedger } from '../../tasks/ledger/task-ledger.ts';
+import type { ParkedDigests } from '../digest/blob-digest.ts';
+import type { UploadAdmission } from '../lease/upload-admission.ts';
+
+/** What is known of a change of a task. */
+export interface NoticedChange {
+  /** The task's revision, where it is known. Progress takes none: it may be the same as before. */
+  readonly revision: number | undefined;
+}
+
+/** Tells of changes of single tasks. */
+export interface TaskChanges {
+  /** Calls back whenever the task may have changed; answers how to stop that. */
+  subscribe(taskId: TaskId, onChange: (change: NoticedChange) => void): () => void;
+}
+
+/** Limits of uploads; sizes in bytes, times in ms. */
+export interface UploadLimits extends UploadAdmission {
+  readonly maxChunkBytes: number;
+  readonly maxImageBytes: number;
+  readonly streamIdleTimeoutMs: number;
+  /** bytes/s; 0 allows any. */
+  readonly minUploadRate: number;
+  readonly commitBytes: number;
+  readonly commitIntervalMs: number;
+  /** Whether an image that is not what it was said to be, or unsafe, is refused, or that only recorded. */
+  readonly formatCheck: 'refuse' | 'record';
+}
+
+/** What an upload works with. */
+export interface UploadParts {
+  readonly database: Database;
+  readonly ledger: TaskLedger;
+  readonly store: BlobStore;
+  readonly digests: ParkedDigests;
+  readonly changes: TaskChanges;
+  readonly processId: ProcessId;
+  readonly limits: UploadLimits;
+  readonly logger: Logger;
+}
