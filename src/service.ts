@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { ImageService as ImageServiceDescriptor } from '../gen/darkroom/v1/image_service_pb.ts';
 import { TaskService as TaskServiceDescriptor } from '../gen/darkroom/v1/task_service_pb.ts';
+import { serviceCaller } from './access/caller.ts';
 import type { Settings } from './config/settings.ts';
 import { Database } from './database/database.ts';
 import { startEmbeddedPostgres } from './database/embedded-postgres.ts';
@@ -184,10 +185,10 @@ async function start(settings: Settings, logger: Logger, teardown: Teardown): Pr
     logger,
     onBlobsReleased,
     deleteImage: (image) =>
-      images.deleteImage(
-        { projectId: image.projectId, userId: 'darkroom', role: 'operator' },
-        { imageId: image.id, etag: etagOf(image) },
-      ),
+      images.deleteImage(serviceCaller(image.projectId), {
+        imageId: image.id,
+        etag: etagOf(image),
+      }),
   });
   sweeper.start();
   teardown.add('sweeper', () => sweeper.stop());

@@ -2,19 +2,19 @@ import { LockMode } from '@mikro-orm/core';
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Database } from '../database/database.ts';
 import type { Caller } from './caller.ts';
+import { visibleProject } from './rights.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import type { ImageId } from '../records/ids.ts';
 import { readRow } from '../database/entity-rows.ts';
-import { etagOf } from '../records/image-etag.ts';
 import { Image } from '../records/image.ts';
 
 /**
- * Reads an image of the caller's project, a deleted one too.
+ * Reads an image that the caller may see, a deleted one too.
  *
  * @throws DarkroomError IMAGE_NOT_FOUND, for another project's as for one that does not exist.
  */
 export async function findImage(em: EntityManager, caller: Caller, id: ImageId): Promise<Image> {
-  const image = await em.findOne(Image, { id, projectId: caller.projectId });
+  const image = await em.findOne(Image, { id, projectId: visibleProject(caller) });
   return image ?? throwNotFound(id);
 }
 
@@ -28,7 +28,7 @@ export async function readImage(
   caller: Caller,
   id: ImageId,
 ): Promise<Readonly<Image>> {
-  const values = [id, caller.projectId];
+  const values = [id, visibleProject(caller)];
   const image = await readRow(database, Image, 'id = $1 and project_id = $2', values);
   return image ?? throwNotFound(id);
 }
@@ -42,27 +42,10 @@ export async function readImage(
 export async function lockImage(em: EntityManager, caller: Caller, id: ImageId): Promise<Image> {
   const image = await em.findOne(
     Image,
-    { id, projectId: caller.projectId },
+    { id, projectId: visibleProject(caller) },
     { lockMode: LockMode.PESSIMISTIC_WRITE },
   );
   return image ?? throwNotFound(id);
-}
-
-/**
- * Makes sure that an image is as it was when its caller read it; an empty etag agrees with any. The
- * image must be locked.
- *
- * @throws DarkroomError ETAG_MISMATCH
- */
-export function requireEtag(image: Image, etag: string): void {
-  if (etag !== '' && etag !== etagOf(image)) {
-    throw new DarkroomError(
-      'ETAG_MISMATCH',
-      `Image ${image.id} was changed since this etag was read, last at ` +
-        `${image.updateTime.toISOString()}. Read the image and decide again, with its new etag.`,
-      { metadata: { image_id: image.id } },
-    );
-  }
 }
 
 function throwNotFound(id: ImageId): never {

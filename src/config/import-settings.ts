@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isAddressBlock } from '../imports/special-addresses.ts';
+import { isAddressBlock } from '../domain/address-blocks.ts';
 import { list, setting, wholeNumber } from './setting-spec.ts';
 
 const day = 24 * 3600 * 1000;

@@ -1,5 +1,5 @@
 import { DarkroomError, invalidFields, type FieldViolation } from './darkroom-error.ts';
-import { quoted } from '../records/ids.ts';
+import { quoted } from './quoted.ts';
 
 /** How long a text may be, and in what. Characters are Unicode code points. */
 export interface TextLimits {

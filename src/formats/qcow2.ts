@@ -1,4 +1,4 @@
-import { quoted } from '../records/ids.ts';
+import { quoted } from '../domain/quoted.ts';
 import { HeaderFields } from './header-fields.ts';
 import type { ImageReader } from './image-reader.ts';
 import { beyondReason, convertCommand, unsafe } from './inspection.ts';

@@ -1,4 +1,4 @@
-import { quoted } from '../records/ids.ts';
+import { quoted } from '../domain/quoted.ts';
 import { beyondReason, convertCommand, unsafe, type Refusal } from './inspection.ts';
 
 /** The kinds of disk that are one file, and that hold all their bytes themselves. */

@@ -2,6 +2,7 @@ import { UniqueConstraintViolationException } from '@mikro-orm/core';
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Database } from '../database/database.ts';
 import type { Caller } from '../access/caller.ts';
+import { visibleProject } from '../access/rights.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import { newId, type ImageId } from '../records/ids.ts';
 import { databaseTime } from '../database/database-time.ts';
@@ -11,7 +12,8 @@ import type { ReachPolicy } from '../imports/reach-policy.ts';
 import type { TaskSnapshot } from '../tasks/reading/task-reader.ts';
 import { Task } from '../records/task.ts';
 import type { CreateImageRequest } from './image-requests.ts';
-import { readLastFaults, type ImageView } from './image-view.ts';
+import { readLastFaults, withLastFault } from '../tasks/reading/last-faults.ts';
+import type { ImageView } from './image-view.ts';
 import { Image } from '../records/image.ts';
 import { parseNewImage, type NewImage, type NewImageSettings } from './new-image.ts';
 
@@ -98,7 +100,7 @@ async function findEarlier(
   if (requestId === null) {
     return undefined;
   }
-  const image = await em.findOne(Image, { projectId: caller.projectId, requestId });
+  const image = await em.findOne(Image, { projectId: visibleProject(caller), requestId });
   if (!image) {
     return undefined;
   }
@@ -115,8 +117,6 @@ async function findEarlier(
   return {
     image,
     lastFault: image.lastFaultId ? faults.get(image.lastFaultId) : undefined,
-    task: task
-      ? { task, lastFault: task.lastFaultId ? faults.get(task.lastFaultId) : undefined }
-      : undefined,
+    task: task ? withLastFault(task, faults) : undefined,
   };
 }

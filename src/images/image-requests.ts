@@ -1,3 +1,5 @@
+import type { CopyFromRequest } from '../imports/copy-from-request.ts';
+
 /**
  * What callers ask of images, as they sent it: nothing is checked yet. Numbers may be out of range or
  * NaN, dates invalid, and words any text.
@@ -34,18 +36,7 @@ export type ImageSource =
       readonly sha256: string | undefined;
       readonly labels: Readonly<Record<string, string>>;
     }
-  | {
-      readonly kind: 'copy_from';
-      readonly from:
-        | { readonly kind: 'url'; readonly url: string }
-        | { readonly kind: 'image'; readonly imageId: string }
-        | undefined;
-      readonly totalSize: number | undefined;
-      readonly sha256: string | undefined;
-      readonly sha512: string | undefined;
-      readonly maxSizeBytes: number | undefined;
-      readonly headers: Readonly<Record<string, string>>;
-    };
+  | CopyFromRequest;
 
 /** What CreateImage is asked. */
 export interface CreateImageRequest {

@@ -1,22 +1,12 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
-import type { FaultId } from '../records/ids.ts';
-import { Fault } from '../records/fault.ts';
+import type { Fault } from '../records/fault.ts';
+import { readLastFaults } from '../tasks/reading/last-faults.ts';
 import type { Image } from '../records/image.ts';
 
 /** An image as it is told: with the newest fault of its tasks, unless that was pruned. */
 export interface ImageView {
   readonly image: Image;
   readonly lastFault: Fault | undefined;
-}
-
-/** The newest faults of images and tasks, read in one query; those that were pruned are not there. */
-export async function readLastFaults(
-  em: EntityManager,
-  rows: readonly { readonly lastFaultId?: FaultId | null | undefined }[],
-): Promise<ReadonlyMap<FaultId, Fault>> {
-  const ids = new Set(rows.flatMap((row) => row.lastFaultId ?? []));
-  const faults = ids.size === 0 ? [] : await em.find(Fault, { id: { $in: [...ids] } });
-  return new Map(faults.map((fault) => [fault.id, fault]));
 }
 
 /** Images with their newest faults, in the same order. */

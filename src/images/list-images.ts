@@ -2,6 +2,7 @@ import { raw } from '@mikro-orm/core';
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Database } from '../database/database.ts';
 import type { Caller } from '../access/caller.ts';
+import { visibleProject } from '../access/rights.ts';
 import { FieldChecks } from '../domain/field-checks.ts';
 import { readPage, type PageSlice } from '../lists/keyset.ts';
 import { pageSize, type Page } from '../lists/page.ts';
@@ -36,7 +37,7 @@ export async function listImages(
   const em = database.fork();
   const query = {
     list: 'images',
-    projectId: caller.projectId,
+    projectId: visibleProject(caller),
     order: checked.order,
     filter: imageFilterContent(filter),
   };
@@ -67,7 +68,7 @@ async function readImages(
     conditions.map(({ sql }) => sql).join(' and ') +
     ` order by ${slice.orderBy} limit ?)`;
   const values = states.flatMap((state) => [
-    caller.projectId,
+    visibleProject(caller),
     state,
     ...conditions.flatMap((condition) => condition.values),
     slice.options.limit,

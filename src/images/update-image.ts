@@ -3,9 +3,11 @@ import type { Database } from '../database/database.ts';
 import type { Caller } from '../access/caller.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import { FieldChecks } from '../domain/field-checks.ts';
-import { parseId, quoted, type ImageId } from '../records/ids.ts';
+import { parseId, type ImageId } from '../records/ids.ts';
+import { quoted } from '../domain/quoted.ts';
 import { databaseTime } from '../database/database-time.ts';
-import { lockImage, requireEtag } from '../access/find-image.ts';
+import { lockImage } from '../access/find-image.ts';
+import { requireEtag } from './require-etag.ts';
 import {
   checkName,
   checkProperties,

@@ -5,7 +5,7 @@ import type { FieldChecks } from '../domain/field-checks.ts';
 import { parseId, type ImageId } from '../records/ids.ts';
 import { findImage } from '../access/find-image.ts';
 import { checkSha512, checkSize } from '../records/field-limits.ts';
-import type { ImageSource } from '../images/image-requests.ts';
+import type { CopyFromRequest } from './copy-from-request.ts';
 import type { Image } from '../records/image.ts';
 import { ImportOrder } from '../records/import-order.ts';
 import type { ReachPolicy } from './reach-policy.ts';
@@ -29,7 +29,7 @@ export interface NewOrder {
  */
 export function parseOrder(
   checks: FieldChecks,
-  { from, sha512, maxSizeBytes, headers }: Extract<ImageSource, { kind: 'copy_from' }>,
+  { from, sha512, maxSizeBytes, headers }: CopyFromRequest,
   maxImageBytes: number,
   reach: ReachPolicy,
 ): NewOrder | undefined {

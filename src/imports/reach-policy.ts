@@ -1,7 +1,8 @@
 import { isIP, isIPv4, type BlockList } from 'node:net';
 import { invalidField } from '../domain/darkroom-error.ts';
 import { SourceFailure } from './source-failure.ts';
-import { addressSet, isMappedIpv4, isSpecialAddress } from './special-addresses.ts';
+import { isMappedIpv4, isSpecialAddress } from './special-addresses.ts';
+import { addressSet } from '../domain/address-blocks.ts';
 
 /** What imports may reach, as it is set. Hosts are names, `*.` before one stands for all below it, or addresses. */
 export interface ReachSettings {

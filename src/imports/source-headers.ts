@@ -1,5 +1,5 @@
 import type { FieldChecks } from '../domain/field-checks.ts';
-import { quoted } from '../records/ids.ts';
+import { quoted } from '../domain/quoted.ts';
 
 const maxHeaders = 32;
 const maxBytes = 8192;

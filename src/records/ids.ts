@@ -1,5 +1,6 @@
 import { v7, validate } from 'uuid';
 import { invalidField } from '../domain/darkroom-error.ts';
+import { quoted } from '../domain/quoted.ts';
 
 declare const idKind: unique symbol;
 type Id<Kind extends string> = string & { readonly [idKind]: Kind };
@@ -37,13 +38,4 @@ export function parseId<T extends Id<string>>(text: string, field: string): T {
     );
   }
   return text.toLowerCase() as T;
-}
-
-/**
- * A text of a caller's, or from an image, for an error message: quoted, cut at 64 characters, and without
- * characters that steer terminals or do not show.
- */
-export function quoted(text: string): string {
-  const cut = text.length > 64 ? `${text.slice(0, 64)}…` : text;
-  return JSON.stringify(cut).replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, '?');
 }

@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { readSettings } from '../../src/config/settings.ts';
 import { DarkroomError } from '../../src/domain/darkroom-error.ts';
 import { ReachPolicy } from '../../src/imports/reach-policy.ts';
-import { isAddressBlock, isSpecialAddress } from '../../src/imports/special-addresses.ts';
+import { isSpecialAddress } from '../../src/imports/special-addresses.ts';
+import { isAddressBlock } from '../../src/domain/address-blocks.ts';
 
 function policy(env: Readonly<Record<string, string>> = {}): ReachPolicy {
   return new ReachPolicy(readSettings(env));

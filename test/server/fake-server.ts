@@ -14,7 +14,7 @@ import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import { ImageService } from '../../gen/darkroom/v1/image_service_pb.ts';
 import { TaskService } from '../../gen/darkroom/v1/task_service_pb.ts';
-import type { HealthSource } from '../../src/server/health/health-service.ts';
+import type { HealthSource } from '../../src/server/health/health-source.ts';
 import { startServer, type Server, type ServerOptions } from '../../src/server/server.ts';
 
 /** A line of the log, parsed. */

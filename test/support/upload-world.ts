@@ -22,11 +22,8 @@ import { Task } from '../../src/records/task.ts';
 import { ParkedDigests } from '../../src/uploads/digest/blob-digest.ts';
 import { DigestPool } from '../../src/uploads/digest/digest-pool.ts';
 import type { UploadFrame } from '../../src/uploads/receiving/upload-frame.ts';
-import type {
-  NoticedChange,
-  TaskChanges,
-  UploadLimits,
-} from '../../src/uploads/receiving/upload-parts.ts';
+import type { UploadLimits } from '../../src/uploads/receiving/upload-parts.ts';
+import type { NoticedChange, TaskChanges } from '../../src/uploads/lease/task-changes.ts';
 import { UploadRepair } from '../../src/uploads/repair/upload-repair.ts';
 import {
   UploadService,

@@ -9,7 +9,7 @@ import { openTask, type NewTask } from '../../src/tasks/ledger/open-task.ts';
 import { TaskLedger } from '../../src/tasks/ledger/task-ledger.ts';
 import type { FaultReport } from '../../src/tasks/ledger/fault-report.ts';
 import type { LedgerEntry } from '../../src/tasks/ledger/ledger-entry.ts';
-import type { TaskFilter } from '../../src/tasks/task-requests.ts';
+import type { TaskFilter } from '../../src/tasks/reading/list-requests.ts';
 import { TaskReader } from '../../src/tasks/reading/task-reader.ts';
 import { TaskTrails } from '../../src/tasks/watching/task-trail.ts';
 import { Task } from '../../src/records/task.ts';

@@ -1,4 +1,4 @@
-import type { Digests } from '../../src/uploads/digest/digest-pool.ts';
+import type { Digests } from '../../src/uploads/digest/digest-stream.ts';
 
 /** What a digest stream that was asked for nothing else answers. */
 export function digestsOf(sha256: string): Digests {

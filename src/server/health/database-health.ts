@@ -1,4 +1,4 @@
-import type { HealthSource } from './health-service.ts';
+import type { HealthSource } from './health-source.ts';
 
 /** When and how the database is looked at. */
 export interface DatabaseHealthOptions {

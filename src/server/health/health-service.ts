@@ -6,16 +6,8 @@ import {
   type Health,
 } from '../../../gen/grpc/health/v1/health_pb.ts';
 import { serverDraining } from '../transport/drain.ts';
+import type { HealthSource } from './health-source.ts';
 import { drainSignalOf } from '../transport/request-context.ts';
-
-/** Whether the service can do its work. */
-export interface HealthSource {
-  status(): 'SERVING' | 'NOT_SERVING';
-  /** Why it is not serving, in a reason's form; undefined while it is. */
-  reason(): string | undefined;
-  /** Calls back after each change of the status, until the returned function is called. */
-  onChange(callback: () => void): () => void;
-}
 
 /**
  * grpc.health.v1 for the named services, which are healthy all or none: they share one database. The empty name
@@ -72,22 +64,6 @@ export function healthService(
         signal.removeEventListener('abort', onEvent);
         drainSignal.removeEventListener('abort', onEvent);
       }
-    },
-  };
-}
-
-/** The same source, but not serving as soon as the signal fires. */
-export function unlessDraining(source: HealthSource, drainSignal: AbortSignal): HealthSource {
-  return {
-    status: () => (drainSignal.aborted ? 'NOT_SERVING' : source.status()),
-    reason: () => (drainSignal.aborted ? 'SERVER_DRAINING' : source.reason()),
-    onChange(callback) {
-      const unsubscribe = source.onChange(callback);
-      drainSignal.addEventListener('abort', callback);
-      return () => {
-        unsubscribe();
-        drainSignal.removeEventListener('abort', callback);
-      };
     },
   };
 }

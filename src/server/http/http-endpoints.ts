@@ -3,7 +3,6 @@ import { codeToHttpStatus, codeToString } from '@connectrpc/connect/protocol-con
 import { ErrorInfoSchema, RetryInfoSchema } from '../../../gen/google/rpc/error_details_pb.ts';
 import { serverDraining } from '../transport/drain.ts';
 import { answerTo } from '../errors/error-mapping.ts';
-import type { HealthSource } from '../health/health-service.ts';
 import { pathOf, type NodeRequest, type NodeResponse } from '../transport/node-http.ts';
 import type { RequestContext } from '../transport/request-context.ts';
 
@@ -31,30 +30,6 @@ export interface HttpRoute {
   readonly handle: (call: HttpCall) => void | Promise<void>;
   /** Whether it is answered while the service stops; false if not set. */
   readonly whileDraining?: boolean;
-}
-
-/** `/healthz`: the process lives. `/readyz`: the service can do its work, or says why not. */
-export function healthRoutes(health: HealthSource): readonly HttpRoute[] {
-  return [
-    {
-      method: 'GET',
-      path: '/healthz',
-      whileDraining: true,
-      handle({ response }) {
-        response.setHeader('content-type', 'text/plain');
-        response.end('ok');
-      },
-    },
-    {
-      method: 'GET',
-      path: '/readyz',
-      whileDraining: true,
-      handle({ response }) {
-        const status = health.status();
-        sendJson(response, status === 'SERVING' ? 200 : 503, { status, reason: health.reason() });
-      },
-    },
-  ];
 }
 
 /** Answers requests of plain HTTP by a table of routes; 404 and 405 as JSON where none fits. */

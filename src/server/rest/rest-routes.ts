@@ -1,7 +1,8 @@
 import { validate } from 'uuid';
 import type { Database } from '../../database/database.ts';
 import { DarkroomError } from '../../domain/darkroom-error.ts';
-import { parseId, quoted, type ImageId } from '../../records/ids.ts';
+import { parseId, type ImageId } from '../../records/ids.ts';
+import { quoted } from '../../domain/quoted.ts';
 import { etagOf } from '../../records/image-etag.ts';
 import type { ImageService } from '../../images/image-service.ts';
 import type { BlobStore } from '../../storage/blob-store.ts';
@@ -19,7 +20,8 @@ import { sendFault, sendThrown, sendView } from './rest-answer.ts';
 import { resourceTypeSchema, taskSchema, tasksSchema } from './schemas.ts';
 import { taskListRequest } from './task-list-request.ts';
 import { listTasksOfGlance } from './task-list.ts';
-import { taskPath, taskView, taskViews, type TaskViewParts } from './task-view.ts';
+import { taskView, taskViews, type TaskViewParts } from './task-view.ts';
+import { taskPath } from '../http/task-path.ts';
 
 /** What the REST view shows, and how. */
 export interface RestParts {

@@ -1,5 +1,6 @@
 import { FieldChecks } from '../../domain/field-checks.ts';
-import { parseId, quoted, type TaskId } from '../../records/ids.ts';
+import { parseId, type TaskId } from '../../records/ids.ts';
+import { quoted } from '../../domain/quoted.ts';
 import { taskStatuses, taskTypeWords, type TaskStatus, type TaskTypeWord } from './task-words.ts';
 
 /** What lists can be sorted by: what Glance's clients ask for, and its default. */

@@ -1,7 +1,8 @@
 import type { Fault } from '../../records/fault.ts';
 import type { TaskReader, TaskSnapshot } from '../../tasks/reading/task-reader.ts';
 import type { Task } from '../../records/task.ts';
-import { progressMessage } from '../rpc/messages/task-message.ts';
+import { taskPath } from '../http/task-path.ts';
+import { bytesOf } from '../../tasks/reading/task-bytes.ts';
 import { statusOf, typeWordOf, type TaskStatus, type TaskTypeWord } from './task-words.ts';
 
 /** A task as Glance's API v2 tells it. */
@@ -30,11 +31,6 @@ export interface TaskViewParts {
   readonly reader: TaskReader;
   /** How long ended tasks are kept, in ms. */
   readonly historyRetentionMs: number;
-}
-
-/** Where a task can be read. */
-export function taskPath(id: string): string {
-  return `/v2/tasks/${id}`;
 }
 
 /** Tells tasks as Glance does, each with what its readers may know: no detail that is for operators. */
@@ -101,11 +97,8 @@ function messageOf(task: Readonly<Task>, lastFault: Readonly<Fault> | undefined)
 }
 
 function howFar(task: Readonly<Task>): string {
-  const { bytesDone, bytesTotal } = progressMessage(task);
-  if (bytesDone === 0n) {
-    return '';
-  }
-  return `${bytesDone}${bytesTotal === undefined ? '' : ` of ${bytesTotal}`} bytes are done`;
+  const { done, total } = bytesOf(task);
+  return done === 0 ? '' : `${done}${total === undefined ? '' : ` of ${total}`} bytes are done`;
 }
 
 /** Who cancelled it and why stands in the event, which is the last one, or the last before a retry. */

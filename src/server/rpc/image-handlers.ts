@@ -21,7 +21,7 @@ import {
 import { taskMessage } from './messages/task-message.ts';
 import { uploadLimitsMessage } from './messages/upload-limits-message.ts';
 import { callerOf } from '../transport/request-context.ts';
-import { taskPath } from '../rest/task-view.ts';
+import { taskPath } from '../http/task-path.ts';
 
 /** The calls of ImageService that keep images; those that move bytes are elsewhere. */
 export type ImageHandlers = Pick<

@@ -41,7 +41,7 @@ import {
   type EventRecord,
   type TaskSnapshot,
 } from '../../tasks/reading/task-reader.ts';
-import type { ListFaultsRequest, TaskFilter } from '../../tasks/task-requests.ts';
+import type { ListFaultsRequest, TaskFilter } from '../../tasks/reading/list-requests.ts';
 import { TaskTrails } from '../../tasks/watching/task-trail.ts';
 import { watchTask, type WatchTaskMessage } from '../../tasks/watching/watch-task.ts';
 import { watchTasks, type WatchTasksMessage } from '../../tasks/watching/watch-tasks.ts';

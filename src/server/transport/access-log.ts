@@ -3,18 +3,9 @@ import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
 import { Code, type ConnectError } from '@connectrpc/connect';
 import { codeToString } from '@connectrpc/connect/protocol-connect';
 import { ErrorInfoSchema } from '../../../gen/google/rpc/error_details_pb.ts';
+import type { CallOutcome } from './call-outcome.ts';
 import { pathOf, type NodeRequest, type NodeResponse } from './node-http.ts';
 import type { RequestContext } from './request-context.ts';
-
-/** How a call ended, as the log tells it. */
-export interface Outcome {
-  /** The RPC that was called; undefined for other requests and for unknown methods. */
-  method?: DescMethod;
-  /** The error that the caller was answered with. */
-  failure?: ConnectError;
-  /** Whether the line is written: what fails after it must be logged by itself. */
-  isLogged?: boolean;
-}
 
 /**
  * Writes one line when the response of a request is out, or its client is gone: method, code, reason, duration
@@ -77,7 +68,7 @@ function isWritten(response: NodeResponse): boolean {
 
 function levelOf(
   request: NodeRequest,
-  { method, failure }: Outcome,
+  { method, failure }: CallOutcome,
   reason: string | undefined,
 ): 'debug' | 'info' | 'warn' | 'error' {
   const code = failure?.code;

@@ -1,8 +1,9 @@
 import { createContextKey, createContextValues, type ContextValues } from '@connectrpc/connect';
 import type { Logger } from 'pino';
-import { defaultCaller, type Caller } from '../../access/caller.ts';
+import type { Caller } from '../../access/caller.ts';
+import { authenticate } from './authentication.ts';
 import { newId } from '../../records/ids.ts';
-import type { Outcome } from './access-log.ts';
+import type { CallOutcome } from './call-outcome.ts';
 import { peerAddress, type NodeRequest } from './node-http.ts';
 import type { RequestBody } from './request-body.ts';
 
@@ -22,7 +23,7 @@ export interface RequestContext {
   /** How many bytes of the request's body have come in from the network so far. */
   bytesReceived(): number;
   /** How the call ends, for the log; filled in on the way. */
-  readonly outcome: Outcome;
+  readonly outcome: CallOutcome;
 }
 
 /** What handlers and interceptors hold: connect's context of a call, or of an interceptor's request. */
@@ -91,7 +92,7 @@ export function requestContext(
   const requestId = givenRequestId(request) ?? newId();
   return {
     requestId,
-    caller: defaultCaller,
+    caller: authenticate(request),
     peer: peerAddress(request),
     logger: logger.child({ requestId }),
     drainSignal: signals.drainSignal,

@@ -6,7 +6,7 @@ import { checkText } from '../../domain/people-text.ts';
 import type { TaskLedger } from '../ledger/task-ledger.ts';
 import { snapshotOf } from '../reading/task-queries.ts';
 import type { TaskSnapshot } from '../reading/task-reader.ts';
-import type { CancelTaskRequest } from '../task-requests.ts';
+import type { CancelTaskRequest } from './control-requests.ts';
 
 /** What CancelTask needs besides its arguments. */
 export interface CancelParts {

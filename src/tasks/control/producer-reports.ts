@@ -1,16 +1,17 @@
 import { Code } from '../../../gen/google/rpc/code_pb.ts';
 import type { Caller } from '../../access/caller.ts';
 import { FieldChecks } from '../../domain/field-checks.ts';
-import { parseId, quoted, type TaskId } from '../../records/ids.ts';
+import { parseId, type TaskId } from '../../records/ids.ts';
+import { quoted } from '../../domain/quoted.ts';
 import type { Fault } from '../../records/fault.ts';
 import { checkText } from '../../domain/people-text.ts';
-import { mayProduce } from '../../access/may-produce.ts';
-import { taskNotFound } from '../ledger/task-errors.ts';
+import { mayProduce } from '../../access/rights.ts';
+import { taskNotFound } from '../../access/find-task.ts';
 import type { LedgerEntry } from '../ledger/ledger-entry.ts';
 import type { TaskLedger } from '../ledger/task-ledger.ts';
 import { snapshotOf } from '../reading/task-queries.ts';
 import type { TaskSnapshot } from '../reading/task-reader.ts';
-import type { ReportFaultRequest, ReportProgressRequest } from '../task-requests.ts';
+import type { ReportFaultRequest, ReportProgressRequest } from './control-requests.ts';
 
 /**
  * The producer says how far it is. What it counts shows as the task's progress while no byte has

@@ -12,7 +12,7 @@ import type { LedgerEntry } from '../ledger/ledger-entry.ts';
 import type { TaskLedger } from '../ledger/task-ledger.ts';
 import { snapshotOf } from '../reading/task-queries.ts';
 import type { TaskSnapshot } from '../reading/task-reader.ts';
-import type { RetryTaskRequest } from '../task-requests.ts';
+import type { RetryTaskRequest } from './control-requests.ts';
 import { Task } from '../../records/task.ts';
 
 /** What RetryTask needs besides its arguments. */

@@ -1,13 +1,7 @@
 import { Code } from '../../../gen/google/rpc/code_pb.ts';
 import { DarkroomError } from '../../domain/darkroom-error.ts';
-import type { TaskId } from '../../records/ids.ts';
 import { isTerminal, type TaskTransition } from './state-machine.ts';
 import type { Task } from '../../records/task.ts';
-
-/** The error for a task that is not there, or is another project's. */
-export function taskNotFound(taskId: TaskId): DarkroomError {
-  return new DarkroomError('TASK_NOT_FOUND', `There is no task ${taskId} in this project.`);
-}
 
 /** The error for a task whose time has just passed. */
 export function expiredError(task: Task): DarkroomError {

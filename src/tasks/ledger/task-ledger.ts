@@ -2,11 +2,13 @@ import { LockMode } from '@mikro-orm/core';
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Database } from '../../database/database.ts';
 import type { Caller } from '../../access/caller.ts';
+import { visibleProject } from '../../access/rights.ts';
 import type { TaskId } from '../../records/ids.ts';
 import type { Image } from '../../records/image.ts';
 import { LedgerEntry } from './ledger-entry.ts';
 import { lockTask, type Locking } from './lock-task.ts';
-import { expiredError, taskNotFound } from './task-errors.ts';
+import { expiredError } from './task-errors.ts';
+import { taskNotFound } from '../../access/find-task.ts';
 import { Task } from '../../records/task.ts';
 
 /**
@@ -61,7 +63,7 @@ export class TaskLedger {
   ): Promise<{ readonly value: T } | undefined> {
     const em = this.#database.fork();
     const outcome = await em.transactional(async (tx) => {
-      const locked = await lockTask(tx, taskId, caller?.projectId, locking);
+      const locked = await lockTask(tx, taskId, caller && visibleProject(caller), locking);
       const entry = locked && new LedgerEntry(tx, locked.image, locked.task, locked.now);
       if (entry?.expireIfDue()) {
         return { expired: entry.task };

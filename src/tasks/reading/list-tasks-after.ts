@@ -2,14 +2,14 @@ import type { Database } from '../../database/database.ts';
 import type { Caller } from '../../access/caller.ts';
 import { FieldChecks } from '../../domain/field-checks.ts';
 import { fingerprint } from '../../domain/fingerprint.ts';
-import { readLastFaults } from '../../images/image-view.ts';
+import { readLastFaults, withLastFault } from './last-faults.ts';
 import { readPage, type Keyset } from '../../lists/keyset.ts';
 import { encodePageToken } from '../../lists/page-token.ts';
 import { checkTaskFilter } from './task-filter.ts';
 import { taskKeysets } from './task-order.ts';
 import { readTasks } from './task-queries.ts';
 import type { TaskSnapshot } from './task-reader.ts';
-import type { TaskFilter } from '../task-requests.ts';
+import type { TaskFilter } from './list-requests.ts';
 import type { Task } from '../../records/task.ts';
 
 /** What tasks can be sorted by. Ties are broken by id. */
@@ -64,10 +64,7 @@ export async function listTasksAfter(
   );
   const faults = await readLastFaults(em, page.rows);
   return {
-    rows: page.rows.map((task) => ({
-      task,
-      lastFault: task.lastFaultId ? faults.get(task.lastFaultId) : undefined,
-    })),
+    rows: page.rows.map((task) => withLastFault(task, faults)),
     hasMore: page.nextPageToken !== '',
   };
 }

@@ -3,7 +3,7 @@ import type { Fingerprintable } from '../../domain/fingerprint.ts';
 import { parseId, type ImageId } from '../../records/ids.ts';
 import { checkLabels } from '../../records/field-limits.ts';
 import type { SqlCondition } from '../../lists/keyset.ts';
-import type { TaskFilter } from '../task-requests.ts';
+import type { TaskFilter } from './list-requests.ts';
 import { taskStates, taskTypes, type Task, type TaskState } from '../../records/task.ts';
 
 /** Checks the filter of a list or a watch. Answers it with its ids in lower case. */

@@ -5,14 +5,14 @@ import type { Caller } from '../../access/caller.ts';
 import { FieldChecks } from '../../domain/field-checks.ts';
 import { parseId, type ImageId, type TaskId } from '../../records/ids.ts';
 import { findImage } from '../../access/find-image.ts';
-import { readLastFaults } from '../../images/image-view.ts';
+import { readLastFaults, withLastFault } from './last-faults.ts';
+import { findTask, readTask } from '../../access/find-task.ts';
+import { visibleProject } from '../../access/rights.ts';
 import { readPage, type PageSlice } from '../../lists/keyset.ts';
 import { pageSize, type Page } from '../../lists/page.ts';
-import { readRow } from '../../database/entity-rows.ts';
 import { Fault } from '../../records/fault.ts';
 import { TaskEvent } from '../../records/task-event.ts';
 import { checkTaskFilter, taskConditions, taskFilterContent, taskStatesOf } from './task-filter.ts';
-import { taskNotFound } from '../ledger/task-errors.ts';
 import {
   eventKeyset,
   faultKeyset,
@@ -26,7 +26,7 @@ import type {
   ListTaskEventsRequest,
   ListTasksRequest,
   TaskFilter,
-} from '../task-requests.ts';
+} from './list-requests.ts';
 import { Task } from '../../records/task.ts';
 
 /**
@@ -40,12 +40,7 @@ export async function getTask(
   taskId: string,
 ): Promise<TaskSnapshot> {
   const id = parseId<TaskId>(taskId, 'task_id');
-  const values = [id, caller.projectId];
-  const task = await readRow(database, Task, 'id = $1 and project_id = $2', values);
-  if (!task) {
-    throw taskNotFound(id);
-  }
-  return snapshotOf(database.fork(), task);
+  return snapshotOf(database.fork(), await readTask(database, caller, id));
 }
 
 /** A task as it is in a unit of work, with its newest fault. */
@@ -72,7 +67,7 @@ export async function listTasks(
   const em = database.fork();
   const query = {
     list: 'tasks',
-    projectId: caller.projectId,
+    projectId: visibleProject(caller),
     order: checked.order,
     filter: taskFilterContent(filter),
   };
@@ -106,7 +101,7 @@ export async function readTasks(
     ` order by ${slice.orderBy} limit ?)`;
   const states = taskStatesOf(filter);
   const values = states.flatMap((state) => [
-    caller.projectId,
+    visibleProject(caller),
     state,
     ...conditions.flatMap((condition) => condition.values),
     slice.options.limit,
@@ -141,7 +136,7 @@ export async function listFaults(
       em.find(Fault, { $and: [{ imageId: image.id }, slice.where] }, slice.options),
     );
   }
-  const { projectId } = caller;
+  const projectId = visibleProject(caller);
   return readPage(request, { list: 'faults', projectId }, faultKeyset, (slice) =>
     em.find(Fault, { $and: [{ projectId }, slice.where] }, slice.options),
   );
@@ -174,19 +169,4 @@ export async function listTaskEvents(
     })),
     nextPageToken: page.nextPageToken,
   };
-}
-
-async function findTask(em: EntityManager, caller: Caller, id: TaskId): Promise<Task> {
-  const task = await em.findOne(Task, { id, projectId: caller.projectId });
-  if (!task) {
-    throw taskNotFound(id);
-  }
-  return task;
-}
-
-function withLastFault(
-  task: Task,
-  faults: Awaited<ReturnType<typeof readLastFaults>>,
-): TaskSnapshot {
-  return { task, lastFault: task.lastFaultId ? faults.get(task.lastFaultId) : undefined };
 }

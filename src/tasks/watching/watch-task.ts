@@ -1,9 +1,10 @@
 import type { Caller } from '../../access/caller.ts';
+import { maySee } from '../../access/rights.ts';
 import { FieldChecks } from '../../domain/field-checks.ts';
 import { parseId, type TaskId } from '../../records/ids.ts';
 import { decodeResumeToken, encodeResumeToken, invalidResumeToken } from './resume-token.ts';
 import { isTerminal } from '../ledger/state-machine.ts';
-import { taskNotFound } from '../ledger/task-errors.ts';
+import { taskNotFound } from '../../access/find-task.ts';
 import { isSameProgress, progressOf, type TaskProgress } from './task-progress.ts';
 import type { EventRecord, TaskSnapshot } from '../reading/task-reader.ts';
 import type { TaskTrail, TaskTrails } from './task-trail.ts';
@@ -69,7 +70,7 @@ export async function* watchTask(
   try {
     await wait.race(trail.refresh());
     const task = trail.snapshot?.task;
-    if (task?.projectId !== caller.projectId) {
+    if (!task || !maySee(caller, task)) {
       throw taskNotFound(taskId);
     }
     if (revision !== undefined && revision > task.revision) {

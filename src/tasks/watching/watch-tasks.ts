@@ -1,5 +1,6 @@
 import type { Database } from '../../database/database.ts';
 import type { Caller } from '../../access/caller.ts';
+import { maySee } from '../../access/rights.ts';
 import { FieldChecks } from '../../domain/field-checks.ts';
 import type { TaskId } from '../../records/ids.ts';
 import { isTerminal } from '../ledger/state-machine.ts';
@@ -8,7 +9,7 @@ import { checkTaskFilter, matchesTaskFilter } from '../reading/task-filter.ts';
 import { isSameProgress, progressOf, type TaskProgress } from './task-progress.ts';
 import { listTasks } from '../reading/task-queries.ts';
 import type { TaskReader, TaskSnapshot } from '../reading/task-reader.ts';
-import type { TaskFilter } from '../task-requests.ts';
+import type { TaskFilter } from '../reading/list-requests.ts';
 import type { Task } from '../../records/task.ts';
 import { watchIntervals, type WantedIntervals, type WatchIntervals } from './watch-intervals.ts';
 import { WatchWait, type WatchSignals } from './watch-wait.ts';
@@ -204,7 +205,7 @@ class TasksWatch {
       Promise.all(ids.map((id) => this.#sources.reader.snapshot(id))),
     );
     for (const snapshot of snapshots) {
-      if (snapshot?.task.projectId === this.#caller.projectId) {
+      if (snapshot && maySee(this.#caller, snapshot.task)) {
         yield* this.#change(snapshot);
       }
     }

@@ -1,6 +1,7 @@
 import type { BlobId } from '../../records/ids.ts';
 import type { BlobReader } from '../../storage/blob-reader.ts';
-import type { DigestPool, Digests, DigestStream, DigestWishes } from './digest-pool.ts';
+import type { DigestPool } from './digest-pool.ts';
+import type { Digests, DigestStream, DigestWishes } from './digest-stream.ts';
 
 /** The unit in which stored bytes are read again. */
 const catchUpBytes = 1024 * 1024;

@@ -1,36 +1,6 @@
 import { availableParallelism } from 'node:os';
+import type { DigestStream, DigestWishes } from './digest-stream.ts';
 import { DigestThread } from './digest-thread.ts';
-
-/** Which digests are computed besides sha256. */
-export interface DigestWishes {
-  readonly sha512: boolean;
-}
-
-/** The digests of the same bytes, lower-case hex. */
-export interface Digests {
-  readonly sha256: string;
-  /** Undefined unless it was wished for. */
-  readonly sha512: string | undefined;
-}
-
-/** Digests that are computed on another thread. */
-export interface DigestStream {
-  /** Bytes that were given and are not digested yet. */
-  readonly bytesInFlight: number;
-  /** Whether its thread has died: it will never answer again. */
-  readonly isLost: boolean;
-  /**
-   * Gives bytes; `data`'s buffer is moved to the other thread if it holds little else, and copied if not.
-   * Resolves when there is room for more on the way to the thread; what is given sooner waits its turn.
-   *
-   * @throws DarkroomError INTERNAL if the thread died.
-   */
-  update(data: Uint8Array<ArrayBuffer>): Promise<void>;
-  /** The digests of all bytes given so far. @throws DarkroomError INTERNAL if the thread died. */
-  result(): Promise<Digests>;
-  /** Forgets the digest. */
-  close(): void;
-}
 
 /**
  * Threads that compute digests: at 1.5 GiB/s a core sha256 alone would otherwise take half of the event

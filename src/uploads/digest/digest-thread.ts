@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { DarkroomError } from '../../domain/darkroom-error.ts';
-import type { Digests, DigestStream, DigestWishes } from './digest-pool.ts';
-import type { DigestAnswer, DigestRequest } from './digest-worker.ts';
+import type { Digests, DigestStream, DigestWishes } from './digest-stream.ts';
+import type { DigestAnswer, DigestRequest } from './digest-messages.ts';
 
 /**
  * Bytes that may be on their way to one thread, over all digests: enough for it to be busy while the

@@ -1,24 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { parentPort } from 'node:worker_threads';
 import { bytesCameIn, collectYoungGarbageOften } from '../../runtime/young-garbage.ts';
-import type { Digests } from './digest-pool.ts';
-
-/** What a thread is asked. */
-export type DigestRequest =
-  | { readonly kind: 'open'; readonly digest: number; readonly sha512: boolean }
-  | {
-      readonly kind: 'update';
-      readonly digest: number;
-      readonly buffer: ArrayBuffer;
-      readonly start: number;
-      readonly length: number;
-    }
-  | { readonly kind: 'result' | 'close'; readonly digest: number };
-
-/** What a thread answers, in the order of the requests of one digest. */
-export type DigestAnswer =
-  | { readonly kind: 'updated'; readonly digest: number; readonly length: number }
-  | { readonly kind: 'result'; readonly digest: number; readonly digests: Digests };
+import type { DigestAnswer, DigestRequest } from './digest-messages.ts';
 
 collectYoungGarbageOften();
 

@@ -14,10 +14,16 @@ import type { LedgerEntry } from '../../tasks/ledger/ledger-entry.ts';
 import { transitionError, whereToGoOn } from '../../tasks/ledger/task-errors.ts';
 import type { TaskLedger } from '../../tasks/ledger/task-ledger.ts';
 import type { Task } from '../../records/task.ts';
-import type { SucceededTask } from '../receiving/succeeded-upload.ts';
+import type { Image } from '../../records/image.ts';
 import { admitUpload, mayImport, type UploadAdmission } from './upload-admission.ts';
 import { fencedError, type WriterLease } from './writer-lease.ts';
 import { isProcessAlive } from './writer-process.ts';
+
+/** A task that has SUCCEEDED, and its image. */
+export interface SucceededTask {
+  readonly image: Image;
+  readonly task: Task;
+}
 
 /** What a would-be writer is told. */
 export type Attachment =

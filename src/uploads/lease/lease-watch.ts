@@ -1,7 +1,7 @@
 import type { Database } from '../../database/database.ts';
 import type { DarkroomError } from '../../domain/darkroom-error.ts';
 import type { TaskId } from '../../records/ids.ts';
-import type { NoticedChange, TaskChanges } from '../receiving/upload-parts.ts';
+import type { NoticedChange, TaskChanges } from './task-changes.ts';
 import { examineLease, leaseLoss, type WriterLease } from './writer-lease.ts';
 
 /**

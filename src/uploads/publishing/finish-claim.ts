@@ -1,5 +1,5 @@
 import { DarkroomError, invalidField } from '../../domain/darkroom-error.ts';
-import type { Digests } from '../digest/digest-pool.ts';
+import type { Digests } from '../digest/digest-stream.ts';
 
 /** What a finish claims. */
 export interface FinishClaim {

@@ -1,7 +1,7 @@
 import { assertHeld, BlobReader, type SegmentPlace } from '../../storage/blob-reader.ts';
 import type { SegmentWriter } from '../../storage/blob-store.ts';
 import { BlobDigest } from '../digest/blob-digest.ts';
-import type { Digests } from '../digest/digest-pool.ts';
+import type { Digests } from '../digest/digest-stream.ts';
 import type { Interruption } from '../../domain/interruption.ts';
 import { verifyReplay } from './replay.ts';
 import type { UploadParts } from './upload-parts.ts';

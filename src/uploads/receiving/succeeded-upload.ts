@@ -11,13 +11,8 @@ import {
 } from '../publishing/finish-claim.ts';
 import type { Interruption } from '../../domain/interruption.ts';
 import { verifyReplay } from './replay.ts';
+import type { SucceededTask } from '../lease/attach-writer.ts';
 import type { UploadParts } from './upload-parts.ts';
-
-/** A task that has SUCCEEDED, and its image. */
-export interface SucceededTask {
-  readonly image: Image;
-  readonly task: Task;
-}
 
 /**
  * An upload that is done, to which a client whose answer was lost sends again. What it sends is

@@ -1,22 +1,11 @@
 import type { Logger } from 'pino';
 import type { Database } from '../../database/database.ts';
-import type { ProcessId, TaskId } from '../../records/ids.ts';
+import type { ProcessId } from '../../records/ids.ts';
 import type { BlobStore } from '../../storage/blob-store.ts';
 import type { TaskLedger } from '../../tasks/ledger/task-ledger.ts';
 import type { ParkedDigests } from '../digest/blob-digest.ts';
+import type { TaskChanges } from '../lease/task-changes.ts';
 import type { UploadAdmission } from '../lease/upload-admission.ts';
-
-/** What is known of a change of a task. */
-export interface NoticedChange {
-  /** The task's revision, where it is known. Progress takes none: it may be the same as before. */
-  readonly revision: number | undefined;
-}
-
-/** Tells of changes of single tasks. */
-export interface TaskChanges {
-  /** Calls back whenever the task may have changed; answers how to stop that. */
-  subscribe(taskId: TaskId, onChange: (change: NoticedChange) => void): () => void;
-}
 
 /** Limits of uploads; sizes in bytes, times in ms. */
 export interface UploadLimits extends UploadAdmission {

@@ -2,7 +2,7 @@ import { DarkroomError } from '../../domain/darkroom-error.ts';
 import { settledWithin } from '../../domain/settled-within.ts';
 import { CommitPipeline } from './commit-pipeline.ts';
 import { retryWhileDatabaseIsAway } from '../../database/database-patience.ts';
-import type { Digests } from '../digest/digest-pool.ts';
+import type { Digests } from '../digest/digest-stream.ts';
 import {
   assertClaimedDigest,
   assertClaimedSize,

@@ -6,7 +6,7 @@ import {
   HealthCheckResponse_ServingStatus as Status,
 } from '../../../gen/grpc/health/v1/health_pb.ts';
 import { DatabaseHealth } from '../../../src/server/health/database-health.ts';
-import type { HealthSource } from '../../../src/server/health/health-service.ts';
+import type { HealthSource } from '../../../src/server/health/health-source.ts';
 import { startFakeServer, transportOf, type FakeServer } from '../fake-server.ts';
 
 class Switch implements HealthSource {

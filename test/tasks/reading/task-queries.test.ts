@@ -11,7 +11,7 @@ import {
   listTaskEvents,
   listTasks,
 } from '../../../src/tasks/reading/task-queries.ts';
-import type { TaskFilter } from '../../../src/tasks/task-requests.ts';
+import type { TaskFilter } from '../../../src/tasks/reading/list-requests.ts';
 import { Task, taskStates, taskTypes } from '../../../src/records/task.ts';
 import {
   anyTask,

@@ -3,7 +3,7 @@ import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Database } from '../../../src/database/database.ts';
 import type { Caller } from '../../../src/access/caller.ts';
 import { newId } from '../../../src/records/ids.ts';
-import type { TaskFilter } from '../../../src/tasks/task-requests.ts';
+import type { TaskFilter } from '../../../src/tasks/reading/list-requests.ts';
 import { watchTasks, type WatchTasksMessage } from '../../../src/tasks/watching/watch-tasks.ts';
 import {
   anyTask,

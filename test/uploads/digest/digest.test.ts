@@ -9,7 +9,8 @@ import { newId, type BlobId, type SegmentId } from '../../../src/records/ids.ts'
 import { BlobReader } from '../../../src/storage/blob-reader.ts';
 import { FileBlobStore } from '../../../src/storage/file-blob-store.ts';
 import { BlobDigest, ParkedDigests } from '../../../src/uploads/digest/blob-digest.ts';
-import { DigestPool, type DigestStream } from '../../../src/uploads/digest/digest-pool.ts';
+import { DigestPool } from '../../../src/uploads/digest/digest-pool.ts';
+import type { DigestStream } from '../../../src/uploads/digest/digest-stream.ts';
 import { darkroomErrorOf, writing } from '../../storage/blob-store-contract.ts';
 import { digestsOf } from '../digests-of.ts';
 

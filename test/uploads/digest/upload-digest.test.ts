@@ -4,7 +4,8 @@ import { defaultCaller } from '../../../src/access/caller.ts';
 import { newId, type BlobId } from '../../../src/records/ids.ts';
 import type { BlobStore } from '../../../src/storage/blob-store.ts';
 import { ParkedDigests } from '../../../src/uploads/digest/blob-digest.ts';
-import { DigestPool, type DigestStream } from '../../../src/uploads/digest/digest-pool.ts';
+import { DigestPool } from '../../../src/uploads/digest/digest-pool.ts';
+import type { DigestStream } from '../../../src/uploads/digest/digest-stream.ts';
 import {
   connection,
   failureOf,

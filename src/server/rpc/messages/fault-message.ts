@@ -3,6 +3,7 @@ import type { Fault as FaultMessage } from '../../../../gen/darkroom/v1/fault_pb
 import { FaultSchema, Fault_Origin } from '../../../../gen/darkroom/v1/fault_pb.ts';
 import { Phase } from '../../../../gen/darkroom/v1/phase_pb.ts';
 import type { Caller } from '../../../access/caller.ts';
+import { maySeeDetail } from '../../../access/rights.ts';
 import type { Fault } from '../../../records/fault.ts';
 import { timestampOf } from './well-known-types.ts';
 
@@ -16,7 +17,7 @@ export function faultMessage(fault: Fault, caller: Caller): FaultMessage {
     code: fault.code,
     reason: fault.reason,
     message: fault.message,
-    detail: caller.role === 'operator' ? fault.detail : '',
+    detail: maySeeDetail(caller) ? fault.detail : '',
     phase: Phase[fault.phase],
     offset: BigInt(fault.offset),
     attempt: fault.attempt,

@@ -17,6 +17,7 @@ import type { Caller } from '../../../access/caller.ts';
 import type { Fault } from '../../../records/fault.ts';
 import type { TaskEvent } from '../../../records/task-event.ts';
 import type { Task } from '../../../records/task.ts';
+import { bytesOf } from '../../../tasks/reading/task-bytes.ts';
 import { faultMessageIfAny } from './fault-message.ts';
 import { timestampOf } from './well-known-types.ts';
 
@@ -53,19 +54,12 @@ export function taskMessage(task: Task, lastFault: Fault | undefined, caller: Ca
   });
 }
 
-/**
- * How many bytes of a task are done: those that are stored, or what its producer reported while there
- * are none.
- */
+/** How many bytes of a task are done, and of how many. */
 export function progressMessage(task: Readonly<Task>): Task_Progress {
-  const isDone = task.state === 'SUCCEEDED';
-  const done =
-    isDone || task.committedSize > 0 ? task.committedSize : (task.reportedBytesDone ?? 0);
-  const total =
-    task.expectedSize ?? task.finishSize ?? (isDone ? task.committedSize : task.reportedBytesTotal);
+  const { done, total } = bytesOf(task);
   return create(Task_ProgressSchema, {
     bytesDone: BigInt(done),
-    bytesTotal: total == null ? undefined : BigInt(total),
+    bytesTotal: total === undefined ? undefined : BigInt(total),
     bytesStored: BigInt(task.storedBytes),
   });
 }

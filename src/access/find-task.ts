@@ -1,0 +1,42 @@
+import type { EntityManager } from '@mikro-orm/postgresql';
+import type { Database } from '../database/database.ts';
+import { readRow } from '../database/entity-rows.ts';
+import { DarkroomError } from '../domain/darkroom-error.ts';
+import type { TaskId } from '../records/ids.ts';
+import { Task } from '../records/task.ts';
+import type { Caller } from './caller.ts';
+import { visibleProject } from './rights.ts';
+
+/**
+ * Reads a task that the caller may see.
+ *
+ * @throws DarkroomError TASK_NOT_FOUND, for another project's as for one that does not exist.
+ */
+export async function findTask(em: EntityManager, caller: Caller, id: TaskId): Promise<Task> {
+  const task = await em.findOne(Task, { id, projectId: visibleProject(caller) });
+  return task ?? throwNotFound(id);
+}
+
+/**
+ * The same, not tracked by any unit of work.
+ *
+ * @throws DarkroomError TASK_NOT_FOUND
+ */
+export async function readTask(
+  database: Database,
+  caller: Caller,
+  id: TaskId,
+): Promise<Readonly<Task>> {
+  const values = [id, visibleProject(caller)];
+  const task = await readRow(database, Task, 'id = $1 and project_id = $2', values);
+  return task ?? throwNotFound(id);
+}
+
+/** The error for a task that is not there, or is another project's. */
+export function taskNotFound(taskId: TaskId): DarkroomError {
+  return new DarkroomError('TASK_NOT_FOUND', `There is no task ${taskId} in this project.`);
+}
+
+function throwNotFound(id: TaskId): never {
+  throw taskNotFound(id);
+}
