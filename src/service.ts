@@ -6,6 +6,7 @@ import { TaskService as TaskServiceDescriptor } from '../gen/darkroom/v1/task_se
 import { serviceCaller } from './access/caller.ts';
 import type { Settings } from './config/settings.ts';
 import { Database } from './database/database.ts';
+import { slowStatements } from './database/slow-statements.ts';
 import { startEmbeddedPostgres } from './database/embedded-postgres.ts';
 import { etagOf } from './records/image-etag.ts';
 import { ImageService } from './images/image-service.ts';
@@ -106,6 +107,7 @@ async function start(settings: Settings, logger: Logger, teardown: Teardown): Pr
     url: databaseUrl,
     poolSize: settings.databasePoolSize,
     onWarning,
+    observe: slowStatements(logger),
   });
   teardown.add('database connections', () => database.close());
   const migrations = await database.migrate();

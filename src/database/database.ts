@@ -1,6 +1,6 @@
 import { Migrator } from '@mikro-orm/migrations';
 import { MikroORM, type EntityManager } from '@mikro-orm/postgresql';
-import type { Pool } from 'pg';
+import type { Pool, QueryResultRow } from 'pg';
 import { ImageSchema } from '../records/image.ts';
 import { ImportOrderSchema } from '../records/import-order.ts';
 import { BlobSchema, BlobSegmentSchema } from '../records/blob.ts';
@@ -8,6 +8,7 @@ import { FaultSchema } from '../records/fault.ts';
 import { TaskEventSchema } from '../records/task-event.ts';
 import { TaskSchema } from '../records/task.ts';
 import { DatabaseConnectError } from './database-connect-error.ts';
+import type { Statement, StatementObserver, StatementResult } from './statement.ts';
 import { Migration0001ImagesAndTasks } from './migrations/migration-0001-images-and-tasks.ts';
 import { Migration0002Imports } from './migrations/migration-0002-imports.ts';
 
@@ -19,6 +20,8 @@ export interface DatabaseOptions {
   readonly poolSize: number;
   /** Called with problems that no query will report, such as a broken idle connection. */
   readonly onWarning: (message: string) => void;
+  /** Told of every hot statement; nobody is, if not set. */
+  readonly observe?: StatementObserver;
 }
 
 /**
@@ -27,12 +30,14 @@ export interface DatabaseOptions {
  */
 export class Database {
   readonly #orm: MikroORM;
-  /** The pool beneath MikroORM. */
+  /** The pool beneath MikroORM, for statements that are not hot. */
   readonly pool: Pool;
+  readonly #observe: StatementObserver;
 
-  private constructor(orm: MikroORM, pool: Pool) {
+  private constructor(orm: MikroORM, pool: Pool, observe: StatementObserver) {
     this.#orm = orm;
     this.pool = pool;
+    this.#observe = observe;
   }
 
   /** Connects. @throws DatabaseConnectError when PostgreSQL cannot be reached, or has no such database. */
@@ -67,7 +72,7 @@ export class Database {
     try {
       const pool = await orm.em.getConnection().getNativeClient();
       await pool.query('select 1');
-      return new Database(orm, pool);
+      return new Database(orm, pool, options.observe ?? unobserved);
     } catch (error) {
       await orm.close(true);
       throw new DatabaseConnectError(options.url, error);
@@ -77,6 +82,33 @@ export class Database {
   /** A unit of work of its own: one for each call, passed on explicitly. */
   fork(): EntityManager {
     return this.#orm.em.fork();
+  }
+
+  /**
+   * Runs a hot statement: the one road of all of them.
+   *
+   * @throws the driver's errors.
+   */
+  async run<Row extends object>({
+    name,
+    text,
+    values,
+    timeoutMs,
+  }: Statement): Promise<StatementResult<Row>> {
+    const ended = this.#observe(name);
+    try {
+      const { rows, rowCount } = await this.pool.query<Row & QueryResultRow>({
+        name,
+        text,
+        ...(values && { values: [...values] }),
+        ...(timeoutMs !== undefined && { query_timeout: timeoutMs }),
+      });
+      ended();
+      return { rows, rowCount: rowCount ?? 0 };
+    } catch (error) {
+      ended(error);
+      throw error;
+    }
   }
 
   /**
@@ -108,6 +140,8 @@ export class Database {
     await this.#orm.close(true);
   }
 }
+
+const unobserved: StatementObserver = () => () => {};
 
 /** "dark" in ASCII: any fixed number that no other user of the database takes. */
 const migrationLock = 0x6461726b;

@@ -55,7 +55,7 @@ export async function readRow<T extends object>(
   values: unknown[],
 ): Promise<T | undefined> {
   const { select, entityOf } = sourceOf(database, entity);
-  const { rows } = await database.pool.query<RawRow>({
+  const { rows } = await database.run<RawRow>({
     name: `${entity.name} where ${condition}`,
     text: `${select} where ${condition}`,
     values,

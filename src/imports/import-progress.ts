@@ -40,7 +40,7 @@ export async function noteSource(
         ? `Reading ${source.name} again from its beginning, since it cannot go on in the middle; the first ` +
           `${committedSize} bytes are compared`
         : `Going on at byte ${committedSize} of ${source.name}`;
-  await database.pool.query({
+  await database.run({
     name: 'note-source',
     text: `
       with fenced as (

@@ -50,7 +50,7 @@ export async function findDueImports(
   database: Database,
   except: readonly TaskId[],
 ): Promise<TaskId[]> {
-  const { rows } = await database.pool.query<{ id: TaskId }>({
+  const { rows } = await database.run<{ id: TaskId }>({
     name: 'due imports',
     text: dueImports,
     values: [except],
@@ -76,5 +76,5 @@ const keepWaiting = `
 
 /** Says that imports which wait for a worker are not forgotten. @throws the driver's errors. */
 export async function keepImportsWaiting(database: Database): Promise<void> {
-  await database.pool.query({ name: 'keep imports waiting', text: keepWaiting });
+  await database.run({ name: 'keep imports waiting', text: keepWaiting });
 }

@@ -7,7 +7,7 @@ export async function readPublishedSegments(
   database: Database,
   blobId: BlobId,
 ): Promise<SegmentPlace[]> {
-  const { rows } = await database.pool.query<{
+  const { rows } = await database.run<{
     id: SegmentId;
     start_offset: string;
     length: string;

@@ -1,32 +1,23 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { create } from '@bufbuild/protobuf';
-import { Code, ConnectError, type HandlerContext, type ServiceImpl } from '@connectrpc/connect';
+import type { ServiceImpl } from '@connectrpc/connect';
 import {
   DownloadImageResponseSchema,
   ResumeUploadResponseSchema,
   UploadChunkResponseSchema,
-  UploadImageResponseSchema,
   type DownloadImageResponse,
   type ImageService as ImageServiceDescriptor,
-  type UploadImageRequest,
-  type UploadImageRequest_Finish,
 } from '../../../gen/darkroom/v1/image_service_pb.ts';
 import type { Settings } from '../../config/settings.ts';
-import type { Database } from '../../database/database.ts';
-import { untilAborted } from '../../domain/abortable.ts';
-import { DarkroomError, invalidField } from '../../domain/darkroom-error.ts';
+import { invalidField } from '../../domain/darkroom-error.ts';
 import { parseId, type ImageId, type TaskId } from '../../records/ids.ts';
 import { downloadImage, type DownloadPart } from '../../images/download-image.ts';
-import type { ImageService } from '../../images/image-service.ts';
 import type { BlobStore } from '../../storage/blob-store.ts';
-import { getTask } from '../../tasks/reading/task-queries.ts';
-import type { FinishClaim } from '../../uploads/publishing/finish-claim.ts';
-import type { UploadFrame } from '../../uploads/receiving/upload-frame.ts';
 import type { UploadOutcome, UploadService } from '../../uploads/receiving/upload-service.ts';
-import { imageMessage } from './messages/image-message.ts';
-import { taskMessage } from './messages/task-message.ts';
+import { claimOf, numberIfSet, owned } from './upload-fields.ts';
+import { connectUploadImage } from './upload-image.ts';
+import { standingOf, type StandingParts } from './upload-standing.ts';
 import { uploadLimitsMessage } from './messages/upload-limits-message.ts';
-import { bytesReceivedOf, callerOf, peerOf } from '../transport/request-context.ts';
+import { callerOf, peerOf } from '../transport/request-context.ts';
 
 /** The calls of ImageService that move bytes; those that keep images are elsewhere. */
 export type UploadHandlers = Pick<
@@ -35,10 +26,8 @@ export type UploadHandlers = Pick<
 >;
 
 /** What the handlers translate for. */
-export interface UploadHandlerParts {
+export interface UploadHandlerParts extends StandingParts {
   readonly uploads: UploadService;
-  readonly images: ImageService;
-  readonly database: Database;
   readonly store: BlobStore;
   readonly settings: Settings;
 }
@@ -47,19 +36,7 @@ export interface UploadHandlerParts {
 export function uploadHandlers(parts: UploadHandlerParts): UploadHandlers {
   const { uploads, settings } = parts;
   return {
-    async uploadImage(frames, context) {
-      const signal = goneSignal(context);
-      const outcome = await uploads.receive(callerOf(context), framesOf(frames, signal), {
-        peer: peerOf(context),
-        signal,
-        bytesReceived: () => bytesReceivedOf(context),
-      });
-      return create(UploadImageResponseSchema, {
-        ...(await standingOf(parts, context, outcome.taskId)),
-        committedSize: BigInt(outcome.committedSize),
-        complete: outcome.complete,
-      });
-    },
+    uploadImage: connectUploadImage(parts),
 
     async uploadChunk(request, context) {
       const offset = Number(request.offset);
@@ -112,146 +89,6 @@ export function uploadHandlers(parts: UploadHandlerParts): UploadHandlers {
   };
 }
 
-async function standingOf(
-  { images, database }: UploadHandlerParts,
-  context: HandlerContext,
-  taskId: TaskId,
-): Promise<{ image: ReturnType<typeof imageMessage>; task: ReturnType<typeof taskMessage> }> {
-  const caller = callerOf(context);
-  const { task, lastFault } = await getTask(database, caller, taskId);
-  const view = await images.getImage(caller, task.imageId);
-  return {
-    image: imageMessage(view.image, view.lastFault, caller),
-    task: taskMessage(task, lastFault, caller),
-  };
-}
-
-/**
- * A client of Node's HTTP/2, such as grpc-js, cancels a call by ending its stream, as if all were well, and
- * resetting it a moment later. So a stream that ends without a finish is taken for ended only after this,
- * in ms. Nothing but the record of a fault depends on it: such a stream completes nothing either way.
- */
-const cancelGraceMs = 20;
-
-/**
- * The frames of a stream in the domain's terms. An iterator by hand, since a generator's return waits
- * for a pending read, and the reading must be given up at once when the upload ends.
- *
- * @param gone fires when the client is gone.
- */
-function framesOf(
-  messages: AsyncIterable<UploadImageRequest>,
-  gone: AbortSignal,
-): AsyncIterator<UploadFrame> {
-  const iterator = messages[Symbol.asyncIterator]();
-  let isFinished = false;
-  return {
-    async next() {
-      const { done, value } = await nextMessage(iterator);
-      if (done) {
-        if (!isFinished) {
-          await untilAborted(gone, delay(cancelGraceMs));
-        }
-        return { done, value: undefined };
-      }
-      isFinished = value.frame.case === 'finish';
-      return { done: false, value: frameOf(value) };
-    },
-  };
-}
-
-async function nextMessage(
-  iterator: AsyncIterator<UploadImageRequest>,
-): Promise<IteratorResult<UploadImageRequest>> {
-  try {
-    return await iterator.next();
-  } catch (error) {
-    throw transportFailure(error);
-  }
-}
-
-function frameOf({ frame }: UploadImageRequest): UploadFrame {
-  switch (frame.case) {
-    case 'header':
-      return {
-        kind: 'header',
-        taskId: frame.value.taskId,
-        writerEpoch: numberIfSet(frame.value.writerEpoch),
-      };
-    case 'chunk':
-      return {
-        kind: 'chunk',
-        offset: Number(frame.value.offset),
-        data: owned(frame.value.data),
-        crc32c: frame.value.crc32c,
-      };
-    case 'hole':
-      return {
-        kind: 'hole',
-        offset: Number(frame.value.offset),
-        length: Number(frame.value.length),
-      };
-    case 'finish':
-      return { kind: 'finish', ...claimOf(frame.value, 'finish') };
-    case undefined:
-      return { kind: 'empty' };
-  }
-}
-
-/** Messages are decoded from ArrayBuffers of their own, never from shared memory. */
-function owned(data: Uint8Array): Uint8Array<ArrayBuffer> {
-  return data.buffer instanceof ArrayBuffer
-    ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
-    : new Uint8Array(data);
-}
-
-function claimOf(finish: UploadImageRequest_Finish, path: string): FinishClaim {
-  const totalSize = Number(finish.totalSize);
-  if (!Number.isSafeInteger(totalSize) || totalSize < 0) {
-    throw invalidField(`${path}.total_size`, 'must be 0 or more bytes, below 2^53');
-  }
-  if (finish.sha256 !== undefined && !/^[0-9a-f]{64}$/i.test(finish.sha256)) {
-    throw invalidField(`${path}.sha256`, 'must be 64 hex digits');
-  }
-  return { totalSize, sha256: finish.sha256?.toLowerCase() };
-}
-
-/** What the network or the codec says of a stream, as a fault of the upload. */
-function transportFailure(error: unknown): unknown {
-  if (error instanceof DarkroomError) {
-    return error;
-  }
-  const { code, rawMessage } = ConnectError.from(error);
-  switch (code) {
-    case Code.ResourceExhausted:
-      return new DarkroomError('CHUNK_TOO_LARGE', rawMessage, { cause: error });
-    case Code.InvalidArgument:
-      return new DarkroomError('FIELD_INVALID', rawMessage, { cause: error });
-    default:
-      return connectionLost(error);
-  }
-}
-
-function connectionLost(cause: unknown): DarkroomError {
-  return new DarkroomError(
-    'CONNECTION_LOST',
-    'The connection of the upload broke before its end. The upload can be resumed.',
-    { cause },
-  );
-}
-
-/** Fires with a domain error when the client is gone or its deadline has passed. */
-function goneSignal(context: HandlerContext): AbortSignal {
-  const gone = new AbortController();
-  const onAbort = (): void => gone.abort(connectionLost(context.signal.reason));
-  if (context.signal.aborted) {
-    onAbort();
-  } else {
-    context.signal.addEventListener('abort', onAbort, { once: true });
-  }
-  return gone.signal;
-}
-
 function downloadMessage(part: DownloadPart): DownloadImageResponse {
   switch (part.kind) {
     case 'chunk':
@@ -277,8 +114,4 @@ function downloadMessage(part: DownloadPart): DownloadImageResponse {
         },
       });
   }
-}
-
-function numberIfSet(value: bigint | undefined): number | undefined {
-  return value === undefined ? undefined : Number(value);
 }

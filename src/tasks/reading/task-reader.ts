@@ -123,8 +123,8 @@ export class TaskReader {
     return new Map(rows.map((row) => this.#faultOf(row)).map((fault) => [fault.id, fault]));
   }
 
-  async #query(name: string, text: string, values: unknown[]): Promise<RawRow[]> {
-    const query = { name, text, values, query_timeout: queryTimeoutMs };
-    return (await this.#database.pool.query<RawRow>(query)).rows;
+  async #query(name: string, text: string, values: unknown[]): Promise<readonly RawRow[]> {
+    const statement = { name, text, values, timeoutMs: queryTimeoutMs };
+    return (await this.#database.run<RawRow>(statement)).rows;
   }
 }

@@ -42,7 +42,7 @@ export async function expireTasks(database: Database, isStopping: () => boolean)
   let expired = 0;
   let after = ['-infinity', '00000000-0000-0000-0000-000000000000'];
   while (!isStopping()) {
-    const { rows } = await database.pool.query<DueTask>({
+    const { rows } = await database.run<DueTask>({
       name: 'due tasks',
       text: dueTasks,
       values: after,

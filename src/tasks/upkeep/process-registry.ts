@@ -123,7 +123,7 @@ export class ProcessRegistry {
 
   /** Answers whether this process was not registered. */
   async #beat(): Promise<boolean> {
-    const { rows } = await this.#options.database.pool.query<{ is_new: boolean }>({
+    const { rows } = await this.#options.database.run<{ is_new: boolean }>({
       name: 'heartbeat',
       text: beat,
       values: [this.id, hostname(), this.#machine, process.pid],
@@ -133,7 +133,7 @@ export class ProcessRegistry {
 
   async #findLost(): Promise<void> {
     const { database, ledger, logger, onOrphanedFinish } = this.#options;
-    const { rows } = await database.pool.query<OtherProcess>({
+    const { rows } = await database.run<OtherProcess>({
       name: 'other processes',
       text: others,
       values: [this.id, this.#machine, lifetimeMs],

@@ -97,7 +97,7 @@ export class HistoryPruner {
   }
 
   async #pruneBatch(): Promise<PrunedBatch | undefined> {
-    const { rows } = await this.#database.pool.query<PrunedBatch>({
+    const { rows } = await this.#database.run<PrunedBatch>({
       name: 'prune history',
       text: pruneBatch,
       values: [this.#retentionMs, ...this.#after],

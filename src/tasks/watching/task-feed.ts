@@ -204,13 +204,12 @@ export class TaskFeed implements TaskChangeSource {
     const mayHaveLost = this.#mayHaveLost;
     this.#mayHaveLost = false;
     try {
-      const query = {
+      const { rows } = await this.#database.run<ChangedRow>({
         name: 'tasks changed since',
         text: changedSince,
         values: [this.#polledAt, mayHaveLost ? overlapAfterBreakMs : overlapMs],
-        query_timeout: pollTimeoutMs,
-      };
-      const { rows } = await this.#database.pool.query<ChangedRow>(query);
+        timeoutMs: pollTimeoutMs,
+      });
       this.#isFailing = false;
       this.#polledAt = rows[0]?.now;
       this.#tellFound(rows);

@@ -52,7 +52,7 @@ export async function commitProgress(
   lease: WriterLease,
   progress: UploadProgress,
 ): Promise<boolean> {
-  const { rowCount } = await database.pool.query({
+  const { rowCount } = await database.run({
     name: 'commit-progress',
     text: `
       with fenced as (
@@ -83,7 +83,7 @@ export async function commitProgress(
 
 /** Detaches the lease's stream, whose writes have all ended; the epoch can be continued. */
 export async function detachWriter(database: Database, lease: WriterLease): Promise<void> {
-  await database.pool.query({
+  await database.run({
     name: 'detach-writer',
     text: `
       update tasks
@@ -101,7 +101,7 @@ export async function examineLease(
   database: Database,
   lease: WriterLease,
 ): Promise<{ readonly holds: boolean; readonly revision: number }> {
-  const { rows } = await database.pool.query<{ holds: boolean; revision: string }>({
+  const { rows } = await database.run<{ holds: boolean; revision: string }>({
     name: 'examine-lease',
     text: `
       select writer_epoch = $2 and coalesce(writer_process_id = $3, false) as holds, revision

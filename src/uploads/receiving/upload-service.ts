@@ -9,6 +9,7 @@ import { knownError } from './known-error.ts';
 import { settleUpload, type SettleEnd } from './session-end.ts';
 import { UploadCalls, type UploadCall, type UploadOutcome } from './upload-calls.ts';
 import { assertSound, type ChunkFrame, type HoleFrame, type UploadFrame } from './upload-frame.ts';
+import type { UploadIntake } from './upload-intake.ts';
 import type { UploadParts } from './upload-parts.ts';
 import { UploadStream, type DataTaker, type UploadConnection } from './upload-stream.ts';
 import type { WriterLease } from '../lease/writer-lease.ts';
@@ -41,7 +42,7 @@ export interface Fetcher {
 const callPaths = { offset: 'offset', data: 'data', length: 'hole_length' };
 
 /** Takes uploads: the stream and the unary calls are two doors to the same sessions. */
-export class UploadService {
+export class UploadService implements UploadIntake {
   readonly #parts: UploadParts;
   readonly #calls: UploadCalls;
 
@@ -50,12 +51,6 @@ export class UploadService {
     this.#calls = new UploadCalls(parts);
   }
 
-  /**
-   * Takes the frames of one stream. Resolves when the client has half-closed and all is durable, and
-   * after a finish when the image is ACTIVE.
-   *
-   * @throws DarkroomError any of UploadImage's; what could be kept is durable and the fault recorded.
-   */
   async receive(
     caller: Caller,
     frames: AsyncIterator<UploadFrame>,
