@@ -15,6 +15,7 @@ import { ReachPolicy } from './imports/reach-policy.ts';
 import { DatabaseHealth } from './server/health/database-health.ts';
 import { imageHandlers } from './server/rpc/image-handlers.ts';
 import { restRoutes } from './server/rest/rest-routes.ts';
+import { accessLog } from './server/transport/access-log.ts';
 import { startServer } from './server/server.ts';
 import { taskHandlers } from './server/rpc/task-handlers.ts';
 import { uploadHandlers } from './server/rpc/upload-handlers.ts';
@@ -206,6 +207,7 @@ async function start(settings: Settings, logger: Logger, teardown: Teardown): Pr
     settings,
     logger,
     health,
+    observers: [accessLog],
     httpRoutes: restRoutes({
       database,
       store,

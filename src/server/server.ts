@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import { Health } from '../../gen/grpc/health/v1/health_pb.ts';
 import type { Settings } from '../config/settings.ts';
 import { onSharedAbort } from '../domain/shared-signal.ts';
-import { logWhenDone } from './transport/access-log.ts';
+import { observeCall, type CallObserver } from './transport/call-observer.ts';
 import { applyCors } from './http/cors.ts';
 import { Drain, serverDraining } from './transport/drain.ts';
 import { healthService } from './health/health-service.ts';
@@ -32,6 +32,8 @@ export interface ServerOptions {
   /** Registers the services; health and reflection are added to them. */
   readonly routes: (router: ConnectRouter) => void;
   readonly health: HealthSource;
+  /** Told of every call: the access log, and whatever measures. */
+  readonly observers: readonly CallObserver[];
   /** Places of plain HTTP besides `/healthz` and `/readyz`. */
   readonly httpRoutes?: readonly HttpRoute[];
 }
@@ -91,7 +93,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     response.setHeader('x-request-id', context.requestId);
     // Such as a write after the end. An error that nobody listens to would end the process.
     response.on('error', (error) => context.logger.error({ err: error }, 'response broke'));
-    logWhenDone(request, response, context);
+    observeCall(request, response, context, options.observers);
     discardRestAfter(request, response, body);
     const onEnd = (): void => body.fail(serverDraining());
     response.once('close', onSharedAbort(drain.endSignal, onEnd));

@@ -15,6 +15,7 @@ import { onTestFinished } from 'vitest';
 import { ImageService } from '../../gen/darkroom/v1/image_service_pb.ts';
 import { TaskService } from '../../gen/darkroom/v1/task_service_pb.ts';
 import type { HealthSource } from '../../src/server/health/health-source.ts';
+import { accessLog } from '../../src/server/transport/access-log.ts';
 import { startServer, type Server, type ServerOptions } from '../../src/server/server.ts';
 
 /** A line of the log, parsed. */
@@ -59,6 +60,7 @@ export async function startFakeServer(options: FakeServerOptions = {}): Promise<
       { write: (line: string) => log.push(JSON.parse(line) as LogLine) },
     ),
     health: options.health ?? healthy,
+    observers: [accessLog],
     routes(router: ConnectRouter) {
       router.service(ImageService, options.images ?? {});
       router.service(TaskService, options.tasks ?? {});

@@ -1,75 +1,35 @@
-import type { DescMethod } from '@bufbuild/protobuf';
 import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
-import { Code, type ConnectError } from '@connectrpc/connect';
-import { codeToString } from '@connectrpc/connect/protocol-connect';
-import { ErrorInfoSchema } from '../../../gen/google/rpc/error_details_pb.ts';
-import type { CallOutcome } from './call-outcome.ts';
-import { pathOf, type NodeRequest, type NodeResponse } from './node-http.ts';
-import type { RequestContext } from './request-context.ts';
+import { Code } from '@connectrpc/connect';
+import type { CallObserver, EndedCall } from './call-observer.ts';
+import type { NodeRequest } from './node-http.ts';
 
 /**
- * Writes one line when the response of a request is out, or its client is gone: method, code, reason, duration
- * in ms, peer. Calls that change something are logged as info, those that only read as debug, failures of the
- * service as warn, and those that should not be (INTERNAL) as error with all that was thrown.
+ * Writes one line for each call when it has ended: method, code, reason, duration in ms, peer. Calls that change
+ * something are logged as info, those that only read as debug, failures of the service as warn, and those that
+ * should not be (INTERNAL) as error with all that was thrown.
  */
-export function logWhenDone(
-  request: NodeRequest,
-  response: NodeResponse,
-  context: RequestContext,
-): void {
-  const began = performance.now();
-  const httpMethod = request.method;
-  const path = pathOf(request);
-  response.once('close', () => {
-    const { method, failure } = context.outcome;
-    context.outcome.isLogged = true;
-    const code = codeOf(response, failure);
-    const reason = failure?.findDetails(ErrorInfoSchema)[0]?.reason;
-    const level = levelOf(request, context.outcome, reason);
+export const accessLog: CallObserver = ({ request, context }) => {
+  return (ended) => {
+    const { name, code, reason, failure, durationMs } = ended;
+    const level = levelOf(request, ended);
     const isServerFault = level === 'warn' || level === 'error';
     context.logger[level](
       {
-        method:
-          method === undefined
-            ? `${httpMethod} ${path}`
-            : `${method.parent.typeName}/${method.name}`,
+        method: name,
         code,
         ...(reason !== undefined && { reason }),
-        durationMs: Math.round((performance.now() - began) * 10) / 10,
+        durationMs: Math.round(durationMs * 10) / 10,
         peer: context.peer,
         ...(isServerFault && { err: failure?.cause ?? failure }),
       },
       isServerFault ? 'call failed' : 'call',
     );
-  });
-}
-
-/** The gRPC code's name for RPCs; the HTTP status for what has no error. */
-function codeOf(response: NodeResponse, failure: ConnectError | undefined): string | number {
-  if (!isWritten(response)) {
-    const isLate = failure?.code === Code.DeadlineExceeded;
-    return nameOf(isLate ? Code.DeadlineExceeded : Code.Canceled);
-  }
-  if (failure !== undefined) {
-    return nameOf(failure.code);
-  }
-  return response.statusCode === 200 ? 'OK' : response.statusCode;
-}
-
-function nameOf(code: Code): string {
-  return codeToString(code).toUpperCase();
-}
-
-function isWritten(response: NodeResponse): boolean {
-  return 'stream' in response
-    ? response.writableEnded && !response.stream.aborted
-    : response.writableFinished;
-}
+  };
+};
 
 function levelOf(
   request: NodeRequest,
-  { method, failure }: CallOutcome,
-  reason: string | undefined,
+  { method, failure, reason }: EndedCall,
 ): 'debug' | 'info' | 'warn' | 'error' {
   const code = failure?.code;
   if (code === Code.Internal || code === Code.Unknown) {
@@ -84,7 +44,7 @@ function levelOf(
 }
 
 /** Server streams only read in this service: watches and downloads. */
-function isRead(request: NodeRequest, method: DescMethod | undefined): boolean {
+function isRead(request: NodeRequest, method: EndedCall['method']): boolean {
   if (method === undefined) {
     return request.method === 'GET' || request.method === 'HEAD' || request.method === 'OPTIONS';
   }
