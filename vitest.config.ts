@@ -7,6 +7,7 @@ export default defineConfig({
     // Real servers, real files and real databases share two cores with each other.
     testTimeout: 180_000,
     hookTimeout: 180_000,
+    expect: { poll: { timeout: 60_000 } },
     pool: 'forks',
     maxWorkers: 4,
   },

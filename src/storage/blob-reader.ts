@@ -25,6 +25,8 @@ export class BlobReader {
   readonly #maxOpen: number;
   /** Those used last are last. */
   readonly #open = new Map<SegmentId, SegmentReader>();
+  /** Reads the last segment while it grows; its writer, who closes it. */
+  #growing: { readonly id: SegmentId; readonly reader: SegmentReader } | undefined;
   #lastTurn: Promise<unknown> = Promise.resolve();
   #isClosed = false;
 
@@ -38,8 +40,13 @@ export class BlobReader {
     this.#maxOpen = maxOpen;
   }
 
-  /** Says that the last segment, which is still being written, has grown or was begun. */
-  extend(last: SegmentPlace): void {
+  /**
+   * Says that the last segment, which is still being written, has grown or was begun.
+   *
+   * @param writer reads what it appended, which no other reader can be promised yet.
+   */
+  extend(last: SegmentPlace, writer: SegmentReader): void {
+    this.#growing = { id: last.id, reader: writer };
     if (this.#segments.at(-1)?.id === last.id) {
       this.#segments.pop();
     }
@@ -118,6 +125,9 @@ export class BlobReader {
   }
 
   async #reader(id: SegmentId): Promise<SegmentReader> {
+    if (this.#growing?.id === id) {
+      return this.#growing.reader;
+    }
     const reader = this.#open.get(id) ?? (await this.#store.openReader(id));
     this.#open.delete(id);
     this.#open.set(id, reader);
@@ -150,7 +160,7 @@ export async function assertHeld(
   segments: readonly SegmentPlace[],
 ): Promise<void> {
   for (const { id, length } of segments) {
-    const held = (await store.size(id)) ?? 0;
+    const held = (await store.heldBytes(id)) ?? 0;
     if (held < length) {
       throw storedBytesLost(id, held, length);
     }

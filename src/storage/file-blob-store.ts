@@ -6,11 +6,12 @@ import { DarkroomError } from '../domain/darkroom-error.ts';
 import type { SegmentId } from '../records/ids.ts';
 import type { BlobStore, SegmentReader, SegmentWriter } from './blob-store.ts';
 import { FileSegmentWriter } from './file-segment-writer.ts';
+import { readFully } from './read-fully.ts';
 import { storageError, storedBytesLost } from './storage-error.ts';
 import { syncFolder } from './sync-folder.ts';
 
 const writableMode = 0o640;
-const sealedMode = 0o440;
+const completeMode = 0o440;
 
 /**
  * A blob store in a folder: one sparse file a segment, spread over 256 subfolders by the last byte of
@@ -57,12 +58,12 @@ export class FileBlobStore implements BlobStore {
   async openReader(id: SegmentId): Promise<SegmentReader> {
     const file = await guarded('opening a segment', () => this.#open(id, constants.O_RDONLY));
     return {
-      read: (offset, target) => guarded('reading a segment', () => readFully(file, offset, target)),
+      read: (offset, target) => readFully(file, offset, target),
       close: () => file.close().catch(() => {}),
     };
   }
 
-  async size(id: SegmentId): Promise<number | undefined> {
+  async heldBytes(id: SegmentId): Promise<number | undefined> {
     return guarded('looking at a segment', async () => {
       let file: FileHandle;
       try {
@@ -83,12 +84,12 @@ export class FileBlobStore implements BlobStore {
     });
   }
 
-  async seal(id: SegmentId, length: number): Promise<void> {
-    await guarded('sealing a segment', async () => {
+  async complete(id: SegmentId, length: number): Promise<void> {
+    await guarded('completing a segment', async () => {
       const file = await this.#openForWriting(id, undefined);
       try {
         await cutTo(file, id, length);
-        await file.chmod(sealedMode);
+        await file.chmod(completeMode);
       } finally {
         await file.close();
       }
@@ -137,7 +138,7 @@ export class FileBlobStore implements BlobStore {
       if (!isErrno(error, 'EACCES')) {
         throw error;
       }
-      // It was sealed for a publication that did not come about.
+      // It was completed for a publication that did not come about.
       await chmod(this.#path(id), writableMode);
       return this.#open(id, flags, writableMode);
     }
@@ -194,21 +195,4 @@ async function guarded<T>(doing: string, work: () => Promise<T>): Promise<T> {
   } catch (error) {
     throw storageError(error, doing);
   }
-}
-
-async function readFully(file: FileHandle, offset: number, target: Uint8Array): Promise<number> {
-  let filled = 0;
-  while (filled < target.byteLength) {
-    const { bytesRead } = await file.read(
-      target,
-      filled,
-      target.byteLength - filled,
-      offset + filled,
-    );
-    if (bytesRead === 0) {
-      break;
-    }
-    filled += bytesRead;
-  }
-  return filled;
 }

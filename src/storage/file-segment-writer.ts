@@ -1,5 +1,6 @@
 import { stat, type FileHandle } from 'node:fs/promises';
-import type { SegmentWriter, WriteOutcome } from './blob-store.ts';
+import type { SegmentWriter, AppendOutcome } from './blob-store.ts';
+import { readFully } from './read-fully.ts';
 import { storageError } from './storage-error.ts';
 import { joinShortZeroRuns, splitZeroRuns, type Run } from './zero-run.ts';
 
@@ -27,7 +28,7 @@ export class FileSegmentWriter implements SegmentWriter {
   #hasRemains = false;
 
   /**
-   * @param file open for writing, and `length` bytes long.
+   * @param file open for reading and writing, and `length` bytes long.
    * @param syncName makes the file's name durable.
    * @param path where others will look for the file; without it only its removal is noticed.
    */
@@ -42,7 +43,7 @@ export class FileSegmentWriter implements SegmentWriter {
     return this.#length;
   }
 
-  async append(data: Uint8Array): Promise<WriteOutcome> {
+  async append(data: Uint8Array): Promise<AppendOutcome> {
     const start = this.#length;
     let storedBytes = 0;
     await this.#grow(data.byteLength, 'writing', async () => {
@@ -51,7 +52,7 @@ export class FileSegmentWriter implements SegmentWriter {
           await this.#write(data, run, start);
           storedBytes += run.end - run.start;
         } else if (run.end === data.byteLength) {
-          // Here and not in sync: a truncate that ran beside an append could cut what that wrote.
+          // Here and not in persist: a truncate that ran beside an append could cut what that wrote.
           await this.#file.truncate(start + run.end);
         }
       }
@@ -63,7 +64,7 @@ export class FileSegmentWriter implements SegmentWriter {
     await this.#grow(length, 'making a hole', () => this.#file.truncate(this.#length + length));
   }
 
-  async sync(): Promise<void> {
+  async persist(): Promise<void> {
     try {
       await this.#file.datasync();
       if (!this.#nameIsDurable) {
@@ -82,6 +83,10 @@ export class FileSegmentWriter implements SegmentWriter {
     } catch (error) {
       throw storageError(error, 'syncing');
     }
+  }
+
+  read(offset: number, target: Uint8Array): Promise<number> {
+    return readFully(this.#file, offset, target);
   }
 
   async close(): Promise<void> {

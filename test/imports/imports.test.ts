@@ -178,10 +178,10 @@ describe('a source that breaks', () => {
   test('after its last byte is not asked again', async () => {
     const world = await openImportWorld(database());
     const source = await startSource(serves(bytes));
-    world.store.seal = () => Promise.reject(new Error('the store is away'));
+    world.store.complete = () => Promise.reject(new Error('the store is away'));
     const { taskId } = await world.create(source.origin);
     await expect.poll(async () => (await readTask(database(), taskId)).faultCount).toBe(1);
-    delete (world.store as Partial<typeof world.store>).seal;
+    delete (world.store as Partial<typeof world.store>).complete;
     expect((await ended(database(), taskId)).state).toBe('SUCCEEDED');
     expect(source.requests).toHaveLength(1);
   });

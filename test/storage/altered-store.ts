@@ -5,8 +5,8 @@ export function alteredStore(store: BlobStore, changes: Partial<BlobStore>): Blo
   return {
     openWriter: (id, length) => store.openWriter(id, length),
     openReader: (id) => store.openReader(id),
-    size: (id) => store.size(id),
-    seal: (id, length) => store.seal(id, length),
+    heldBytes: (id) => store.heldBytes(id),
+    complete: (id, length) => store.complete(id, length),
     remove: (id) => store.remove(id),
     list: () => store.list(),
     check: () => store.check(),

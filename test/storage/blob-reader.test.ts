@@ -46,7 +46,7 @@ class WatchedStore {
         },
       };
     },
-    size: async (id: SegmentId) => (this.removed.has(id) ? undefined : 1000),
+    heldBytes: async (id: SegmentId) => (this.removed.has(id) ? undefined : 1000),
   } as unknown as BlobStore;
 }
 
@@ -115,14 +115,18 @@ test('a segment that grows is read as far as it is said to be', async () => {
   await expect(reader.read(1000, Buffer.alloc(1))).rejects.toMatchObject({
     reason: 'STORED_BYTES_LOST',
   });
-  reader.extend({ ...second, length: 10 });
+  const writer = await watched.store.openReader(second.id);
+  reader.extend({ ...second, length: 10 }, writer);
   await expectRead(reader, 990, 20);
   await expect(reader.read(1009, Buffer.alloc(2))).rejects.toMatchObject({
     reason: 'STORED_BYTES_LOST',
   });
-  reader.extend({ ...second, length: 20 });
+  reader.extend({ ...second, length: 20 }, writer);
   await expectRead(reader, 990, 30);
   await reader.close();
+  // Its writer's, who goes on.
+  expect(watched.open).toBe(1);
+  await writer.close();
 });
 
 test('a store that holds less than it should is found out', async () => {

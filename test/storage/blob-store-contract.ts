@@ -24,7 +24,7 @@ export async function darkroomErrorOf(call: Promise<unknown>): Promise<DarkroomE
 export async function readSegment(store: BlobStore, id: SegmentId): Promise<Buffer> {
   const reader = await store.openReader(id);
   try {
-    const target = Buffer.alloc(((await store.size(id)) ?? 0) + 1, 0xee);
+    const target = Buffer.alloc(((await store.heldBytes(id)) ?? 0) + 1, 0xee);
     const read = await reader.read(0, target);
     return target.subarray(0, read);
   } finally {
@@ -32,7 +32,7 @@ export async function readSegment(store: BlobStore, id: SegmentId): Promise<Buff
   }
 }
 
-/** Opens a writer for the time of `work`, and closes it. */
+/** Opens a writer for the time of `work`, makes durable what it appended, and closes it. */
 export async function writing<T>(
   store: BlobStore,
   id: SegmentId,
@@ -41,7 +41,9 @@ export async function writing<T>(
 ): Promise<T> {
   const writer = await store.openWriter(id, length);
   try {
-    return await work(writer);
+    const result = await work(writer);
+    await writer.persist();
+    return result;
   } finally {
     await writer.close();
   }
@@ -57,7 +59,7 @@ const opening = fc.record({
   keep: fc.constantFrom(0, 0.5, 0.99, 1, 1),
   steps: fc.array(
     fc.record({
-      kind: fc.constantFrom('data', 'data', 'zeros', 'hole', 'sync'),
+      kind: fc.constantFrom('data', 'data', 'zeros', 'hole', 'persist'),
       length: fc.oneof(
         fc.nat({ max: 50 }),
         fc.integer({ min: pageBytes - 1, max: pageBytes + 1 }),
@@ -102,13 +104,34 @@ export function describeBlobStore(name: string, openStore: () => Promise<BlobSto
       await reader.close();
     });
 
+    test('lets a writer read what it appended, before it is durable and beside appends', async () => {
+      const store = await openStore();
+      const id = newId<SegmentId>();
+      await writing(store, id, 0, (writer) => writer.append(patterned(1000)));
+      await writing(store, id, 1000, async (writer) => {
+        await writer.appendHole(20_000);
+        await writer.append(patterned(500, 7));
+        const target = Buffer.alloc(30_000, 0xee);
+        const [read] = await Promise.all([
+          writer.read(0, target.subarray(0, 21_500)),
+          writer.append(patterned(100_000, 9)),
+          writer.persist(),
+        ]);
+        expect(read).toBe(21_500);
+        expect(target.subarray(0, 21_500)).toEqual(
+          Buffer.concat([patterned(1000), Buffer.alloc(20_000), patterned(500, 7)]),
+        );
+        expect(await writer.read(121_490, target.subarray(0, 20))).toBe(10);
+      });
+    });
+
     test('cuts off what is beyond the length a writer goes on from', async () => {
       const store = await openStore();
       const id = newId<SegmentId>();
       await writing(store, id, 0, (writer) => writer.append(patterned(50_000)));
       await writing(store, id, 1000, async (writer) => {
         expect(writer.length).toBe(1000);
-        expect(await store.size(id)).toBe(1000);
+        expect(await store.heldBytes(id)).toBe(1000);
         await writer.appendHole(20_000);
         await writer.append(patterned(5, 7));
       });
@@ -123,12 +146,12 @@ export function describeBlobStore(name: string, openStore: () => Promise<BlobSto
       const calls = [
         () => store.openReader(id),
         () => store.openWriter(id, 1),
-        () => store.seal(id, 1),
+        () => store.complete(id, 1),
       ];
       for (const call of calls) {
         expect(await darkroomErrorOf(call())).toMatchObject({ reason: 'STORED_BYTES_LOST' });
       }
-      expect(await store.size(id)).toBeUndefined();
+      expect(await store.heldBytes(id)).toBeUndefined();
       expect(await listed(store)).toEqual([]);
     });
 
@@ -136,24 +159,24 @@ export function describeBlobStore(name: string, openStore: () => Promise<BlobSto
       const store = await openStore();
       const id = newId<SegmentId>();
       await writing(store, id, 0, (writer) => writer.append(patterned(100)));
-      for (const call of [() => store.openWriter(id, 101), () => store.seal(id, 101)]) {
+      for (const call of [() => store.openWriter(id, 101), () => store.complete(id, 101)]) {
         expect(await darkroomErrorOf(call())).toMatchObject({ reason: 'STORED_BYTES_LOST' });
       }
       expect(await readSegment(store, id)).toEqual(Buffer.from(patterned(100)));
     });
 
-    test('syncs beside appends', async () => {
+    test('persists beside appends', async () => {
       const store = await openStore();
       const id = newId<SegmentId>();
       await writing(store, id, 0, async (writer) => {
-        const syncs: Promise<void>[] = [];
+        const persisted: Promise<void>[] = [];
         for (let turn = 0; turn < 8; turn++) {
           const appended = writer.append(patterned(3000, turn));
-          syncs.push(writer.sync());
+          persisted.push(writer.persist());
           await appended;
           await writer.appendHole(5000);
         }
-        await Promise.all(syncs);
+        await Promise.all(persisted);
       });
       const turns = Array.from({ length: 8 }, (_, turn) => [
         patterned(3000, turn),
@@ -162,12 +185,12 @@ export function describeBlobStore(name: string, openStore: () => Promise<BlobSto
       expect(await readSegment(store, id)).toEqual(Buffer.concat(turns.flat()));
     });
 
-    test('seals a segment at its length, once or twice', async () => {
+    test('completes a segment at its length, once or twice', async () => {
       const store = await openStore();
       const id = newId<SegmentId>();
       await writing(store, id, 0, (writer) => writer.append(patterned(5000)));
-      await store.seal(id, 4000);
-      await store.seal(id, 4000);
+      await store.complete(id, 4000);
+      await store.complete(id, 4000);
       expect(await readSegment(store, id)).toEqual(Buffer.from(patterned(4000)));
     });
 
@@ -175,10 +198,10 @@ export function describeBlobStore(name: string, openStore: () => Promise<BlobSto
       const store = await openStore();
       const id = newId<SegmentId>();
       await writing(store, id, 0, (writer) => writer.append(patterned(10)));
-      await store.seal(id, 10);
+      await store.complete(id, 10);
       await store.remove(id);
       await store.remove(id);
-      expect(await store.size(id)).toBeUndefined();
+      expect(await store.heldBytes(id)).toBeUndefined();
     });
 
     test('goes on reading a segment that is removed meanwhile', async () => {
@@ -212,8 +235,8 @@ export function describeBlobStore(name: string, openStore: () => Promise<BlobSto
             model = model.subarray(0, Math.floor(model.length * keep));
             await writing(store, id, model.length, async (writer) => {
               for (const { kind, length } of steps) {
-                if (kind === 'sync') {
-                  await writer.sync();
+                if (kind === 'persist') {
+                  await writer.persist();
                   continue;
                 }
                 const data =
@@ -223,7 +246,7 @@ export function describeBlobStore(name: string, openStore: () => Promise<BlobSto
                 expect(writer.length).toBe(model.length);
               }
             });
-            expect(await store.size(id)).toBe(model.length);
+            expect(await store.heldBytes(id)).toBe(model.length);
           }
           expect((await readSegment(store, id)).equals(model)).toBe(true);
         }),

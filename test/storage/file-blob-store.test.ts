@@ -48,7 +48,7 @@ test('zeros and holes take up no room on the disk', async () => {
     await writer.appendHole(100 * MiB);
     const head = await writer.append(patterned(4096));
     const zeros = await writer.append(new Uint8Array(8 * MiB));
-    await writer.sync();
+    await writer.persist();
     return head.storedBytes + zeros.storedBytes;
   });
   expect(storedBytes).toBe(4096);
@@ -57,12 +57,12 @@ test('zeros and holes take up no room on the disk', async () => {
   expect(blocks * 512).toBeLessThan(MiB / 4);
 });
 
-test('a sealed segment’s file can only be read', async () => {
+test('a complete segment’s file can only be read', async () => {
   const folder = await temporaryFolder();
   const store = await FileBlobStore.open(folder);
   const id = newId<SegmentId>();
   await writing(store, id, 0, (writer) => writer.append(patterned(10)));
-  await store.seal(id, 10);
+  await store.complete(id, 10);
   expect((await stat(fileOf(folder, id))).mode & 0o777).toBe(0o440);
 });
 
@@ -91,14 +91,14 @@ test('a full disk leaves the segment as it was, and appending goes on once there
       retryDelayMs: expect.toSatisfy((delay: number) => delay > 0),
     });
     expect(writer.length).toBe(10_000);
-    expect(await store.size(id)).toBe(10_000);
+    expect(await store.heldBytes(id)).toBe(10_000);
 
     await store.remove(ballast);
     // Where the failed write had left bytes there must be none once zeros are skipped.
     await writer.append(new Uint8Array(MiB));
     await writer.appendHole(MiB);
     await writer.append(patterned(3000, 9));
-    await writer.sync();
+    await writer.persist();
   });
   expect(
     (await readSegment(store, id)).equals(
@@ -118,17 +118,17 @@ test('a store whose disk is full cannot be made, and says why', async () => {
   });
 });
 
-test('a file that is removed underneath a writer fails its next sync', async () => {
+test('a file that is removed underneath a writer cannot be made durable', async () => {
   const folder = await temporaryFolder();
   const store = await FileBlobStore.open(folder);
   const id = newId<SegmentId>();
-  await writing(store, id, 0, async (writer) => {
-    await writer.append(patterned(100));
-    await writer.sync();
-    await rm(fileOf(folder, id));
-    await writer.append(patterned(100));
-    expect(await darkroomErrorOf(writer.sync())).toMatchObject({ reason: 'STORAGE_UNAVAILABLE' });
-  });
+  const writer = await store.openWriter(id, 0);
+  await writer.append(patterned(100));
+  await writer.persist();
+  await rm(fileOf(folder, id));
+  await writer.append(patterned(100));
+  expect(await darkroomErrorOf(writer.persist())).toMatchObject({ reason: 'STORAGE_UNAVAILABLE' });
+  await writer.close();
 });
 
 test('a folder that is gone is a store that cannot be reached, not bytes that are lost', async () => {
@@ -145,8 +145,8 @@ test('a folder that is gone is a store that cannot be reached, not bytes that ar
     () => store.openReader(id),
     () => store.openWriter(id, 0),
     () => store.openWriter(id, 10),
-    () => store.size(id),
-    () => store.seal(id, 10),
+    () => store.heldBytes(id),
+    () => store.complete(id, 10),
     () => store.remove(id),
     () => Array.fromAsync(store.list()),
     () => store.check(),

@@ -3,7 +3,8 @@ import type { BlobStore, SegmentWriter } from '../../src/storage/blob-store.ts';
 import { storageError } from '../../src/storage/storage-error.ts';
 
 /** What of a store may fail. */
-export type StoreOperation = 'append' | 'sync' | 'open' | 'seal' | 'read' | 'size' | 'remove';
+export type StoreOperation =
+  'append' | 'persist' | 'open' | 'complete' | 'read' | 'heldBytes' | 'remove';
 
 /** A store of which single operations fail, as the operating system would let them, for as long as a test likes. */
 export class FaultyStore {
@@ -42,13 +43,13 @@ export class FaultyStore {
         close: () => reader.close(),
       };
     },
-    size: async (id) => {
-      await this.#check('size');
-      return store.size(id);
+    heldBytes: async (id) => {
+      await this.#check('heldBytes');
+      return store.heldBytes(id);
     },
-    seal: async (id, length) => {
-      await this.#check('seal');
-      await store.seal(id, length);
+    complete: async (id, length) => {
+      await this.#check('complete');
+      await store.complete(id, length);
     },
     remove: async (id) => {
       await this.#check('remove');
@@ -71,9 +72,13 @@ export class FaultyStore {
         await this.#check('append');
         await writer.appendHole(length);
       },
-      sync: async () => {
-        await this.#check('sync');
-        await writer.sync();
+      persist: async () => {
+        await this.#check('persist');
+        await writer.persist();
+      },
+      read: async (offset, target) => {
+        await this.#check('read');
+        return writer.read(offset, target);
       },
       close: () => writer.close(),
     };

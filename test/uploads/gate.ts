@@ -1,6 +1,6 @@
 import type { Database } from '../../src/database/database.ts';
-import type { SegmentId } from '../../src/records/ids.ts';
-import type { BlobStore, SegmentReader } from '../../src/storage/blob-store.ts';
+import type { BlobStore } from '../../src/storage/blob-store.ts';
+import { alteredStore } from '../storage/altered-store.ts';
 
 /**
  * Stands between a world and what it works on. Closed, nothing passes: a process that is stopped, or
@@ -35,6 +35,8 @@ export class Gate {
         switch (property) {
           case 'pool':
             return pool;
+          case 'run':
+            return this.#guard(target, ['run']).run;
           case 'fork':
             return () => this.#guard(target.fork(), ['transactional', 'findOne', 'find']);
           default:
@@ -46,29 +48,30 @@ export class Gate {
 
   /** A store behind the gate, with all that it opens. */
   readonly store = (store: BlobStore): BlobStore => {
-    const names = ['openWriter', 'openReader', 'size', 'seal', 'remove', 'check'];
+    const names = ['openWriter', 'openReader', 'heldBytes', 'complete', 'remove', 'check'];
     const guarded = this.#guard(store, names);
     return {
-      size: (id) => guarded.size(id),
-      seal: (id, length) => guarded.seal(id, length),
+      heldBytes: (id) => guarded.heldBytes(id),
+      complete: (id, length) => guarded.complete(id, length),
       remove: (id) => guarded.remove(id),
       check: () => guarded.check(),
       list: () => store.list(),
       openWriter: async (id, length) =>
-        this.#guard(await guarded.openWriter(id, length), ['append', 'appendHole', 'sync']),
+        this.#guard(await guarded.openWriter(id, length), [
+          'append',
+          'appendHole',
+          'persist',
+          'read',
+        ]),
       openReader: async (id) => this.#guard(await guarded.openReader(id), ['read']),
     };
   };
 
   /** A store that is read behind the gate, and written before it. */
   readonly reads = (store: BlobStore): BlobStore => {
-    const reader = async (id: SegmentId): Promise<SegmentReader> =>
-      this.#guard(await store.openReader(id), ['read']);
-    return new Proxy(store, {
-      get(target, property) {
-        const value: unknown = Reflect.get(target, property, target);
-        return property === 'openReader' ? reader : bound(value, target);
-      },
+    return alteredStore(store, {
+      openReader: async (id) => this.#guard(await store.openReader(id), ['read']),
+      openWriter: async (id, length) => this.#guard(await store.openWriter(id, length), ['read']),
     });
   };
 

@@ -19,7 +19,7 @@ export interface VerifiedWhole {
 
 /**
  * Makes a verified blob its image's: image ACTIVE and task SUCCEEDED in one transaction. The bytes are
- * sealed before, and do not move, so a crash on either side of the transaction leaves nothing half.
+ * completed in the store before, and do not move, so a crash on either side of the transaction leaves nothing half.
  *
  * Harmless to repeat.
  *

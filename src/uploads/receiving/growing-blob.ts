@@ -77,7 +77,7 @@ export class GrowingBlob {
     return this.#digest.digested;
   }
 
-  /** What a commit records, once all that was appended is synced. */
+  /** What a commit records, once all that was appended is durable. */
   get progress(): UploadProgress {
     const { segment, storedBytes } = this.#lease;
     return {
@@ -134,8 +134,8 @@ export class GrowingBlob {
   }
 
   /** Makes all that was appended before the call durable. @throws a storage error. */
-  async sync(): Promise<void> {
-    await this.#writer.sync();
+  async persist(): Promise<void> {
+    await this.#writer.persist();
   }
 
   /** The digests of all bytes. @throws a storage error; if the digest's thread died. */
@@ -179,8 +179,8 @@ export class GrowingBlob {
   #showToReaders(): void {
     const own = this.#ownSegment();
     if (own) {
-      this.#reader.extend(own);
-      this.#digestReader.extend(own);
+      this.#reader.extend(own, this.#writer);
+      this.#digestReader.extend(own, this.#writer);
     }
   }
 

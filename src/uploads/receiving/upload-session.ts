@@ -143,7 +143,7 @@ export class UploadSession {
     const { digests, format } = await this.#verify(claim);
     assertClaimedDigest(digests, claim, this.#facts());
     for (const segment of this.#blob.segments) {
-      await this.#parts.store.seal(segment.id, segment.length);
+      await this.#parts.store.complete(segment.id, segment.length);
     }
     const whole = { size: claim.totalSize, sha256: digests.sha256, format };
     await retryWhileDatabaseIsAway(() => publish(this.#parts.ledger, this.#lease, claim, whole));
@@ -223,7 +223,7 @@ export class UploadSession {
 
   async #commit(): Promise<number> {
     const { progress } = this.#blob;
-    await this.#blob.sync();
+    await this.#blob.persist();
     if (!(await retryWhileDatabaseIsAway(() => this.#recordProgress(progress)))) {
       throw (
         (await leaseLoss(this.#parts.database, this.#lease)) ??

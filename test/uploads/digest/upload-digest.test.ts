@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { defaultCaller } from '../../../src/access/caller.ts';
 import { newId, type BlobId } from '../../../src/records/ids.ts';
-import type { BlobStore } from '../../../src/storage/blob-store.ts';
+import type { BlobStore, SegmentReader } from '../../../src/storage/blob-store.ts';
+import { alteredStore } from '../../storage/altered-store.ts';
 import { ParkedDigests } from '../../../src/uploads/digest/blob-digest.ts';
 import { DigestPool } from '../../../src/uploads/digest/digest-pool.ts';
 import type { DigestStream } from '../../../src/uploads/digest/digest-stream.ts';
@@ -174,19 +175,19 @@ describe('in an upload', () => {
 
   /** Counts the bytes that are read. */
   function countReads(count: { bytes: number }): (store: BlobStore) => BlobStore {
-    return (store) => ({
-      ...new FaultyStore().wrap(store),
-      openReader: async (id) => {
-        const reader = await store.openReader(id);
-        return {
-          async read(offset, target) {
-            count.bytes += target.byteLength;
-            return reader.read(offset, target);
-          },
-          close: () => reader.close(),
-        };
-      },
-    });
+    function counting<T extends SegmentReader>(reader: T): T {
+      const { read } = reader;
+      reader.read = (offset, target) => {
+        count.bytes += target.byteLength;
+        return read.call(reader, offset, target);
+      };
+      return reader;
+    }
+    return (store) =>
+      alteredStore(store, {
+        openReader: async (id) => counting(await store.openReader(id)),
+        openWriter: async (id, length) => counting(await store.openWriter(id, length)),
+      });
   }
 
   test('the digest goes on where it was, in the same process, without reading them again', async () => {

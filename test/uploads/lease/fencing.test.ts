@@ -347,7 +347,7 @@ test('a writer that is superseded while it publishes publishes nothing', async (
   const store = new FaultyStore();
   const world = await openUploadWorld(database(), { wrapStore: store.wrap });
   const { imageId, taskId } = await queueImage(database());
-  store.slow('seal', 500);
+  store.slow('complete', 500);
   const frames = framesOf(header(taskId), ...dataFrames(data), finish(data.length));
   const upload = world.uploads.receive(defaultCaller, frames, connection());
   upload.catch(() => {});

@@ -43,10 +43,16 @@ async function startUpload(
 
 test.each<[string, StoreOperation, string, string, Code]>([
   ['is full when bytes come', 'append', 'ENOSPC', 'STORAGE_FULL', Code.RESOURCE_EXHAUSTED],
-  ['is full when bytes are synced', 'sync', 'ENOSPC', 'STORAGE_FULL', Code.RESOURCE_EXHAUSTED],
+  [
+    'is full when bytes are made durable',
+    'persist',
+    'ENOSPC',
+    'STORAGE_FULL',
+    Code.RESOURCE_EXHAUSTED,
+  ],
   ['is over its quota', 'append', 'EDQUOT', 'STORAGE_FULL', Code.RESOURCE_EXHAUSTED],
   ['fails to write', 'append', 'EIO', 'STORAGE_UNAVAILABLE', Code.UNAVAILABLE],
-  ['fails to sync', 'sync', 'EIO', 'STORAGE_UNAVAILABLE', Code.UNAVAILABLE],
+  ['fails to make bytes durable', 'persist', 'EIO', 'STORAGE_UNAVAILABLE', Code.UNAVAILABLE],
 ])(
   'a disk that %s keeps the good prefix, and others go on',
   async (_, operation, errno, reason, code) => {
@@ -96,7 +102,7 @@ test('a disk that fails while the whole is published: the task completes once it
   const store = new FaultyStore();
   const world = await openUploadWorld(database(), { wrapStore: store.wrap });
   const { imageId, taskId } = await queueImage(database());
-  store.break('seal', 'EIO');
+  store.break('complete', 'EIO');
   const frames = framesOf(header(taskId), ...dataFrames(data), finish(data.length));
   const failure = await failureOf(world.uploads.receive(defaultCaller, frames, connection()));
   await expectFault(database(), taskId, failure, {

@@ -449,7 +449,7 @@ async function checkStore(world: UploadWorld): Promise<void> {
   const known = new Set(rows.map(({ id }) => id));
   expect(files.filter((id) => !known.has(id))).toEqual([]);
   for (const { id, length } of rows) {
-    expect((await world.store.size(id)) ?? 0).toBeGreaterThanOrEqual(Number(length));
+    expect((await world.store.heldBytes(id)) ?? 0).toBeGreaterThanOrEqual(Number(length));
   }
 }
 

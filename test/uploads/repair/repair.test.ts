@@ -230,7 +230,7 @@ describe('committed bytes that are not there', () => {
     await database().pool.query(`insert into blobs (id, state) values ($1, 'STAGED')`, [
       newId<BlobId>(),
     ]);
-    disk.break('size', 'EIO');
+    disk.break('heldBytes', 'EIO');
     expect(await theWorld().repair.run()).toEqual({ ...nothing, blobsReleased: 1, stepsFailed: 1 });
     expect((await readTask(database(), taskId)).state).toBe('RUNNING');
     disk.mend();
@@ -295,7 +295,7 @@ describe('a finish that was received by a process that is gone', () => {
   test('is no sign of life each time that it cannot be completed', async () => {
     const { taskId } = await orphanFinish(sha256(data));
     const { expireTime } = await readTask(database(), taskId);
-    disk.break('seal', 'EIO');
+    disk.break('complete', 'EIO');
     for (let i = 0; i < 2; i++) {
       expect(await theWorld().repair.run()).toMatchObject({ finishesTakenUp: 1 });
       await theWorld().repair.settle();
@@ -320,7 +320,7 @@ describe('a finish that was received by a process that is gone', () => {
       task.finishSize = first.length;
       task.finishSha256 = sha256(first);
     });
-    disk.break('seal', 'EIO');
+    disk.break('complete', 'EIO');
     const rest = framesOf(header(taskId), ...dataFrames(data, 50_000), finish(data.length));
     await failureOf(theWorld().uploads.receive(defaultCaller, rest, connection()));
     disk.mend();
