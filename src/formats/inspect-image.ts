@@ -5,10 +5,13 @@ import {
   BytesMissing,
   cutShort,
   Refusal,
+  refusedAs,
   type DeclaredFormat,
   type Inspection,
 } from './inspection.ts';
 import { isIso, minIsoBytes } from './iso.ts';
+import { hasPartitionTable } from './partition-table.ts';
+import { documentIn, endsAsText, plainDocument } from './plain-document.ts';
 import { inspectPloop } from './ploop.ts';
 import { inspectQcow2 } from './qcow2.ts';
 import { compressedFormats, signaturesIn, type HeadFormat } from './signatures.ts';
@@ -20,9 +23,7 @@ import { unrecognised, wrongFormat } from './wrong-format.ts';
 
 export type { ByteSource } from './byte-source.ts';
 export { maxInspectedBytes } from './image-reader.ts';
-export type { DeclaredFormat, Inspection } from './inspection.ts';
-
-const maxMessageLength = 499;
+export type { DeclaredFormat, Inspection, Refused } from './inspection.ts';
 
 /**
  * Inspects whether the bytes that have come are of the declared format, and whether they are safe to
@@ -43,8 +44,7 @@ export async function inspectImage(
       return { kind: 'undecided', needs: thrown.needs };
     }
     if (thrown instanceof Refusal) {
-      const { reason, found } = thrown;
-      return { kind: 'refused', reason, message: messageOf(thrown, declared), found };
+      return refusedAs(declared, thrown);
     }
     throw thrown;
   }
@@ -64,7 +64,16 @@ function inspectContainer(
     case 'DOCKER':
       return requireSignature(image, new Set(['tar']));
     case 'OVF':
-      return Promise.resolve(undefined);
+      return inspectOvf(image);
+  }
+}
+
+/** A descriptor, which is XML, or one of the files that belong to it. */
+async function inspectOvf(image: ImageReader): Promise<undefined> {
+  const head = await image.head();
+  const document = documentIn(head);
+  if (document === 'html' || document === 'json') {
+    throw plainDocument(document, head);
   }
 }
 
@@ -94,13 +103,10 @@ async function inspectDisk(
       return inspectIso(image);
     case 'RAW':
     case 'AMI':
-      // An archive written to a disk is a raw disk too.
-      return inspectRaw(image, new Set(['tar']));
+      return inspectRaw(image);
     case 'AKI':
     case 'ARI':
-      // Kernels and their ramdisks are compressed, and are no disks that would have a size.
-      await inspectRaw(image, new Set([...compressedFormats, 'tar']));
-      return undefined;
+      return inspectKernel(image);
   }
 }
 
@@ -134,47 +140,71 @@ async function inspectVhd(image: ImageReader): Promise<number> {
   if (found.length > 0) {
     return inspectDynamicVhd(image);
   }
-  if (await isIso(image)) {
-    throw wrongFormat('iso');
-  }
+  await refusePureIso(image);
   if (await endsWithVhdFooter(image)) {
     return inspectFixedVhd(image);
   }
   throw await unrecognised(image, await image.head());
 }
 
+/** What follows an ISO is no part of it, so that a fixed disk with an ISO on it is an ISO as well. */
 async function inspectIso(image: ImageReader): Promise<number> {
+  const head = await image.head();
   await refuseSignatures(image, new Set());
-  if (image.endsBefore(minIsoBytes)) {
+  if (image.endsBefore(minIsoBytes) && documentIn(head) === undefined) {
     throw cutShort(image.available, minIsoBytes);
   }
   if (!(await isIso(image))) {
-    throw await unrecognised(image, await image.head());
+    throw await unrecognised(image, head);
   }
   if (await endsWithVhdFooter(image)) {
-    throw wrongFormat('vhd');
+    await inspectFixedVhd(image).catch((thrown: unknown) => {
+      throw thrown instanceof Refusal && thrown.reason === 'FORMAT_MISMATCH'
+        ? wrongFormat('vhd')
+        : thrown;
+    });
   }
   return image.wholeSize();
 }
 
 /** A raw disk is known only by not being anything else. */
-async function inspectRaw(image: ImageReader, accepted: ReadonlySet<HeadFormat>): Promise<number> {
-  await refuseSignatures(image, accepted);
-  if (await isIso(image)) {
-    throw wrongFormat('iso');
-  }
-  if (await endsWithVhdFooter(image)) {
-    throw wrongFormat('vhd');
-  }
+async function inspectRaw(image: ImageReader): Promise<number> {
+  // An archive written to a disk is a raw disk too.
+  await refuseSignatures(image, new Set(['tar']));
+  await refusePureIso(image);
+  await refuseVhdFooter(image);
+  await refuseDocument(image);
   return image.wholeSize();
 }
 
-function messageOf(refusal: Refusal, { diskFormat, containerFormat }: DeclaredFormat): string {
-  const declared =
-    containerFormat === 'BARE' ? diskFormat : `${diskFormat} in a container ${containerFormat}`;
-  const message =
-    refusal.reason === 'FORMAT_MISMATCH'
-      ? `The image is declared as ${declared}, but ${refusal.message}.`
-      : `The ${declared} image is refused, because ${refusal.message}.`;
-  return message.length > maxMessageLength ? `${message.slice(0, maxMessageLength - 1)}…` : message;
+/** Kernels and their ramdisks are compressed, and are no disks that would have a size. */
+async function inspectKernel(image: ImageReader): Promise<undefined> {
+  await refuseSignatures(image, new Set([...compressedFormats, 'tar']));
+  if (await isIso(image)) {
+    throw wrongFormat('iso');
+  }
+  await refuseVhdFooter(image);
+  await refuseDocument(image);
+}
+
+/** An ISO with a partition table is a disk as well: that is how it boots from a USB stick. */
+async function refusePureIso(image: ImageReader): Promise<void> {
+  if ((await isIso(image)) && !(await hasPartitionTable(image))) {
+    throw wrongFormat('iso');
+  }
+}
+
+async function refuseVhdFooter(image: ImageReader): Promise<void> {
+  if (await endsWithVhdFooter(image)) {
+    throw wrongFormat('vhd');
+  }
+}
+
+/** Refuses a whole image that is text from its start to its end. */
+async function refuseDocument(image: ImageReader): Promise<void> {
+  const head = await image.head();
+  const document = documentIn(head);
+  if (document !== undefined && (await endsAsText(image))) {
+    throw plainDocument(document, head);
+  }
 }

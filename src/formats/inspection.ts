@@ -21,14 +21,17 @@ export type Inspection =
       /** Bytes of the disk that a guest sees; undefined where the format does not tell. */
       readonly virtualSize: number | undefined;
     }
-  | {
-      readonly kind: 'refused';
-      readonly reason: RefusalReason;
-      /** What was declared, what was found and what to do; below 500 characters. */
-      readonly message: string;
-      /** The format found, such as `qcow2`, or the name of the unsafe feature, such as `backing file`. */
-      readonly found: string;
-    };
+  | Refused;
+
+/** The bytes are not what they are declared to be, or unsafe. */
+export interface Refused {
+  readonly kind: 'refused';
+  readonly reason: RefusalReason;
+  /** What was declared, what was found and what to do; below 500 characters. */
+  readonly message: string;
+  /** The format found, such as `qcow2`, or the name of the unsafe feature, such as `backing file`. */
+  readonly found: string;
+}
 
 /** Why bytes are refused: they are something else, or they can reach outside themselves. */
 export type RefusalReason = 'FORMAT_MISMATCH' | 'FORMAT_UNSAFE';
@@ -96,4 +99,22 @@ export function beyondReason(field: string, image: string): Refusal {
 /** The command that copies an image into a new one without its special features. */
 export function convertCommand(format: string): string {
   return `qemu-img convert -O ${format} old.${format} new.${format}`;
+}
+
+const maxMessageLength = 499;
+
+/** A refusal with its whole message. */
+export function refusedAs(
+  { diskFormat, containerFormat }: DeclaredFormat,
+  { reason, found, message: clause }: Refusal,
+): Refused {
+  const declared =
+    containerFormat === 'BARE' ? diskFormat : `${diskFormat} in a container ${containerFormat}`;
+  const whole =
+    reason === 'FORMAT_MISMATCH'
+      ? `The image is declared as ${declared}, but ${clause}.`
+      : `The ${declared} image is refused, because ${clause}.`;
+  const message =
+    whole.length > maxMessageLength ? `${whole.slice(0, maxMessageLength - 1)}…` : whole;
+  return { kind: 'refused', reason, message, found };
 }

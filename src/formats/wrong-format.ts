@@ -2,6 +2,8 @@ import type { DiskFormat } from '../records/image.ts';
 import { cutShort, mismatch, type Refusal } from './inspection.ts';
 import { headBytes, type ImageReader } from './image-reader.ts';
 import { isIso } from './iso.ts';
+import { isAppleDriverMap } from './partition-table.ts';
+import { documentIn, plainDocument } from './plain-document.ts';
 import { compressedFormats, isBootSector, type HeadFormat } from './signatures.ts';
 
 /** A format by the name under which it is found. */
@@ -57,15 +59,20 @@ export function wrongFormat(found: FoundFormat): Refusal {
 /**
  * The refusal of bytes whose start is none of the known formats.
  *
- * An ISO shows itself only after its system area, which is empty or begins with a boot sector: for
- * other bytes nothing more is waited for.
+ * An ISO shows itself only after its system area, which is empty or begins as a disk does: for other
+ * bytes nothing more is waited for.
  */
 export async function unrecognised(image: ImageReader, head: Uint8Array): Promise<Refusal> {
+  const document = documentIn(head);
+  if (document !== undefined) {
+    return plainDocument(document, head);
+  }
   if (head.byteLength < headBytes) {
     return cutShort(head.byteLength, headBytes);
   }
   const isBoot = isBootSector(head);
-  if ((isBoot || head.every((byte) => byte === 0)) && (await isIso(image))) {
+  const mayBeIso = isBoot || isAppleDriverMap(head) || head.every((byte) => byte === 0);
+  if (mayBeIso && (await isIso(image))) {
     return wrongFormat('iso');
   }
   return wrongFormat(isBoot ? 'raw' : 'nothing known');

@@ -12,7 +12,7 @@ import { makeDataDir } from '../support/service-process.ts';
 import { hasProgram } from '../support/disk-images.ts';
 import { runProgram } from '../support/programs.ts';
 
-/** The files of which each became ACTIVE at the peer, by either road: nine with two roads. */
+/** Files of which each became ACTIVE elsewhere, by either road. */
 const cases = [
   ['random bytes', 'QCOW2', 'FORMAT_MISMATCH', 'nothing known'],
   ['random bytes', 'VMDK', 'FORMAT_MISMATCH', 'nothing known'],
@@ -23,6 +23,8 @@ const cases = [
   ['an empty file', 'QCOW2', 'FORMAT_MISMATCH', 'empty file'],
   ['an empty file', 'VMDK', 'FORMAT_MISMATCH', 'empty file'],
   ['an empty file', 'ISO', 'FORMAT_MISMATCH', 'empty file'],
+  ['a login page', 'RAW', 'FORMAT_MISMATCH', 'html'],
+  ['a login page', 'QCOW2', 'FORMAT_MISMATCH', 'html'],
 ] as const;
 
 const cleanUps = new CleanUps();
@@ -53,24 +55,26 @@ async function qemuImg(...args: readonly string[]): Promise<void> {
   expect(code).toBe(0);
 }
 
+const withoutPrograms: readonly (readonly [string, Buffer])[] = [
+  ['random bytes', randomBytes(200_000)],
+  ['an empty file', Buffer.alloc(0)],
+  ['a login page', Buffer.from('<html>login</html>')],
+];
+
 async function makeFiles(folder: string): Promise<Map<string, Buffer>> {
   const at = (name: string): string => `${folder}/${name}`;
   if (!hasQemuImg) {
-    return new Map([
-      ['random bytes', randomBytes(200_000)],
-      ['an empty file', Buffer.alloc(0)],
-    ]);
+    return new Map(withoutPrograms);
   }
   await qemuImg('create', '-f', 'qcow2', at('base'), '1M');
   await qemuImg('create', '-f', 'qcow2', '-b', at('base'), '-F', 'qcow2', at('backed'));
   await qemuImg('create', '-f', 'qcow2', '-o', `data_file=${at('data')}`, at('external'), '1M');
   await qemuImg('create', '-f', 'vmdk', '-o', 'subformat=monolithicFlat', at('flat.vmdk'), '1M');
   return new Map([
-    ['random bytes', randomBytes(200_000)],
+    ...withoutPrograms,
     ['a qcow2 with a backing file', await readFile(at('backed'))],
     ['a qcow2 with an external data file', await readFile(at('external'))],
     ['a flat vmdk', await readFile(at('flat.vmdk'))],
-    ['an empty file', Buffer.alloc(0)],
   ]);
 }
 
