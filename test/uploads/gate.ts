@@ -1,4 +1,5 @@
 import type { Database } from '../../src/database/database.ts';
+import type { Statement } from '../../src/database/statement.ts';
 import type { BlobStore } from '../../src/storage/blob-store.ts';
 import { alteredStore } from '../storage/altered-store.ts';
 
@@ -36,7 +37,10 @@ export class Gate {
           case 'pool':
             return pool;
           case 'run':
-            return this.#guard(target, ['run']).run;
+            return async (statement: Statement) => {
+              await this.pass();
+              return target.run(statement);
+            };
           case 'fork':
             return () => this.#guard(target.fork(), ['transactional', 'findOne', 'find']);
           default:

@@ -176,10 +176,10 @@ describe('in an upload', () => {
   /** Counts the bytes that are read. */
   function countReads(count: { bytes: number }): (store: BlobStore) => BlobStore {
     function counting<T extends SegmentReader>(reader: T): T {
-      const { read } = reader;
+      const read = reader.read.bind(reader);
       reader.read = (offset, target) => {
         count.bytes += target.byteLength;
-        return read.call(reader, offset, target);
+        return read(offset, target);
       };
       return reader;
     }
