@@ -85,7 +85,7 @@ describe('docs/architecture.md', () => {
   });
 });
 
-test('links of the documentation lead to files', async () => {
+test('links of the documentation lead to files, and files that it names are there', async () => {
   const pages = await Array.fromAsync(glob(['*.md', 'docs/**/*.md'], { cwd: repository }));
   expect(pages).toContain('README.md');
   const broken = await Promise.all(

@@ -20,11 +20,15 @@ export async function missingNames(markdown: string): Promise<string[]> {
   return missing;
 }
 
-/** Links of a page that lead to no file. */
+/** Links of a page that lead to no file, and files of the code that it names and that are not there. */
 export function brokenLinks(markdown: string, folder: string): string[] {
-  return [...markdown.matchAll(/\]\(([^()#\s]+)(?:#[^()]*)?\)/g)]
+  const links = [...markdown.matchAll(/\]\(([^()#\s]+)(?:#[^()]*)?\)/g)]
     .map(([, target]) => target!)
-    .filter((target) => !/^[a-z]+:/.test(target) && !existsSync(join(repository, folder, target)));
+    .filter((target) => !/^[a-z]+:/.test(target) && !isThere(join(folder, target)));
+  const files = [...markdown.matchAll(/`((?:src|test|proto|docs|bench|chaos)\/[\w./-]+)`/g)]
+    .map(([, file]) => file!)
+    .filter((file) => !isThere(file));
+  return [...links, ...files];
 }
 
 /** Paragraphs, rows of tables, and items of lists. */
