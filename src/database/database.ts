@@ -1,12 +1,15 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { Migrator } from '@mikro-orm/migrations';
 import { MikroORM, type EntityManager } from '@mikro-orm/postgresql';
 import type { Pool, QueryResultRow } from 'pg';
+import { settledWithin } from '../domain/settled-within.ts';
 import { ImageSchema } from '../records/image.ts';
 import { ImportOrderSchema } from '../records/import-order.ts';
 import { BlobSchema, BlobSegmentSchema } from '../records/blob.ts';
 import { FaultSchema } from '../records/fault.ts';
 import { TaskEventSchema } from '../records/task-event.ts';
 import { TaskSchema } from '../records/task.ts';
+import { ConnectionGuard } from './connection-guard.ts';
 import { DatabaseConnectError } from './database-connect-error.ts';
 import type { Statement, StatementObserver, StatementResult } from './statement.ts';
 import { Migration0001ImagesAndTasks } from './migrations/migration-0001-images-and-tasks.ts';
@@ -22,26 +25,41 @@ export interface DatabaseOptions {
   readonly onWarning: (message: string) => void;
   /** Told of every hot statement; nobody is, if not set. */
   readonly observe?: StatementObserver;
+  /** How long the server may be silent while somebody waits before it is asked why, in ms; 20 s if not set. */
+  readonly silenceMs?: number;
 }
+
+/** How long queries under way may take to end when the pool is closed, in ms. */
+const closeMs = 5000;
+/** How often it is looked whether somebody still waits for a connection of a pool that is being closed, in ms. */
+const waitingCheckMs = 20;
+/** How long the server may be silent while the service stops, before it is asked why, in ms. */
+const hurriedSilenceMs = 2000;
 
 /**
  * The database: entities through MikroORM, and the pool beneath it for statements that are hot, since
  * MikroORM inlines parameters and never prepares.
  */
 export class Database {
+  readonly #url: string;
   readonly #orm: MikroORM;
+  readonly #guard: ConnectionGuard;
   /** The pool beneath MikroORM, for statements that are not hot. */
   readonly pool: Pool;
   readonly #observe: StatementObserver;
+  #closed: Promise<void> | undefined;
 
-  private constructor(orm: MikroORM, pool: Pool, observe: StatementObserver) {
+  private constructor(options: DatabaseOptions, orm: MikroORM, guard: ConnectionGuard, pool: Pool) {
+    this.#url = options.url;
+    this.#observe = options.observe ?? unobserved;
     this.#orm = orm;
+    this.#guard = guard;
     this.pool = pool;
-    this.#observe = observe;
   }
 
-  /** Connects. @throws DatabaseConnectError when PostgreSQL cannot be reached, or has no such database. */
-  static async connect(options: DatabaseOptions): Promise<Database> {
+  /** Makes all that is needed to use a database, and connects to nothing yet. */
+  static async open(options: DatabaseOptions): Promise<Database> {
+    const guard = new ConnectionGuard(options.url, options.silenceMs);
     const orm = await MikroORM.init({
       clientUrl: options.url,
       entities: [
@@ -57,7 +75,14 @@ export class Database {
       // Else each slip in a DATABASE_URL would make one more database.
       ensureDatabase: false,
       pool: { min: 0, max: options.poolSize },
-      driverOptions: { connectionTimeoutMillis: 10_000, application_name: 'darkroom' },
+      driverOptions: {
+        connectionTimeoutMillis: 10_000,
+        application_name: 'darkroom',
+        keepAlive: true,
+        keepAliveInitialDelayMillis: 10_000,
+        Client: guard.clientClass(),
+        onPoolCreated: (pool: Pool) => guard.watch(pool),
+      },
       migrations: {
         migrationsList: [
           { name: 'migration-0001-images-and-tasks', class: Migration0001ImagesAndTasks },
@@ -69,13 +94,28 @@ export class Database {
       logger: options.onWarning,
       colors: false,
     });
+    const pool = await orm.em.getConnection().getNativeClient();
+    return new Database(options, orm, guard, pool);
+  }
+
+  /** Opens and connects. @throws DatabaseConnectError as `ping`. */
+  static async connect(options: DatabaseOptions): Promise<Database> {
+    const database = await Database.open(options);
     try {
-      const pool = await orm.em.getConnection().getNativeClient();
-      await pool.query('select 1');
-      return new Database(orm, pool, options.observe ?? unobserved);
+      await database.ping();
+      return database;
     } catch (error) {
-      await orm.close(true);
-      throw new DatabaseConnectError(options.url, error);
+      await database.close();
+      throw error;
+    }
+  }
+
+  /** Has the database answer. @throws DatabaseConnectError when it cannot be reached, or there is no such database. */
+  async ping(): Promise<void> {
+    try {
+      await this.pool.query('select 1');
+    } catch (error) {
+      throw new DatabaseConnectError(this.#url, error);
     }
   }
 
@@ -113,7 +153,8 @@ export class Database {
 
   /**
    * Brings the schema up to date. Several processes may call it at once: MikroORM's migrator takes no
-   * lock of its own, so an advisory lock is held by the transaction in which the migrations run.
+   * lock of its own, so an advisory lock is held by the transaction in which the migrations run. Breaking off
+   * leaves the schema as it was.
    *
    * @returns the names of the migrations that were run; usually none.
    */
@@ -135,9 +176,37 @@ export class Database {
     }
   }
 
-  /** Closes the pool, once the queries under way have ended. */
-  async close(): Promise<void> {
+  /** Says that the service stops: a server that does not answer is not waited for as long as otherwise. */
+  hurry(): void {
+    this.#guard.hurry(hurriedSilenceMs);
+  }
+
+  /**
+   * Closes the pool, once the queries under way have ended, or have not within some seconds. Calling it again
+   * gives the same promise.
+   */
+  close(): Promise<void> {
+    return (this.#closed ??= this.#closeOrCut());
+  }
+
+  async #closeOrCut(): Promise<void> {
+    const closing = this.#close().then(() => true);
+    if (!(await settledWithin(closing, closeMs))) {
+      this.#guard.cut();
+    }
+    await closing;
+  }
+
+  async #close(): Promise<void> {
+    // A pool that is ended forgets those who wait for a connection.
+    while (this.pool.waitingCount > 0) {
+      await delay(waitingCheckMs);
+    }
     await this.#orm.close(true);
+    // Kysely leaves the pool alone where MikroORM itself has never used it.
+    if (!this.pool.ending) {
+      await this.pool.end();
+    }
   }
 }
 
