@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Database } from '../../../src/database/database.ts';
 import type { Caller } from '../../../src/access/caller.ts';
-import { newId } from '../../../src/records/ids.ts';
+import { newId, type TaskId } from '../../../src/records/ids.ts';
 import type { TaskFilter } from '../../../src/tasks/reading/list-requests.ts';
 import { watchTasks, type WatchTasksMessage } from '../../../src/tasks/watching/watch-tasks.ts';
 import {
@@ -192,13 +192,17 @@ describe('a watch of many tasks', () => {
     for (let i = 0; i < 3; i++) {
       await messages.next();
     }
+    const noticed = new Set<TaskId>();
+    const unsubscribe = process.feed.subscribeAll(({ taskId }) => noticed.add(taskId));
     await change(database, gone.taskId, (entry) => entry.cancel('test'));
     const late = await makeTask(database, { caller });
     // Notifications of tasks that do not exist are as good as others to fill the memory.
     await database.pool.query(
       `select pg_notify('darkroom_task', gen_random_uuid()::text) from generate_series(1, 10001)`,
     );
-    await delay(500);
+    // The watch subscribed first, so it has been told of all of them by then.
+    await expect.poll(() => noticed.size).toBe(10_003);
+    unsubscribe();
     const told = [];
     for (let i = 0; i < 3; i++) {
       told.push((await messages.next()).value);
