@@ -1,4 +1,5 @@
 import { pino } from 'pino';
+import { serviceLinksIn } from './config/service-links.ts';
 import { readSettings, SettingsError, type Settings } from './config/settings.ts';
 import { DataFolderInUseError } from './database/embedded-postgres.ts';
 import { collectYoungGarbageOften } from './runtime/young-garbage.ts';
@@ -13,6 +14,14 @@ const lingerMs = 5000;
 collectYoungGarbageOften();
 const settings = settingsOrExit();
 const logger = pino({ level: settings.logLevel, base: null });
+
+const links = serviceLinksIn(process.env);
+if (links.length > 0) {
+  logger.info(
+    { variables: links },
+    'not taken for settings: these variables are links to a Service of Kubernetes',
+  );
+}
 
 let service: Service | undefined;
 let stopping = false;

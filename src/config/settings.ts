@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { importSettingSpecs } from './import-settings.ts';
+import { serviceLinksIn } from './service-links.ts';
 import { oneOf, setting, text, wholeNumber, type SettingSpec } from './setting-spec.ts';
 
 const KiB = 1024;
@@ -193,21 +194,23 @@ export class SettingsError extends Error {
 }
 
 /**
- * Reads the settings from environment variables. A variable that is set to nothing counts as not set.
+ * Reads the settings from environment variables. A variable that is set to nothing, or is a link to a Service of
+ * Kubernetes (see `serviceLinksIn`), counts as not set.
  *
  * @throws SettingsError that names each wrong variable, what it was and what is allowed.
  */
 export function readSettings(env: Readonly<Record<string, string | undefined>>): Settings {
   const problems: string[] = [];
+  const links = new Set(serviceLinksIn(env));
   const known = new Set<string>(Object.values(settingSpecs).map((spec) => spec.env));
   for (const name of Object.keys(env)) {
-    if (name.startsWith('DARKROOM_') && !known.has(name)) {
+    if (name.startsWith('DARKROOM_') && !known.has(name) && !links.has(name)) {
       problems.push(`${name} is not a setting of Darkroom: look for it in the README's table`);
     }
   }
   const values: Record<string, unknown> = {};
   for (const [key, spec] of Object.entries(settingSpecs)) {
-    const given = env[spec.env];
+    const given = links.has(spec.env) ? undefined : env[spec.env];
     const raw = given === undefined || given === '' ? spec.default : given;
     const parsed = (spec.schema as z.ZodType).safeParse(raw);
     if (parsed.success) {

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
+import { serviceLinksIn } from '../../src/config/service-links.ts';
 import { readSettings, settingSpecs, SettingsError } from '../../src/config/settings.ts';
 
 test('without any variable every setting has its default', () => {
@@ -39,6 +40,54 @@ test.each([
     );
   },
 );
+
+/** What kubelet gives a pod for a Service with a named and another port. */
+function linksTo(service: string, address: string): Record<string, string> {
+  const host = address.includes(':') ? `[${address}]` : address;
+  return {
+    [`${service}_SERVICE_HOST`]: address,
+    [`${service}_SERVICE_PORT`]: '8080',
+    [`${service}_SERVICE_PORT_GRPC`]: '8080',
+    [`${service}_SERVICE_PORT_HTTP_ALT`]: '8081',
+    [`${service}_PORT`]: `tcp://${host}:8080`,
+    [`${service}_PORT_8080_TCP`]: `tcp://${host}:8080`,
+    [`${service}_PORT_8080_TCP_PROTO`]: 'tcp',
+    [`${service}_PORT_8080_TCP_PORT`]: '8080',
+    [`${service}_PORT_8080_TCP_ADDR`]: address,
+    [`${service}_PORT_8081_UDP`]: `udp://${host}:8081`,
+    [`${service}_PORT_8081_UDP_PROTO`]: 'udp',
+    [`${service}_PORT_8081_UDP_PORT`]: '8081',
+    [`${service}_PORT_8081_UDP_ADDR`]: address,
+  };
+}
+
+test.each([
+  ['darkroom', linksTo('DARKROOM', '10.96.0.17')],
+  ['darkroom, by IPv6', linksTo('DARKROOM', 'fd00:10:96::17')],
+  ['darkroom-staging', linksTo('DARKROOM_STAGING', '10.96.0.18')],
+])('links to a Service of Kubernetes named %s are no settings, and all are named', (_, links) => {
+  expect(readSettings(links)).toEqual(readSettings({}));
+  expect(serviceLinksIn({ ...links, DARKROOM_HOST: '0.0.0.0', DATABASE_URL: '' })).toEqual(
+    Object.keys(links).toSorted(),
+  );
+  expect(readSettings({ ...links, DARKROOM_PORT: '9090' })).toMatchObject({ port: 9090 });
+});
+
+test.each([
+  ['DARKROOM_PORT', 'tcp:8080'],
+  ['DARKROOM_PORT', 'http://10.0.0.7:8080'],
+  ['DARKROOM_PORT', 'tcp://10.0.0.7'],
+  ['DARKROOM_SERVICE_HOST', 'images.example.com'],
+  ['DARKROOM_SERVICE_PORT', 'grpc'],
+  ['DARKROOM_PORT_8080_TCP', '8080'],
+  ['DARKROOM_PORT_8080_TCP_PROTO', 'http'],
+  ['DARKROOM_PORT_8080_TCP_NAME', 'grpc'],
+  ['DARKROOM_PORTS', 'tcp://10.0.0.7:8080'],
+  ['DARKROOM_SERVICE_HOSTS', '10.0.0.7'],
+])('what only resembles such a link is refused: %s=%s', (name, value) => {
+  expect(() => readSettings({ [name]: value })).toThrow(SettingsError);
+  expect(serviceLinksIn({ [name]: value })).toEqual([]);
+});
 
 test('a wrong DATABASE_URL is refused without telling the password it may hold', () => {
   const url = 'mysql://user:secret@db/darkroom';
