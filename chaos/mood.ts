@@ -15,7 +15,9 @@ export interface Mood {
     | 'hang'
     /** Sends bytes that do not match their checksum. */
     | 'garble'
-    /** Leaves bytes out. */
+    /** Leaves out bytes that are acknowledged, which it may, and goes on to the end. */
+    | 'jump'
+    /** Leaves out bytes that the service does not have. */
     | 'skip'
     /** Sends other bytes where some are stored. */
     | 'lie'
@@ -25,22 +27,34 @@ export interface Mood {
     | 'cancel';
   /** From which byte on. */
   readonly at: number;
+  /** Where a jump ends. */
+  readonly to?: number;
 }
 
 /** Attempts after which a client has no more ideas, so that every upload comes to its end. */
 const maxIdeas = 4;
 
-/** Draws how an attempt from `from` on behaves. */
+/** Draws how an attempt from `from` on behaves, where the service said that it is to go on, or a guess is. */
 export function drawMood(
   random: Random,
   upload: Upload,
-  options: { readonly from: number; readonly attempt: number; readonly isRival: boolean },
+  options: {
+    readonly from: number;
+    readonly isExact: boolean;
+    readonly attempt: number;
+    readonly isRival: boolean;
+  },
 ): Mood {
-  const { from, attempt, isRival } = options;
+  const { from, isExact, attempt, isRival } = options;
   const { size, plan } = upload;
   const whole: Mood = { kind: 'whole', at: size };
   if (from >= size || attempt > maxIdeas) {
     return whole;
+  }
+  const acknowledged = upload.acknowledgements.floor;
+  if (from < acknowledged && random.chance(0.4)) {
+    const at = random.int(from, acknowledged);
+    return { kind: 'jump', at, to: random.int(at, acknowledged) };
   }
   const at = random.int(from, size - 1);
   const kind = random.weighted<Mood['kind']>([
@@ -54,6 +68,13 @@ export function drawMood(
   if (isRival || plan.hasRival || upload.finishSent || !random.chance(0.35)) {
     return { kind, at: kind === 'whole' ? size : at };
   }
-  const misdeed = random.pick<Mood['kind']>(['garble', 'skip', 'lie', 'finish early', 'cancel']);
+  const misdeed = random.pick<Mood['kind']>([
+    'garble',
+    'lie',
+    'finish early',
+    'cancel',
+    // After a guess the service may have more than the client knows of: then it is a jump.
+    ...(isExact ? (['skip'] as const) : []),
+  ]);
   return { kind: misdeed, at };
 }

@@ -118,7 +118,7 @@ export class ResilientClient {
     const isCutShort = plan.fate !== 'complete' && plan.fate !== 'wrong digest';
     const mood: Mood = isCutShort
       ? { kind: random.pick(['half-close', 'cut']), at: plan.fateAt }
-      : drawMood(random, upload, { from: start.from, attempt, isRival });
+      : drawMood(random, upload, { ...start, attempt, isRival });
     const road = plan.road === 'both' ? random.pick(['stream', 'unary'] as const) : plan.road;
     journal.note(
       `${plan.name}${isRival ? ' (rival)' : ''} ${road} to ${connection.url} from ${start.from} of ${upload.size} ` +
@@ -128,7 +128,8 @@ export class ResilientClient {
     const provoke = (reason: string): void => void (asked.reason = reason);
     const common = { ...start, upload, mood, random, journal, provoke };
     if (road === 'unary') {
-      const until = mood.kind === 'whole' ? upload.size : mood.at;
+      // Each call goes on where the last one's answer says: a guess jumps by itself.
+      const until = mood.kind === 'whole' || mood.kind === 'jump' ? upload.size : mood.at;
       const answer = await attemptUnary({ ...common, connect, until });
       this.#epoch = answer?.writerEpoch ?? this.#epoch;
       return answer?.complete === true && this.#isWell(answer);

@@ -105,31 +105,38 @@ class StreamSender {
   }
 
   async *frames(): AsyncGenerator<Frame, void> {
-    const { upload, epoch, mood, random } = this.#attempt;
-    const { plan, size } = upload;
+    const { upload, epoch, mood } = this.#attempt;
+    const { size } = upload;
     const header = {
       taskId: upload.taskId,
       ...(epoch === undefined ? {} : { writerEpoch: epoch }),
     };
     yield { frame: { case: 'header', value: header } };
-    const pauseMs = (2 * plan.paceMs) / expectedPieces(size);
-    const limit = mood.kind === 'whole' ? size : mood.at;
+    if (mood.kind === 'whole') {
+      yield* this.#pieces(size);
+      yield* this.#finish();
+    } else {
+      yield* this.#pieces(mood.at);
+      yield* this.#misbehave(mood.kind);
+    }
+  }
+
+  /** Sends the bytes up to `limit`. */
+  async *#pieces(limit: number): AsyncGenerator<Frame, void> {
+    const { upload, random } = this.#attempt;
+    const { content, paceMs } = upload.plan;
+    const pauseMs = (2 * paceMs) / expectedPieces(upload.size);
     while (this.position < limit) {
-      const { offset, end, isHole, crc32c } = drawPiece(plan.content, this.position, limit, random);
+      const { offset, end, isHole, crc32c } = drawPiece(content, this.position, limit, random);
       yield isHole
         ? hole(offset, end)
         : chunk({
             offset: BigInt(offset),
-            data: plan.content.bytes.subarray(offset, end),
+            data: content.bytes.subarray(offset, end),
             ...(crc32c === undefined ? {} : { crc32c }),
           });
       this.position = Math.max(this.position, end);
       await this.#pause(random.next() * pauseMs);
-    }
-    if (mood.kind === 'whole') {
-      yield* this.#finish();
-    } else {
-      yield* this.#misbehave(mood.kind);
     }
   }
 
@@ -145,9 +152,13 @@ class StreamSender {
   }
 
   async *#misbehave(kind: Exclude<Mood['kind'], 'whole'>): AsyncGenerator<Frame, void> {
-    const { upload, connection, cancelTask, provoke, epoch } = this.#attempt;
+    const { upload, connection, cancelTask, provoke, epoch, mood } = this.#attempt;
     const { position } = this;
     switch (kind) {
+      case 'jump':
+        this.position = Math.max(position, mood.to ?? position);
+        yield* this.#pieces(upload.size);
+        return yield* this.#finish();
       case 'half-close':
         return;
       case 'cut':

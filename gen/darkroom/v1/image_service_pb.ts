@@ -397,8 +397,8 @@ export const UploadImageRequest_HeaderSchema: GenMessage<UploadImageRequest_Head
  */
 export type UploadImageRequest_Chunk = Message<"darkroom.v1.UploadImageRequest.Chunk"> & {
   /**
-   * Where the bytes begin, in bytes from the image's start: where the last frame of the stream ended, or
-   * anywhere before it for bytes that are sent again.
+   * Where the bytes begin, in bytes from the image's start: where what the service has ends, or anywhere
+   * before that for bytes that it has already.
    *
    * @generated from field: int64 offset = 1;
    */
@@ -546,8 +546,8 @@ export type UploadChunkRequest = Message<"darkroom.v1.UploadChunkRequest"> & {
   writerEpoch?: bigint | undefined;
 
   /**
-   * Where data or the hole begins, in bytes from the image's start: the committed size, or before it for
-   * bytes that are sent again.
+   * Where data or the hole begins, in bytes from the image's start: the committed size, or anywhere before
+   * it for bytes that the service has already.
    *
    * @generated from field: int64 offset = 3;
    */
@@ -1279,7 +1279,7 @@ export const ImageService: GenService<{
     output: typeof CreateImageResponseSchema;
   },
   /**
-   * Takes an image's bytes: one header, then chunks and holes in order without gaps, at last a finish.
+   * Takes an image's bytes: one header, then chunks and holes, at last a finish.
    *
    * The answer comes once, when the client half-closes. After a finish it says complete = true, and
    * the image is ACTIVE. Without a finish it says how many bytes are committed, and the upload can go on
@@ -1287,8 +1287,11 @@ export const ImageService: GenService<{
    * survived fault on it, unless the error is one of the fatal ones, and keeps the good prefix: every
    * byte of it is durably stored. Call ResumeUpload to learn where to go on.
    *
-   * Bytes that are already committed may be sent again; they are compared with what is stored. A finish
-   * that is sent again after the task has succeeded gets the same answer again.
+   * New bytes come in order without gaps: a chunk or hole may begin anywhere up to the end of what the
+   * service has, which are the committed bytes and those that this stream has added. One that begins after
+   * that is refused with OFFSET_MISMATCH, and expected_offset says where that end is. What the service has
+   * already is compared with what is stored, in whatever order it comes and whether or not all of it comes.
+   * A finish that is sent again after the task has succeeded gets the same answer again.
    *
    * Errors (survived unless marked): NOT_FOUND/TASK_NOT_FOUND, FAILED_PRECONDITION/TASK_TERMINAL,
    * FAILED_PRECONDITION/TASK_EXPIRED, FAILED_PRECONDITION/WRITER_ACTIVE (another stream has the upload;

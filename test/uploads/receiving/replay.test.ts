@@ -128,6 +128,58 @@ test('on a later stream, over the segments of several writers', async () => {
   await expectActive(world(), imageId, data);
 });
 
+describe('on a stream that begins at a guess', () => {
+  async function committedPrefix(): Promise<{ imageId: ImageId; taskId: TaskId }> {
+    const queued = await queueImage(database());
+    await receive(header(queued.taskId), ...dataFrames(data, 0, 150_000));
+    return queued;
+  }
+
+  test('what lies between two frames may be left out, up to the end of what is committed', async () => {
+    const { imageId, taskId } = await committedPrefix();
+    await receive(
+      header(taskId),
+      chunk(0, data.subarray(0, 10_000)),
+      hole(120_000, 5000),
+      chunk(60_000, data.subarray(60_000, 60_001)),
+      chunk(150_000, data.subarray(150_000, 160_000)),
+      chunk(20_000, data.subarray(20_000, 30_000)),
+      chunk(155_000, data.subarray(155_000, 170_000)),
+      ...dataFrames(data, 170_000),
+      finish(data.length, sha256(data)),
+    );
+    await expectActive(world(), imageId, data);
+    expect(await readFaults(database(), taskId)).toEqual([]);
+  });
+
+  test.each([
+    ['a chunk', chunk(150_001, data.subarray(150_001, 160_000))],
+    ['a hole', hole(150_001, 10)],
+  ])('%s that begins one byte after that end is refused', async (_, frame) => {
+    const { taskId } = await committedPrefix();
+    const failure = await failureOf(
+      receive(header(taskId), chunk(0, data.subarray(0, 10_000)), copyOf(frame)),
+    );
+    expect(failure).toMatchObject({
+      reason: 'OFFSET_MISMATCH',
+      metadata: { expected_offset: '150000', offset: '150001' },
+    });
+    expect(await readTask(database(), taskId)).toMatchObject({ committedSize: 150_000 });
+  });
+
+  test('a finish counts what is committed, not what the stream sent', async () => {
+    const { imageId, taskId } = await committedPrefix();
+    await receive(header(taskId), ...dataFrames(data, 150_000));
+    await receive(
+      header(taskId),
+      chunk(0, data.subarray(0, 10_000)),
+      chunk(100_000, data.subarray(100_000, 110_000)),
+      finish(data.length, sha256(data)),
+    );
+    await expectActive(world(), imageId, data);
+  });
+});
+
 describe('on an upload that is done', () => {
   async function upload(): Promise<{ imageId: ImageId; taskId: TaskId }> {
     const queued = await queueImage(database());

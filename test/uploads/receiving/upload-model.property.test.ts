@@ -17,6 +17,7 @@ import {
   connection,
   finish,
   header,
+  hole,
   openUploadWorld,
   queueImage,
   readImage,
@@ -36,8 +37,8 @@ type Step = {
 const stepKinds = [
   'open', 'open', 'open stale', 'open without epoch',
   'good', 'good', 'good', 'good', 'good', 'zeros',
-  'replay', 'replay across the end', 'altered replay', 'gap', 'wrong checksum', 'second header', 'empty chunk',
-  'break', 'end', 'resume', 'resume', 'unary', 'unary', 'unary replay',
+  'replay', 'replay of zeros', 'replay across the end', 'altered replay', 'gap', 'wrong checksum', 'second header',
+  'empty chunk', 'break', 'end', 'resume', 'resume', 'unary', 'unary', 'unary replay', 'unary across the end', 'unary gap',
   'finish', 'finish short', 'finish with a wrong digest', 'finish and more',
   'cancel', 'repair', 'expire',
 ] as const; // prettier-ignore
@@ -108,6 +109,13 @@ class Model {
       }
       case 'replay':
         return this.#replay(at, where, size, false);
+      case 'replay of zeros': {
+        const start = Math.floor(where * at);
+        const zeros = Math.min(at - start, this.#zerosAt(start));
+        return zeros > 0 && live
+          ? this.#send({ kind: 'hole', offset: start, length: zeros }, at)
+          : undefined;
+      }
       case 'replay across the end': {
         const start = Math.floor(where * at);
         const end = Math.min(this.#content.length, at + length);
@@ -117,8 +125,11 @@ class Model {
       }
       case 'altered replay':
         return this.#replay(at, where, size, true);
-      case 'gap':
-        return this.#fail(chunk(at + 1, Buffer.from('x')), 'OFFSET_MISMATCH');
+      case 'gap': {
+        const offset = at + 1 + Math.floor(size * 100_000);
+        const frame = where > 0.5 ? chunk(offset, Buffer.from('x')) : hole(offset, 10);
+        return this.#fail(frame, 'OFFSET_MISMATCH', { expected_offset: String(at) });
+      }
       case 'wrong checksum':
         return this.#fail(chunk(at, Buffer.from('x'), 1), 'CHUNK_CHECKSUM_MISMATCH');
       case 'second header':
@@ -137,6 +148,16 @@ class Model {
         return length > 0 ? this.#unary(world, at, length) : undefined;
       case 'unary replay':
         return at > 0 ? this.#unary(world, Math.floor(where * at), 1) : undefined;
+      case 'unary across the end': {
+        const start = Math.floor(where * at);
+        return left > 0 && at - start + length <= 200_000
+          ? this.#unary(world, start, at - start + length)
+          : undefined;
+      }
+      case 'unary gap': {
+        const offset = at + 1 + Math.floor(size * 100_000);
+        return offset < this.#content.length ? this.#unary(world, offset, 1) : undefined;
+      }
       case 'finish':
         return left === 0 ? this.#finish(this.#content.length, undefined) : undefined;
       case 'finish short':
@@ -205,6 +226,8 @@ class Model {
       outcome.then(() => true),
     ]);
     if (this.#isDone) {
+      const middle = this.#content.length >> 1;
+      stream.push(this.#chunk(middle, 100, true), this.#chunk(0, 100, false));
       stream.push(finish(this.#content.length));
       stream.end();
       if (epoch === undefined || epoch === this.#epoch) {
@@ -248,10 +271,14 @@ class Model {
         : 0;
   }
 
-  async #fail(frame: UploadFrame, reason: string): Promise<void> {
+  async #fail(
+    frame: UploadFrame,
+    reason: string,
+    metadata?: Readonly<Record<string, string>>,
+  ): Promise<void> {
     if (this.#live) {
       this.#live.stream.push(frame);
-      await this.#settle(reason);
+      await this.#settle(reason, metadata);
     }
   }
 
@@ -271,7 +298,10 @@ class Model {
   }
 
   /** The live stream has ended: with an error of this reason, or well. All that was good is kept. */
-  async #settle(reason: string | undefined): Promise<void> {
+  async #settle(
+    reason: string | undefined,
+    metadata?: Readonly<Record<string, string>>,
+  ): Promise<void> {
     const live = this.#live;
     if (!live) {
       return;
@@ -283,7 +313,7 @@ class Model {
     } else {
       expect(outcome).toMatchObject({
         reason,
-        metadata: { committed_size: String(live.position) },
+        metadata: { committed_size: String(live.position), ...metadata },
       });
     }
     this.#committed = live.position;
@@ -331,6 +361,12 @@ class Model {
       expect(outcome).toMatchObject({ complete: true });
     } else if (this.#live) {
       expect(outcome).toMatchObject({ reason: 'WRITER_ACTIVE' });
+    } else if (offset > this.#committed) {
+      expect(outcome).toMatchObject({
+        reason: 'OFFSET_MISMATCH',
+        metadata: { expected_offset: String(this.#committed) },
+      });
+      this.#epoch = (await readTask(world.database, this.taskId)).writerEpoch;
     } else {
       const committedSize = Math.max(this.#committed, offset + length);
       expect(outcome).toMatchObject({ complete: false, committedSize });
