@@ -1250,9 +1250,11 @@ export const ImageOrderSchema: GenEnum<ImageOrder> = /*@__PURE__*/
  * BadRequest field violations, RetryInfo or metadata where they help. Every call may answer, besides
  * what is listed with it:
  *
- *   INVALID_ARGUMENT/FIELD_INVALID      a field is wrong; BadRequest names it
- *   UNAVAILABLE/DATABASE_UNAVAILABLE    the database cannot be reached; RetryInfo says when to try again
- *   UNAVAILABLE/SERVER_DRAINING         the service is stopping; try again, on another process
+ *   INVALID_ARGUMENT/FIELD_INVALID        a field is wrong; BadRequest names it
+ *   RESOURCE_EXHAUSTED/MESSAGE_TOO_LARGE  the message is larger than any that is needed; metadata max_message_bytes
+ *   UNIMPLEMENTED/UNSUPPORTED             there is no such method, or the call comes in a form that is not spoken here
+ *   UNAVAILABLE/DATABASE_UNAVAILABLE      the database cannot be reached; RetryInfo says when to try again
+ *   UNAVAILABLE/SERVER_DRAINING           the service is stopping; try again, on another process
  *
  * Ids are UUIDs in their usual text form. An image or task of another project is answered as one that
  * does not exist.
