@@ -83,7 +83,7 @@ export const rooms = {
   ],
   'server/transport': ['access', 'records', 'runtime', 'domain'],
   'server/errors': ['server/transport', 'database', 'domain'],
-  'server/http': ['server/errors', 'server/transport', 'records'],
+  'server/http': ['server/errors', 'server/transport', 'records', 'domain'],
   'server/health': ['server/http', 'server/transport'],
   'server/rpc': [
     'server/http',

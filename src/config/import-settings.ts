@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { isAddressBlock } from '../domain/address-blocks.ts';
+import { isHostPattern } from '../domain/host-name.ts';
 import { list, setting, wholeNumber } from './setting-spec.ts';
 
 const day = 24 * 3600 * 1000;
-const hostPattern = /^(?:\*\.)?[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$|^[0-9a-f:.]+$/i;
 const allowedHosts =
   'a list of hosts such as images.example.com or *.example.com, separated by commas';
 
@@ -99,14 +99,14 @@ export const importSettingSpecs = {
   importHosts: list(
     'DARKROOM_IMPORT_HOSTS',
     '',
-    (host) => hostPattern.test(host),
+    isHostPattern,
     allowedHosts,
     'Hosts from which images may be imported; all if none is set.',
   ),
   importRefusedHosts: list(
     'DARKROOM_IMPORT_REFUSED_HOSTS',
     '',
-    (host) => hostPattern.test(host),
+    isHostPattern,
     allowedHosts,
     'Hosts from which no image may be imported.',
   ),

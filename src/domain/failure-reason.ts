@@ -12,6 +12,8 @@ export const failureReasons = {
   FRAME_ORDER: { code: Code.INVALID_ARGUMENT, retryable: true },
   PAGE_TOKEN_INVALID: { code: Code.INVALID_ARGUMENT, retryable: false },
   RESUME_TOKEN_INVALID: { code: Code.INVALID_ARGUMENT, retryable: false },
+  HOST_NOT_ALLOWED: { code: Code.PERMISSION_DENIED, retryable: false },
+  ORIGIN_NOT_ALLOWED: { code: Code.PERMISSION_DENIED, retryable: false },
   IMAGE_NOT_FOUND: { code: Code.NOT_FOUND, retryable: false },
   TASK_NOT_FOUND: { code: Code.NOT_FOUND, retryable: false },
   REQUEST_ID_REUSED: { code: Code.ALREADY_EXISTS, retryable: false },

@@ -1,5 +1,6 @@
 import { isIP, isIPv4, type BlockList } from 'node:net';
 import { invalidField } from '../domain/darkroom-error.ts';
+import { hostOf, matchesHost } from '../domain/host-name.ts';
 import { SourceFailure } from './source-failure.ts';
 import { isMappedIpv4, isSpecialAddress } from './special-addresses.ts';
 import { addressSet } from '../domain/address-blocks.ts';
@@ -74,8 +75,8 @@ export class ReachPolicy {
       throw forbidden(`port ${port}`, `The ports that may be used are ${importPorts.join(', ')}.`);
     }
     const host = hostOf(url);
-    const isAllowed = importHosts.length === 0 || importHosts.some((one) => matches(host, one));
-    if (!isAllowed || importRefusedHosts.some((one) => matches(host, one))) {
+    const isAllowed = importHosts.length === 0 || importHosts.some((one) => matchesHost(host, one));
+    if (!isAllowed || importRefusedHosts.some((one) => matchesHost(host, one))) {
       throw forbidden(`host ${host}`, 'Ask the operator for the hosts that may be reached.');
     }
     if (isIPv4(host) && !isWrittenPlainly(host, text)) {
@@ -108,16 +109,6 @@ export class ReachPolicy {
       this.#openAddresses.check(address, isIPv4(address) ? 'ipv4' : 'ipv6')
     );
   }
-}
-
-/** A URL's host as `net` and `dns` take it: without brackets, and without a dot at its end. */
-export function hostOf(url: URL): string {
-  return url.hostname.replace(/^\[(.*)\]$/, '$1').replace(/\.$/, '');
-}
-
-function matches(host: string, pattern: string): boolean {
-  const wanted = pattern.toLowerCase();
-  return wanted.startsWith('*.') ? host.endsWith(wanted.slice(1)) : host === wanted;
 }
 
 /** A URL parser takes 2130706433, 0x7f.1, 017700000001 and ①②⑦.1 for 127.0.0.1, as most of C's do. */

@@ -1,7 +1,8 @@
 import { lookup as systemLookup, type LookupAddress } from 'node:dns';
 import { connect, isIP, type LookupFunction, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { hostOf, type ReachPolicy } from './reach-policy.ts';
+import { hostOf } from '../domain/host-name.ts';
+import type { ReachPolicy } from './reach-policy.ts';
 import { SourceFailure } from './source-failure.ts';
 import { nameOfUrl } from './source-name.ts';
 

@@ -3,6 +3,7 @@ import type { ConnectRouter } from '@connectrpc/connect';
 import type { Logger } from 'pino';
 import { Health } from '../../gen/grpc/health/v1/health_pb.ts';
 import type { Settings } from '../config/settings.ts';
+import type { DarkroomError } from '../domain/darkroom-error.ts';
 import { onSharedAbort } from '../domain/shared-signal.ts';
 import { observeCall, type CallObserver } from './transport/call-observer.ts';
 import { applyCors } from './http/cors.ts';
@@ -11,11 +12,14 @@ import { healthService } from './health/health-service.ts';
 import { unlessDraining, type HealthSource } from './health/health-source.ts';
 import { httpEndpoints, type HttpRoute } from './http/http-endpoints.ts';
 import { healthRoutes } from './health/health-routes.ts';
+import { hostCheck } from './http/host-check.ts';
+import { originCheck } from './http/origin-check.ts';
 import { startListener } from './transport/listener.ts';
 import type { NodeRequest, NodeResponse } from './transport/node-http.ts';
 import { addReflection } from './rpc/reflection.ts';
+import { isRpc, refuseRpc } from './rpc/rpc-refusal.ts';
 import { RequestBody } from './transport/request-body.ts';
-import { requestContext } from './transport/request-context.ts';
+import { requestContext, type RequestContext } from './transport/request-context.ts';
 import { discardRestAfter } from './transport/response-writer.ts';
 import { createRpcAdapter } from './rpc/rpc-adapter.ts';
 
@@ -26,7 +30,7 @@ const endMs = 2000;
 export interface ServerOptions {
   readonly settings: Pick<
     Settings,
-    'host' | 'port' | 'corsOrigins' | 'maxChunkBytes' | 'drainTimeoutMs'
+    'host' | 'port' | 'hosts' | 'corsOrigins' | 'maxChunkBytes' | 'drainTimeoutMs'
   >;
   readonly logger: Logger;
   /** Registers the services; health and reflection are added to them. */
@@ -85,6 +89,21 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     },
   });
   const http = httpEndpoints([...healthRoutes(health), ...(options.httpRoutes ?? [])]);
+  const wrongHost = hostCheck(settings);
+  const wrongOrigin = originCheck(settings.corsOrigins);
+
+  function refuse(
+    request: NodeRequest,
+    response: NodeResponse,
+    context: RequestContext,
+    refusal: DarkroomError,
+  ): void {
+    if (isRpc(request)) {
+      context.outcome.failure = refuseRpc(request, response, refusal);
+    } else {
+      http(request, response, context, refusal);
+    }
+  }
 
   function handle(request: NodeRequest, response: NodeResponse): void {
     const body = new RequestBody(request);
@@ -97,7 +116,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     discardRestAfter(request, response, body);
     const onEnd = (): void => body.fail(serverDraining());
     response.once('close', onSharedAbort(drain.endSignal, onEnd));
-    if (
+    const refusal = wrongHost(request) ?? wrongOrigin(request);
+    if (refusal !== undefined) {
+      refuse(request, response, context, refusal);
+    } else if (
       !applyCors(settings.corsOrigins, request, response) &&
       !rpc.handle(request, response, body, context)
     ) {
@@ -118,6 +140,12 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       }
     },
   });
+
+  if (settings.hosts.length === 0 && !isLoopback(listener.address)) {
+    logger.info(
+      'clients have to call by IP address: names are taken once DARKROOM_HOSTS lists them',
+    );
+  }
 
   function begin(): void {
     drain.begin();
@@ -161,4 +189,8 @@ function maxMessageBytes(maxChunkBytes: number): number {
 
 function urlOf(address: string, port: number): string {
   return `http://${address.includes(':') ? `[${address}]` : address}:${port}`;
+}
+
+function isLoopback(address: string): boolean {
+  return address === '::1' || address.startsWith('127.');
 }

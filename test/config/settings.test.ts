@@ -11,7 +11,8 @@ test('without any variable every setting has its default', () => {
     databaseUrl: undefined,
     logLevel: 'info',
     maxChunkBytes: 4 * 1024 * 1024,
-    corsOrigins: ['*'],
+    hosts: [],
+    corsOrigins: [],
   });
 });
 
@@ -30,14 +31,20 @@ test.each([
   ['DARKROOM_LOG_LEVEL', 'loud'],
   ['DARKROOM_HOST', '  '],
   ['DARKROOM_CORS_ORIGINS', 'console.example.com'],
+  ['DARKROOM_CORS_ORIGINS', 'https://*'],
+  ['DARKROOM_CORS_ORIGINS', 'https://console.example.com/'],
+  ['DARKROOM_HOSTS', '127.0.0.1'],
+  ['DARKROOM_HOSTS', '::1'],
+  ['DARKROOM_HOSTS', 'darkroom:8080'],
+  ['DARKROOM_HOSTS', 'cafe:80'],
+  ['DARKROOM_HOSTS', 'https://darkroom.example.com'],
   ['DARKROOM_DRAIN_TIMEOUT_MS', '1e4'],
 ])(
   'a wrong value is refused with its name, what it was and what is allowed: %s=%s',
   (name, value) => {
     expect(() => readSettings({ [name]: value })).toThrow(SettingsError);
-    expect(() => readSettings({ [name]: value })).toThrow(
-      new RegExp(`^${name} must be .+, not ${JSON.stringify(value)}$`),
-    );
+    expect(() => readSettings({ [name]: value })).toThrow(`${name} must be `);
+    expect(() => readSettings({ [name]: value })).toThrow(`, not ${JSON.stringify(value)}`);
   },
 );
 

@@ -5,13 +5,17 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { Image_State } from '../../gen/darkroom/v1/image_pb.ts';
 import { openChromium, type Chromium } from '../support/chromium.ts';
 import { CleanUps } from '../support/clean-ups.ts';
 import { hasProgram } from '../support/disk-images.ts';
+import { patience } from '../support/held-upload.ts';
 import { downloadBytes, startService, type RunningService } from '../support/running-service.ts';
 import { repository } from '../support/service-process.ts';
 
 const hasChromium = hasProgram('chromium', 'chromium');
+/** A name that the browser takes for this machine. */
+const rebound = 'rebound.test';
 const chunkBytes = 300_000;
 const length = 1_000_000;
 
@@ -27,7 +31,7 @@ describe.skipIf(!hasChromium)('a page in a browser', () => {
     ours = await servePage(cleanUps);
     theirs = await servePage(cleanUps);
     service = await startService({ DARKROOM_CORS_ORIGINS: ours }, cleanUps.defer);
-    chromium = await openChromium();
+    chromium = await openChromium(rebound);
     cleanUps.defer(() => chromium.close());
     return cleanUps.run;
   });
@@ -74,24 +78,126 @@ describe.skipIf(!hasChromium)('a page in a browser', () => {
     });
   });
 
-  test('of an origin that the service was not told of reads nothing and changes nothing', async () => {
-    for (const [call, message] of [
-      ['get', `'ImageService/ListImages', {}`],
-      [
-        'call',
-        `'ImageService/CreateImage', { image: { name: 'stranger', diskFormat: 1 }, upload: {} }`,
-      ],
-    ] as const) {
-      const told = await chromium.evaluate(
-        theirs,
-        `${call}(${baseUrl()}, ${message}).then(() => 'read', (error) => error.name)`,
-      );
-      expect(told, call).toBe('TypeError');
-    }
-    const { images } = await service.images.listImages({ filter: { name: 'stranger' } });
-    expect(images).toEqual([]);
+  describe('of an origin that the service was not told of', () => {
+    test('reads nothing and changes nothing, with and without CORS', async () => {
+      const { imageId, unchanged } = await someImage('stranger');
+      const answered = (expression: string): string =>
+        `${expression}.then((answer) => answer.type ?? 'read', (error) => error.name)`;
+      const inFull = (method: string, message: unknown): string =>
+        `call(${baseUrl()}, 'ImageService/${method}', ${JSON.stringify(message)})`;
+      const blindly = (method: string, message: unknown, more: string): string =>
+        `fetch(${baseUrl()} + '/darkroom.v1.ImageService/${method}', ` +
+        `{ mode: 'no-cors', method: 'POST', body: ${JSON.stringify(JSON.stringify(message))}, ${more} })`;
+      const image = { name: 'stranger', diskFormat: 1 };
+      for (const [expression, outcome] of [
+        [`get(${baseUrl()}, 'ImageService/ListImages', {})`, 'TypeError'],
+        [`fetch(${baseUrl()} + '/v2/images/${imageId}')`, 'TypeError'],
+        [inFull('CreateImage', { image, upload: {} }), 'TypeError'],
+        [inFull('DeleteImage', { imageId }), 'TypeError'],
+        // Sent without asking first; its answer cannot be read.
+        [blindly('CreateImage', { image, upload: {} }, ''), 'opaque'],
+        [
+          blindly('DeleteImage', { imageId }, `headers: { 'content-type': 'text/plain' }`),
+          'opaque',
+        ],
+      ] as const) {
+        expect([expression, await chromium.evaluate(theirs, answered(expression))]).toEqual([
+          expression,
+          outcome,
+        ]);
+      }
+      await unchanged();
+    });
+
+    test('is refused what forms, beacons and images ask for', async () => {
+      const { imageId, unchanged } = await someImage('stranger with a form');
+      const deletion = `${service.process.url}/darkroom.v1.ImageService/DeleteImage`;
+      const file = `${service.process.url}/v2/images/${imageId}/file`;
+      const refusals = (): number =>
+        service.process.log.filter(({ reason }) => reason === 'ORIGIN_NOT_ALLOWED').length;
+      for (const act of [
+        `form.enctype = 'text/plain', form.submit(), until(frame)`,
+        `form.enctype = 'application/x-www-form-urlencoded', form.submit(), until(frame)`,
+        `navigator.sendBeacon('${deletion}', '{"imageId":"${imageId}"}')`,
+        `until(Object.assign(new Image(), { src: '${file}' }))`,
+        `document.head.append(script), until(script)`,
+        `frame.src = '${file}', until(frame)`,
+      ]) {
+        const before = refusals();
+        await chromium.evaluate(
+          theirs,
+          `document.body.innerHTML =
+             '<iframe name="frame"></iframe><form method="post" target="frame" action="${deletion}">' +
+             '<input name="{&quot;imageId&quot;:&quot;${imageId}&quot;,&quot;a" value="&quot;}"></form>';
+           var [form, frame] = [document.forms[0], document.querySelector('iframe')];
+           var script = Object.assign(document.createElement('script'), { src: '${file}' });
+           var until = (element) => new Promise((done) => (element.onload = element.onerror = () => done()));
+           ${act}`,
+        );
+        await expect.poll(refusals, patience).toBeGreaterThan(before);
+      }
+      await unchanged();
+    });
   });
+
+  describe('whose name was made this service’s (DNS rebinding)', () => {
+    const deleteImage = (imageId: string): string =>
+      `call(location.origin, 'ImageService/DeleteImage', ${JSON.stringify({ imageId })})`;
+
+    test('reads nothing and changes nothing', async () => {
+      const { imageId, unchanged } = await someImage('rebound');
+      // The page is loaded from the service, as a rebound one would be; then the script is the stranger's.
+      const page = `http://${rebound}:${new URL(service.process.url).port}/healthz`;
+      const told = await chromium.evaluate(page, `${await script()}; ${deleteImage(imageId)}`);
+      expect(told).toMatchObject({
+        error: {
+          code: 'permission_denied',
+          message: expect.stringMatching(
+            /the service is not known by the name "rebound\.test:\d+"/,
+          ),
+        },
+      });
+      const read = await chromium.evaluate(
+        page,
+        `fetch('/v2/images/${imageId}').then((a) => a.json())`,
+      );
+      expect(read).toEqual({ error: expect.objectContaining({ code: 403 }) });
+      await unchanged();
+    });
+
+    test('is the service’s own page where the name is one of the service', async () => {
+      const named = await service.another({ DARKROOM_HOSTS: rebound });
+      const { imageId } = await someImage('known');
+      const page = `http://${rebound}:${new URL(named.process.url).port}/healthz`;
+      await chromium.evaluate(page, `${await script()}; ${deleteImage(imageId)}`);
+      const { image } = await service.images.getImage({ imageId });
+      expect(image?.state).toBe(Image_State.DELETED);
+    });
+  });
+
+  /** An image, and what holds that it is still there, and that it is the only one of its name. */
+  async function someImage(
+    name: string,
+  ): Promise<{ imageId: string; unchanged: () => Promise<void> }> {
+    const { image } = await service.images.createImage({
+      image: { name, diskFormat: 1 },
+      source: { case: 'upload', value: {} },
+    });
+    return {
+      imageId: image!.id,
+      async unchanged() {
+        const { images } = await service.images.listImages({ filter: { name } });
+        expect(images.map(({ id, state }) => [id, state])).toEqual([
+          [image!.id, Image_State.QUEUED],
+        ]);
+      },
+    };
+  }
 });
+
+function script(): Promise<string> {
+  return readFile(join(repository, 'test/clients/browser-upload.js'), 'utf8');
+}
 
 /** Serves the page on a port of its own, which makes it an origin of its own. */
 async function servePage(cleanUps: CleanUps): Promise<string> {

@@ -17,11 +17,13 @@ import { createRequest, noSuchId } from './bad-input/case.ts';
 
 const MiB = 1024 * 1024;
 
+/** The origin whose pages may call. */
+const consoleOrigin = 'https://console.example.com';
 let service: RunningService;
 
 beforeAll(async () => {
   const cleanUps = new CleanUps();
-  service = await startService({}, cleanUps.defer);
+  service = await startService({ DARKROOM_CORS_ORIGINS: consoleOrigin }, cleanUps.defer);
   return cleanUps.run;
 });
 
@@ -48,9 +50,21 @@ describe('every answer carries the id under which the log tells of it', () => {
       getImage,
       {
         method: 'OPTIONS',
-        headers: { origin: 'http://a.test', 'access-control-request-method': 'POST' },
+        headers: { origin: consoleOrigin, 'access-control-request-method': 'POST' },
       },
       204,
+    ],
+    [
+      'one of a page that may not call',
+      getImage,
+      { ...json, body: '{}', headers: { ...json.headers, origin: 'http://a.test' } },
+      'PERMISSION_DENIED',
+    ],
+    [
+      'one of plain HTTP by such a page',
+      '/healthz',
+      { headers: { origin: 'http://a.test' } },
+      'PERMISSION_DENIED',
     ],
   ])('%s', async (_, path, init, code) => {
     const requestId = (await get(path, init)).headers.get('x-request-id');

@@ -10,6 +10,7 @@ import type {
   ServiceImpl,
   Transport,
 } from '@connectrpc/connect';
+import type { LookupFunction } from 'node:net';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import { ImageService } from '../../gen/darkroom/v1/image_service_pb.ts';
@@ -50,7 +51,8 @@ export async function startFakeServer(options: FakeServerOptions = {}): Promise<
     settings: {
       host: '127.0.0.1',
       port: 0,
-      corsOrigins: ['*'],
+      hosts: [],
+      corsOrigins: [],
       maxChunkBytes: 256 * 1024,
       drainTimeoutMs: 0,
       ...options.settings,
@@ -86,18 +88,24 @@ export const transports = [
 
 export type TransportKind = (typeof transports)[number];
 
-/** A client's transport; the header of each answer is given to `onHeader`. */
+/** A client's transport; the header of each answer is given to `onHeader`, and `headers` go with each request. */
 export function transportOf(
   url: string,
   { protocol, httpVersion }: TransportKind,
   onHeader: (header: Headers) => void = () => {},
+  headers: Readonly<Record<string, string>> = {},
 ): Transport {
   const listening: Interceptor = (next) => async (request) => {
+    for (const [name, value] of Object.entries(headers)) {
+      request.header.set(name, value);
+    }
     const response = await next(request);
     onHeader(response.header);
     return response;
   };
-  const options = { baseUrl: url, interceptors: [listening] };
+  // Whatever the name in the URL, it is this machine.
+  const nodeOptions = { lookup: toLoopback };
+  const options = { baseUrl: url, interceptors: [listening], nodeOptions };
   switch (protocol) {
     case 'grpc':
       return createGrpcTransport(options);
@@ -107,6 +115,14 @@ export function transportOf(
       return createConnectTransport({ ...options, httpVersion });
   }
 }
+
+const toLoopback: LookupFunction = (_, { all }, callback) => {
+  if (all === true) {
+    callback(null, [{ address: '127.0.0.1', family: 4 }]);
+  } else {
+    callback(null, '127.0.0.1', 4);
+  }
+};
 
 /** Waits for a call's end on the server's side. */
 export function untilAborted(context: HandlerContext): Promise<void> {

@@ -34,10 +34,11 @@ interface Reply {
   readonly error?: { readonly message: string };
 }
 
-/** Starts a Chromium with a new profile. */
-export async function openChromium(): Promise<Chromium> {
+/** Starts a Chromium with a new profile. @param localName a name that is to be this machine's. */
+export async function openChromium(localName: string): Promise<Chromium> {
   const profile = await mkdtemp(join(tmpdir(), 'darkroom-chromium-'));
-  const child = spawn('chromium', [...flags, `--user-data-dir=${profile}`, 'about:blank'], {
+  const own = [`--host-resolver-rules=MAP ${localName} 127.0.0.1`, `--user-data-dir=${profile}`];
+  const child = spawn('chromium', [...flags, ...own, 'about:blank'], {
     stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'],
     // A group of its own, so that its helpers end with it.
     detached: true,

@@ -1,5 +1,6 @@
 import { cors } from '@connectrpc/connect';
 import type { NodeRequest, NodeResponse } from '../transport/node-http.ts';
+import { allowsOrigin } from './origin-check.ts';
 
 const allowedMethods = [...cors.allowedMethods, 'HEAD', 'OPTIONS'].join(', ');
 const allowedHeaders = [
@@ -44,7 +45,7 @@ export function applyCors(
   const { origin } = request.headers;
   const isPreflight =
     request.method === 'OPTIONS' && request.headers['access-control-request-method'] !== undefined;
-  if (origin !== undefined && (isForAll || origins.includes(origin))) {
+  if (origin !== undefined && allowsOrigin(origins, origin)) {
     response.setHeader('access-control-allow-origin', isForAll ? '*' : origin);
     if (isPreflight) {
       response.setHeader('access-control-allow-methods', allowedMethods);

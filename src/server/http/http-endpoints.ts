@@ -1,6 +1,7 @@
 import type { ConnectError } from '@connectrpc/connect';
 import { codeToHttpStatus, codeToString } from '@connectrpc/connect/protocol-connect';
 import { ErrorInfoSchema, RetryInfoSchema } from '../../../gen/google/rpc/error_details_pb.ts';
+import type { DarkroomError } from '../../domain/darkroom-error.ts';
 import { serverDraining } from '../transport/drain.ts';
 import { answerTo } from '../errors/error-mapping.ts';
 import { pathOf, type NodeRequest, type NodeResponse } from '../transport/node-http.ts';
@@ -26,19 +27,27 @@ export interface HttpRoute {
    * routes that fit, the first one answers.
    */
   readonly path: string;
-  /** Answers; what it throws is answered by `sendError`. */
+  /** Answers; what it throws is answered by `fail`. */
   readonly handle: (call: HttpCall) => void | Promise<void>;
+  /** Answers with an error, also with one for which `handle` is not called; `sendError` if not set. */
+  readonly fail?: (call: HttpCall, error: unknown) => void;
   /** Whether it is answered while the service stops; false if not set. */
   readonly whileDraining?: boolean;
 }
 
+/** Answers a request of plain HTTP; with `refusal`, if there is one, in the way of what it asks for. */
+export type HttpHandler = (
+  request: NodeRequest,
+  response: NodeResponse,
+  context: RequestContext,
+  refusal?: DarkroomError,
+) => void;
+
 /** Answers requests of plain HTTP by a table of routes; 404 and 405 as JSON where none fits. */
-export function httpEndpoints(
-  routes: readonly HttpRoute[],
-): (request: NodeRequest, response: NodeResponse, context: RequestContext) => void {
+export function httpEndpoints(routes: readonly HttpRoute[]): HttpHandler {
   const table = routes.map((route) => ({ route, matches: pathMatcher(route.path) }));
 
-  return (request, response, context) => {
+  return (request, response, context, refusal) => {
     const path = pathOf(request);
     const fitting = table.flatMap(({ route, matches }) => {
       const params = matches(path);
@@ -46,8 +55,11 @@ export function httpEndpoints(
     });
     const method = request.method === 'HEAD' ? 'GET' : request.method;
     const found = fitting.find(({ route }) => route.method === method);
-    if (found !== undefined) {
-      void answer(found.route, { request, response, context, params: found.params });
+    if (refusal !== undefined) {
+      const call = httpCall({ request, response, context, params: found?.params ?? {} });
+      (found?.route.fail ?? sendError)(call, refusal);
+    } else if (found !== undefined) {
+      void answer(found.route, httpCall({ request, response, context, params: found.params }));
     } else if (fitting.length > 0) {
       response.setHeader('allow', fitting.map(({ route }) => route.method).join(', '));
       sendJson(response, 405, { message: `${request.method} is not taken at ${path}` });
@@ -89,21 +101,22 @@ export function setRetryAfter(response: NodeResponse, failure: ConnectError): vo
   }
 }
 
-async function answer(
-  route: HttpRoute,
-  { request, response, context, params }: Omit<HttpCall, 'query' | 'signal'>,
-): Promise<void> {
+function httpCall(parts: Omit<HttpCall, 'query' | 'signal'>): HttpCall {
+  const { request, response } = parts;
   const gone = new AbortController();
   response.once('close', () => gone.abort());
   const query = new URLSearchParams((request.url ?? '').slice(pathOf(request).length));
-  const call: HttpCall = { request, response, context, params, query, signal: gone.signal };
+  return { ...parts, query, signal: gone.signal };
+}
+
+async function answer(route: HttpRoute, call: HttpCall): Promise<void> {
   try {
-    if (context.drainSignal.aborted && route.whileDraining !== true) {
+    if (call.context.drainSignal.aborted && route.whileDraining !== true) {
       throw serverDraining();
     }
     await route.handle(call);
   } catch (error) {
-    sendError(call, error);
+    (route.fail ?? sendError)(call, error);
   }
 }
 

@@ -9,7 +9,6 @@ import type { BlobStore } from '../../storage/blob-store.ts';
 import { getTask } from '../../tasks/reading/task-queries.ts';
 import { TaskReader } from '../../tasks/reading/task-reader.ts';
 import { weakEtag } from '../http/conditional-get.ts';
-import { serverDraining } from '../transport/drain.ts';
 import { sendJson, type HttpCall, type HttpRoute } from '../http/http-endpoints.ts';
 import { taskEtag } from '../http/task-etag.ts';
 import { apiVersion } from './api-version.ts';
@@ -124,24 +123,25 @@ function placesOf(parts: RestParts): readonly Place[] {
 }
 
 /** Its errors are told in OpenStack's way, that the service is stopping too. */
-function route(method: HttpRoute['method'], path: string, handle: Place['get']): HttpRoute {
+function route(method: HttpRoute['method'], path: string, get: Place['get']): HttpRoute {
   return {
     method,
     path,
-    whileDraining: true,
-    async handle(call) {
-      const { response, context } = call;
-      response.setHeader('x-openstack-request-id', context.requestId);
-      try {
-        if (context.drainSignal.aborted) {
-          throw serverDraining();
-        }
-        await handle(call);
-      } catch (error) {
-        sendThrown(call, error);
-      }
+    handle(call) {
+      tellRequestId(call);
+      return get(call);
+    },
+    fail(call, error) {
+      tellRequestId(call);
+      sendThrown(call, error);
     },
   };
+}
+
+function tellRequestId({ response, context }: HttpCall): void {
+  if (!response.headersSent) {
+    response.setHeader('x-openstack-request-id', context.requestId);
+  }
 }
 
 function versions({ request }: HttpCall): unknown {

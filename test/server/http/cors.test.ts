@@ -66,7 +66,13 @@ describe('a preflight', () => {
     expect(listed.headers.get('access-control-allow-origin')).toBe(origin);
     expect(listed.headers.get('vary')).toBe('Origin');
     const other = await preflight(server, 'https://evil.example');
+    expect(other.status).toBe(403);
     expect(other.headers.get('access-control-allow-origin')).toBeNull();
+  });
+
+  it('allows no origin where none is listed', async () => {
+    const { status, headers } = await preflight(await start([]), origin);
+    expect([status, headers.get('access-control-allow-origin')]).toEqual([403, null]);
   });
 });
 
@@ -90,9 +96,10 @@ describe('an answer', () => {
     const server = await start([origin]);
     const listed = await call(server, origin);
     expect(listed.headers.get('access-control-allow-origin')).toBe(origin);
+    expect(listed.headers.get('vary')).toBe('Origin');
     const other = await call(server, 'https://evil.example');
+    expect(other.status).toBe(403);
     expect(other.headers.get('access-control-allow-origin')).toBeNull();
-    expect(other.headers.get('vary')).toBe('Origin');
   });
 
   it('is shown where it is an error, too', async () => {

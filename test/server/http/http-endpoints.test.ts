@@ -93,10 +93,10 @@ it('answers what a route throws by the rules of RPCs', async () => {
 });
 
 it.each([
-  ['an absolute URL that is none', 'GET http://[nonsense/?a=%zz HTTP/1.1\r\nhost: a\r\n'],
+  ['an absolute URL that is none', 'GET http://[nonsense/?a=%zz HTTP/1.1\r\nhost: localhost\r\n'],
   ['a host that is none', 'GET /healthz HTTP/1.1\r\nhost: [ not a host\r\n'],
   ['no host', 'GET /healthz HTTP/1.0\r\n'],
-  ['an asterisk', 'OPTIONS * HTTP/1.1\r\nhost: a\r\n'],
+  ['an asterisk', 'OPTIONS * HTTP/1.1\r\nhost: localhost\r\n'],
   [
     'an RPC without a host and with a query that cannot be decoded',
     'GET /darkroom.v1.ImageService/GetImage?connect=v1&encoding=json&message=%zz HTTP/1.0\r\n',

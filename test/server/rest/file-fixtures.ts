@@ -72,7 +72,7 @@ export async function stalledReader(
   const socket = net.connect(Number(port), hostname);
   onTestFinished(() => void socket.destroy());
   socket.on('error', () => {});
-  socket.write(`GET ${path} HTTP/1.1\r\nhost: a\r\n\r\n`.repeat(requests));
+  socket.write(`GET ${path} HTTP/1.1\r\nhost: localhost\r\n\r\n`.repeat(requests));
   // Node then reads a little ahead, and no more.
   await once(socket, 'readable');
   return socket;

@@ -2,12 +2,12 @@ import { afterAll, beforeAll } from 'vitest';
 import { Code } from '../../../gen/google/rpc/code_pb.ts';
 import { startService, type RunningService } from '../../support/running-service.ts';
 
-/** A service that all tests of a file share. */
-export function sharedService(): () => RunningService {
+/** A service that all tests of a file share. @param env settings beyond the defaults. */
+export function sharedService(env: Readonly<Record<string, string>> = {}): () => RunningService {
   const cleanUps: (() => Promise<void>)[] = [];
   let service: RunningService | undefined;
   beforeAll(async () => {
-    service = await startService({}, (cleanUp) => cleanUps.push(cleanUp));
+    service = await startService(env, (cleanUp) => cleanUps.push(cleanUp));
   });
   afterAll(async () => {
     for (const cleanUp of cleanUps.toReversed()) {

@@ -10,15 +10,17 @@ import {
 import { TaskService } from '../../../gen/darkroom/v1/task_service_pb.ts';
 import { failRead, makeSnapshot, sharedService, type MadeTask } from './fixtures.ts';
 
+const origin = 'https://console.example.com';
+
 /** What a page of another origin sends with a fetch. */
 const browser = {
-  origin: 'https://console.example.com',
+  origin,
   accept: '*/*',
   'accept-encoding': 'gzip, deflate, br',
   'sec-fetch-mode': 'cors',
 };
 
-const service = sharedService();
+const service = sharedService({ DARKROOM_CORS_ORIGINS: origin });
 let made: MadeTask;
 beforeAll(async () => {
   made = await makeSnapshot(service());
@@ -58,7 +60,7 @@ describe('a plain GET', () => {
       const response = await get(method, request);
       expect([method, response.status]).toEqual([method, 200]);
       expect(response.headers.get('content-type')).toBe('application/json');
-      expect(response.headers.get('access-control-allow-origin')).toBe('*');
+      expect(response.headers.get('access-control-allow-origin')).toBe(origin);
       expect(await response.json()).toMatchObject(answer);
       // One thing may be kept and asked about; a list is out of date at once.
       const isOne = method.includes('/Get');

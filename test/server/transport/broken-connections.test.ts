@@ -71,7 +71,9 @@ const frames = {
       4,
       1,
       Buffer.concat([
-        Buffer.from('838641016104', 'hex'),
+        Buffer.from('838641', 'hex'),
+        literal('localhost'),
+        Buffer.of(0x04),
         literal('/darkroom.v1.ImageService/UploadImage'),
         Buffer.from('0f10', 'hex'),
         literal('application/grpc'),
@@ -161,13 +163,13 @@ it('answers over HTTP/1.1 while the client still sends, and takes the next call 
   socket.on('data', (bytes) => (answers += bytes.toString('latin1')));
   const size = 2 << 20;
   socket.write(
-    'POST /darkroom.v1.ImageService/UploadImage HTTP/1.1\r\nhost: a\r\n' +
+    'POST /darkroom.v1.ImageService/UploadImage HTTP/1.1\r\nhost: localhost\r\n' +
       `content-type: application/connect+proto\r\ncontent-length: ${wholeEnvelope.length + size}\r\n\r\n`,
   );
   socket.write(wholeEnvelope);
   await expect.poll(() => answers).toContain('the task is over');
   socket.write(Buffer.alloc(size));
-  socket.write('GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n');
+  socket.write('GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n');
   await expect.poll(() => answers).toMatch(/\r\n\r\nok$/);
 });
 
