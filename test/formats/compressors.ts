@@ -1,0 +1,37 @@
+import { spawnSync } from 'node:child_process';
+import type { Compression } from '../../src/formats/compression.ts';
+import { hasProgram } from '../support/disk-images.ts';
+
+/** A program that compresses, and the Debian package that it is in. */
+interface Compressor {
+  readonly compression: Compression;
+  readonly debianPackage: string;
+}
+
+const all: readonly Compressor[] = [
+  { compression: 'gzip', debianPackage: 'gzip' },
+  { compression: 'xz', debianPackage: 'xz-utils' },
+  { compression: 'zstd', debianPackage: 'zstd' },
+  { compression: 'bzip2', debianPackage: 'bzip2' },
+];
+
+/** The formats whose program is there; what is missing is said aloud. */
+export const compressions: readonly Compression[] = all
+  .filter(({ compression, debianPackage }) => hasProgram(compression, debianPackage))
+  .map(({ compression }) => compression);
+
+/** Compresses by the format's own program. */
+export function compressed(
+  compression: Compression,
+  input: Uint8Array,
+  ...options: string[]
+): Buffer {
+  const { status, stdout, stderr } = spawnSync(compression, ['-q', '-c', ...options], {
+    input,
+    maxBuffer: 1 << 30,
+  });
+  if (status !== 0) {
+    throw new Error(`${compression} ${options.join(' ')}: ${stderr.toString()}`);
+  }
+  return stdout;
+}
