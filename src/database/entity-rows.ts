@@ -2,14 +2,10 @@ import type { EntityClass, EntityProperty } from '@mikro-orm/core';
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Database } from './database.ts';
 
-/** A row as `select *` through the pool gives it: columns by their names, bigint and times as texts. */
+/** A row as the pool gives it: columns by their names, bigint and times as texts. */
 export type RawRow = Readonly<Record<string, unknown>>;
 
-/**
- * Makes the function that turns rows of `select *` into what MikroORM would make of them, but without
- * tracking them: for reads that are too frequent for a unit of work each.
- */
-export function entityReader<T extends object>(
+function entityReader<T extends object>(
   database: Database,
   entity: EntityClass<T>,
 ): (row: RawRow) => T {
@@ -34,13 +30,15 @@ export function columnNames(em: EntityManager, entity: EntityClass<object>): str
   return Object.values<EntityProperty>(properties).flatMap(({ fieldNames }) => fieldNames);
 }
 
-interface RowSource {
-  /** All before the condition. */
+/** How rows of an entity's table are read without a unit of work. */
+export interface RowSource<T extends object> {
+  /** `select … from …`, without a condition; each column by its name. */
   readonly select: string;
-  readonly entityOf: (row: RawRow) => object;
+  /** What MikroORM would make of a row, but not tracked by it: for reading only. */
+  readonly entityOf: (row: RawRow) => T;
 }
 
-const sources = new WeakMap<Database, Map<EntityClass<object>, RowSource>>();
+const sources = new WeakMap<Database, Map<EntityClass<object>, RowSource<object>>>();
 
 /**
  * Reads one row by a prepared statement and without a unit of work: for reads that are very frequent. Of
@@ -54,24 +52,28 @@ export async function readRow<T extends object>(
   condition: string,
   values: unknown[],
 ): Promise<T | undefined> {
-  const { select, entityOf } = sourceOf(database, entity);
+  const { select, entityOf } = rowSource(database, entity);
   const { rows } = await database.run<RawRow>({
     name: `${entity.name} where ${condition}`,
     text: `${select} where ${condition}`,
     values,
   });
   const [row] = rows;
-  return row && (entityOf(row) as T);
+  return row && entityOf(row);
 }
 
-function sourceOf<T extends object>(database: Database, entity: EntityClass<T>): RowSource {
-  const known = sources.get(database) ?? new Map<EntityClass<object>, RowSource>();
+/** For reads that are too frequent for a unit of work each. */
+export function rowSource<T extends object>(
+  database: Database,
+  entity: EntityClass<T>,
+): RowSource<T> {
+  const known = sources.get(database) ?? new Map<EntityClass<object>, RowSource<object>>();
   sources.set(database, known);
   let source = known.get(entity);
   if (source === undefined) {
     const em = database.fork();
     const { tableName } = em.getMetadata().get(entity);
-    // Each by its name: a statement that was prepared with `*` fails once a column is added.
+    // Each by its name: a statement that was prepared with `*` fails once a newer process adds a column.
     const columns = columnNames(em, entity);
     source = {
       select: `select ${columns.join(', ')} from ${tableName}`,
@@ -79,7 +81,7 @@ function sourceOf<T extends object>(database: Database, entity: EntityClass<T>):
     };
     known.set(entity, source);
   }
-  return source;
+  return source as RowSource<T>;
 }
 
 const conversions = new Map<string, (value: unknown) => unknown>([

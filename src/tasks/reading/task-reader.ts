@@ -1,7 +1,7 @@
 import type { Database } from '../../database/database.ts';
 import type { FaultId, TaskId } from '../../records/ids.ts';
 import { BatchedRead } from './batched-read.ts';
-import { entityReader, type RawRow } from '../../database/entity-rows.ts';
+import { rowSource, type RawRow, type RowSource } from '../../database/entity-rows.ts';
 import { Fault } from '../../records/fault.ts';
 import { TaskEvent } from '../../records/task-event.ts';
 import { Task } from '../../records/task.ts';
@@ -26,23 +26,6 @@ export interface EventSpan {
   readonly upTo: number;
 }
 
-// Both by primary key.
-const tasksById = 'select * from tasks where id = any($1)';
-const faultsById = 'select * from faults where id = any($1)';
-
-// Nested loop: the beginning of each span, by the primary key (task_id, revision).
-const eventsOfSpans = `
-  select span.number, e.*
-    from unnest($1::uuid[], $2::bigint[], $3::bigint[])
-         with ordinality as span (task_id, after, up_to, number)
-   cross join lateral (
-         select *
-           from task_events
-          where task_id = span.task_id and revision > span.after and revision <= span.up_to
-          order by revision
-          limit $4) e
-   order by span.number, e.revision`;
-
 /** Tasks or spans of one query. */
 const maxBatch = 500;
 /** A connection that says nothing for so long is given up, in ms; else all watches would wait for it. */
@@ -58,17 +41,29 @@ export class TaskReader {
   readonly #database: Database;
   readonly #snapshots: BatchedRead<TaskId, TaskSnapshot>;
   readonly #events: BatchedRead<EventSpan, readonly EventRecord[]>;
-  readonly #taskOf: (row: RawRow) => Task;
-  readonly #eventOf: (row: RawRow) => TaskEvent;
-  readonly #faultOf: (row: RawRow) => Fault;
+  readonly #tasksTable: RowSource<Task>;
+  readonly #eventsTable: RowSource<TaskEvent>;
+  readonly #faultsTable: RowSource<Fault>;
+  readonly #eventsOfSpans: string;
 
   constructor(database: Database) {
     this.#database = database;
     this.#snapshots = new BatchedRead((ids) => this.#readSnapshots(ids), maxBatch);
     this.#events = new BatchedRead((spans) => this.#readEvents(spans), maxBatch);
-    this.#taskOf = entityReader(database, Task);
-    this.#eventOf = entityReader(database, TaskEvent);
-    this.#faultOf = entityReader(database, Fault);
+    this.#tasksTable = rowSource(database, Task);
+    this.#eventsTable = rowSource(database, TaskEvent);
+    this.#faultsTable = rowSource(database, Fault);
+    // Nested loop: the beginning of each span, by the primary key (task_id, revision).
+    this.#eventsOfSpans = `
+      select span.number, e.*
+        from unnest($1::uuid[], $2::bigint[], $3::bigint[])
+             with ordinality as span (task_id, after, up_to, number)
+       cross join lateral (
+             ${this.#eventsTable.select}
+              where task_id = span.task_id and revision > span.after and revision <= span.up_to
+              order by revision
+              limit $4) e
+       order by span.number, e.revision`;
   }
 
   /** Reads a task as it is after the call; undefined if there is none. @throws the driver's errors. */
@@ -86,8 +81,10 @@ export class TaskReader {
   }
 
   async #readSnapshots(ids: readonly TaskId[]): Promise<Map<TaskId, TaskSnapshot>> {
-    const rows = await this.#query('tasks by id', tasksById, [ids]);
-    const tasks = rows.map(this.#taskOf);
+    const { select, entityOf } = this.#tasksTable;
+    // By primary key, as the faults.
+    const rows = await this.#query('tasks by id', `${select} where id = any($1)`, [ids]);
+    const tasks = rows.map(entityOf);
     const faults = await this.#readFaults(tasks.map((task) => task.lastFaultId));
     return new Map(
       tasks.map((task) => [
@@ -98,13 +95,13 @@ export class TaskReader {
   }
 
   async #readEvents(spans: readonly EventSpan[]): Promise<Map<EventSpan, readonly EventRecord[]>> {
-    const rows = await this.#query('events of spans', eventsOfSpans, [
+    const rows = await this.#query('events of spans', this.#eventsOfSpans, [
       spans.map((span) => span.taskId),
       spans.map((span) => span.after),
       spans.map((span) => span.upTo),
       maxEventsOfSpan,
     ]);
-    const events = rows.map(this.#eventOf);
+    const events = rows.map(this.#eventsTable.entityOf);
     const faults = await this.#readFaults(events.map((event) => event.faultId));
     const records = events.map((event) => ({
       event,
@@ -119,8 +116,9 @@ export class TaskReader {
     if (wanted.length === 0) {
       return new Map();
     }
-    const rows = await this.#query('faults by id', faultsById, [wanted]);
-    return new Map(rows.map((row) => this.#faultOf(row)).map((fault) => [fault.id, fault]));
+    const { select, entityOf } = this.#faultsTable;
+    const rows = await this.#query('faults by id', `${select} where id = any($1)`, [wanted]);
+    return new Map(rows.map(entityOf).map((fault) => [fault.id, fault]));
   }
 
   async #query(name: string, text: string, values: unknown[]): Promise<readonly RawRow[]> {
