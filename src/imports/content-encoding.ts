@@ -16,6 +16,15 @@ const decoders: Readonly<Record<string, () => Transform>> = {
   zstd: createZstdDecompress,
 };
 
+/** Whether the body of an answer is compressed for the transfer. */
+export function isEncoded(response: IncomingMessage): boolean {
+  return !['', 'identity'].includes(encodingOf(response));
+}
+
+function encodingOf({ headers }: IncomingMessage): string {
+  return (headers['content-encoding'] ?? '').trim().toLowerCase();
+}
+
 /**
  * The body of an answer without the compression of its transfer, which nobody asked for and some servers
  * do all the same. It comes piece by piece: whoever reads it bounds what it expands to.
@@ -26,10 +35,10 @@ export function decodedBody(
   response: IncomingMessage,
   name: string,
 ): { readonly body: Readable; readonly isEncoded: boolean } {
-  const encoding = (response.headers['content-encoding'] ?? 'identity').trim().toLowerCase();
-  if (encoding === 'identity' || encoding === '') {
+  if (!isEncoded(response)) {
     return { body: response, isEncoded: false };
   }
+  const encoding = encodingOf(response);
   const decoder = Object.hasOwn(decoders, encoding) ? decoders[encoding] : undefined;
   if (decoder === undefined) {
     throw protocolInvalid(`${name} sends with a content-encoding that is not known.`);

@@ -5,7 +5,7 @@ import { Image } from '../records/image.ts';
 import { BlobReader } from '../storage/blob-reader.ts';
 import type { BlobStore } from '../storage/blob-store.ts';
 import { readPublishedSegments } from '../storage/published-segments.ts';
-import type { OpenedSource } from './http-source.ts';
+import type { OpenedSource } from './opened-source.ts';
 import { SourceFailure } from './source-failure.ts';
 import { nameOfImage } from './source-name.ts';
 
@@ -45,9 +45,12 @@ export async function openImageSource(
   let position = start;
   return {
     name,
+    redirectedFrom: undefined,
     start,
+    end: undefined,
     size,
     validator: image.sha256 ?? undefined,
+    isOfOtherVersion: (validator) => validator !== image.sha256,
     body: {
       async next() {
         if (position >= size) {

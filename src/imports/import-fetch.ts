@@ -1,21 +1,20 @@
 import type { Database } from '../database/database.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
-import type { FinishClaim } from '../uploads/publishing/finish-claim.ts';
 import type { Interruption } from '../domain/interruption.ts';
-import { retryWhileDatabaseIsAway } from '../database/database-patience.ts';
-import {
-  StreamWatchdog,
-  type PaceBreach,
-  type StreamPace,
-} from '../uploads/receiving/stream-watchdog.ts';
-import type { DataTaker } from '../uploads/receiving/upload-stream.ts';
-import type { WriterLease } from '../uploads/lease/writer-lease.ts';
-import { ByteGatherer } from './byte-gatherer.ts';
-import { openHttpSource, type HttpSourceOptions, type OpenedSource } from './http-source.ts';
-import { openImageSource, type ImageSourceParts } from './image-source.ts';
 import type { ImportOrder } from '../records/import-order.ts';
-import { noteSource } from './import-progress.ts';
-import { sourceChanged, SourceFailure } from './source-failure.ts';
+import type { WriterLease } from '../uploads/lease/writer-lease.ts';
+import type { FinishClaim } from '../uploads/publishing/finish-claim.ts';
+import type { StreamPace } from '../uploads/receiving/stream-watchdog.ts';
+import type { DataTaker } from '../uploads/receiving/upload-stream.ts';
+import { RangeUnusable, type Rest } from './answer-place.ts';
+import { pumpBody } from './body-pump.ts';
+import { openHttpSource, type HttpSourceOptions } from './http-source.ts';
+import { openImageSource, type ImageSourceParts } from './image-source.ts';
+import { ImportCourse } from './import-course.ts';
+import { ImportNotes } from './import-notes.ts';
+import type { OpenedSource } from './opened-source.ts';
+import { SourceFailure } from './source-failure.ts';
+import { passingBehind } from './source-redirects.ts';
 
 /** What a fetch works with. */
 export interface FetchParts extends ImageSourceParts {
@@ -26,9 +25,20 @@ export interface FetchParts extends ImageSourceParts {
   readonly maxImageBytes: number;
 }
 
+/** One try of an import. */
+interface Try {
+  readonly parts: FetchParts;
+  readonly order: ImportOrder;
+  readonly lease: WriterLease;
+  readonly interruption: Interruption;
+  readonly take: DataTaker;
+  readonly course: ImportCourse;
+  readonly notes: ImportNotes;
+}
+
 /**
- * Brings what is missing of an import's bytes to `take`: from the source's range where it can, and from its
- * beginning where it cannot, which is then compared with what is stored.
+ * Brings what is missing of an import's bytes to `take`: from the source's ranges where it has any that
+ * work, as many as it takes, and from its beginning where not, which is then compared with what is stored.
  *
  * @param interruption ends the waiting for the source.
  * @throws DarkroomError SIZE_EXCEEDED, SIZE_SHORT, any of the SOURCE_ reasons, what `take` throws.
@@ -40,32 +50,64 @@ export async function fetchImport(
   interruption: Interruption,
   take: DataTaker,
 ): Promise<FinishClaim> {
-  const { committedSize } = lease;
-  const isOfOneVersion = order.sourceSize === committedSize && order.validator != null;
-  if (lease.finishSize === committedSize || isOfOneVersion) {
-    // All of it is there, and only what comes after went wrong.
-    return { totalSize: committedSize, sha256: undefined };
+  const course = new ImportCourse(order, lease);
+  const notes = new ImportNotes(parts.database, lease);
+  const attempt = { parts, order, lease, interruption, take, course, notes };
+  // If all of it is there, only what comes after went wrong.
+  let isWhole = lease.finishSize === course.position || course.isWhole;
+  while (!isWhole) {
+    const { rest } = course;
+    try {
+      isWhole = await readOnce(attempt);
+    } catch (error) {
+      const unusable = unusableRange(error, attempt, rest);
+      if (!unusable) {
+        throw error;
+      }
+      course.giveUpRanges(unusable);
+    }
   }
-  const source = await open(parts, order, lease, interruption);
+  return { totalSize: course.position, sha256: undefined };
+}
+
+/** Reads a source until its body ends. Answers whether the image is whole then. */
+async function readOnce(attempt: Try): Promise<boolean> {
+  const source = await open(attempt);
   try {
-    assertSize(source, order, lease, parts.maxImageBytes);
-    await retryWhileDatabaseIsAway(() => noteSource(parts.database, order, lease, source));
-    return await pump(parts, source, order, lease, interruption, take);
+    return await read(source, attempt);
+  } catch (error) {
+    throw passingBehind(source.redirectedFrom, error);
   } finally {
     source.close();
   }
 }
 
-async function open(
-  parts: FetchParts,
-  order: ImportOrder,
-  lease: WriterLease,
-  interruption: Interruption,
-): Promise<OpenedSource> {
+async function read(source: OpenedSource, attempt: Try): Promise<boolean> {
+  const { parts, order, lease, interruption, take, course, notes } = attempt;
+  const { pace, maxImageBytes } = parts;
+  const before = course.position;
+  const road = course.roadOf(source);
+  course.meet(source);
+  assertSize(source, order, lease, maxImageBytes);
+  await notes.take(course, road);
+  const onCaughtUp = async (): Promise<void> => {
+    course.catchUp(source);
+    await notes.take(course, road);
+  };
+  const limit = Math.min(order.maxSize ?? maxImageBytes, maxImageBytes);
+  const end = await pumpBody(
+    source,
+    { course, take, onCaughtUp },
+    { pace, interruption, assertWithin: (size, name) => assertWithin(size, name, limit) },
+  );
+  return course.conclude(source, before, end);
+}
+
+async function open(attempt: Try): Promise<OpenedSource> {
   const abort = new AbortController();
-  const opening = openSource(parts, order, lease, abort.signal);
+  const opening = openSource(attempt, abort.signal);
   try {
-    return await interruption.race(opening);
+    return await attempt.interruption.race(opening);
   } catch (error) {
     abort.abort(error);
     // One that opened in this very moment.
@@ -77,24 +119,41 @@ async function open(
   }
 }
 
-function openSource(
-  parts: FetchParts,
-  order: ImportOrder,
-  lease: WriterLease,
-  signal: AbortSignal,
-): Promise<OpenedSource> {
-  const { committedSize, expectedSize, expectedSha256, expectedSha512 } = lease;
+function openSource({ parts, order, course }: Try, signal: AbortSignal): Promise<OpenedSource> {
   const { url, sourceImageId, headers } = order;
   if (sourceImageId != null) {
-    return openImageSource(parts, sourceImageId, committedSize);
+    return openImageSource(parts, sourceImageId, course.position);
   }
-  const stored = {
-    size: committedSize,
-    sourceSize: order.sourceSize ?? null,
-    validator: order.validator ?? null,
-  };
-  const isWholeKnown = (expectedSize ?? expectedSha256 ?? expectedSha512) !== null;
-  return openHttpSource(url ?? '', headers, stored, isWholeKnown, { ...parts.http, signal });
+  const { rest, position: stored, isWholeKnown } = course;
+  const wanted = { url: url ?? '', headers, rest, stored, isWholeKnown };
+  return openHttpSource(wanted, { ...parts.http, signal });
+}
+
+/** What an answer to a request for a range says of the range alone, as long as the whole is not asked for. */
+const finalToRanges: ReadonlySet<string> = new Set([
+  'SOURCE_HTTP_STATUS',
+  'SOURCE_PROTOCOL_INVALID',
+]);
+/** From the third try on, ranges may be why nothing comes. */
+const patientTries = 2;
+
+/** Why no more ranges are to be asked for; undefined if an error says nothing of them. */
+function unusableRange(
+  error: unknown,
+  { order, course }: Try,
+  asked: Rest | undefined,
+): RangeUnusable | undefined {
+  if (error instanceof RangeUnusable) {
+    return error;
+  }
+  if (!asked || !(error instanceof SourceFailure)) {
+    return undefined;
+  }
+  const isSuspect = error.mayPass
+    ? order.tries >= patientTries && error.retryAfterMs === 0 && course.position === asked.from
+    : finalToRanges.has(error.reason);
+  const what = error.message.replace(/\.$/, '');
+  return isSuspect ? new RangeUnusable(`a request for its rest failed: ${what}`) : undefined;
 }
 
 /** @throws DarkroomError SIZE_EXCEEDED, SIZE_SHORT: before the first byte, where the source says its size. */
@@ -125,77 +184,4 @@ function assertWithin(size: number, name: string, limit: number): void {
       { metadata: { limit: String(limit) } },
     );
   }
-}
-
-async function pump(
-  { pace, maxImageBytes }: FetchParts,
-  source: OpenedSource,
-  order: ImportOrder,
-  lease: WriterLease,
-  interruption: Interruption,
-  take: DataTaker,
-): Promise<FinishClaim> {
-  const limit = Math.min(order.maxSize ?? maxImageBytes, maxImageBytes);
-  const gatherer = new ByteGatherer(source.start, (offset, data) =>
-    takeSame(take, offset, data, source.name),
-  );
-  const bark = Promise.withResolvers<never>();
-  bark.promise.catch(() => {});
-  const watchdog = new StreamWatchdog(
-    pace,
-    () => source.bytesReceived(),
-    (breach) => bark.reject(stalled(breach, source.name)),
-  );
-  try {
-    for (;;) {
-      watchdog.beginWait();
-      const coming = Promise.race([source.body.next(), bark.promise]);
-      const chunk = await interruption.race(coming);
-      watchdog.endWait();
-      if (chunk.done === true) {
-        break;
-      }
-      assertWithin(gatherer.position + chunk.value.byteLength, source.name, limit);
-      await gatherer.add(chunk.value);
-    }
-    await gatherer.flush();
-  } catch (error) {
-    // What came is sound: the next try goes on after it.
-    await gatherer.flush().catch(() => {});
-    throw error;
-  } finally {
-    watchdog.stop();
-  }
-  const { position } = gatherer;
-  if (position < lease.committedSize) {
-    throw sourceChanged(
-      `${source.name} ended at byte ${position}, and ${lease.committedSize} of it had been read before.`,
-    );
-  }
-  return { totalSize: position, sha256: undefined };
-}
-
-/** What comes again from a source that cannot go on in the middle must be what came before. */
-async function takeSame(
-  take: DataTaker,
-  offset: number,
-  data: Uint8Array<ArrayBuffer>,
-  name: string,
-): Promise<void> {
-  try {
-    await take({ kind: 'chunk', offset, data, crc32c: undefined });
-  } catch (error) {
-    if (error instanceof DarkroomError && error.reason === 'REPLAY_MISMATCH') {
-      throw sourceChanged(`${name} has other bytes than when they were read before.`);
-    }
-    throw error;
-  }
-}
-
-function stalled(breach: PaceBreach, name: string): SourceFailure {
-  const what =
-    breach.kind === 'idle'
-      ? `No byte came for ${breach.idleMs / 1000} s`
-      : `Only ${breach.rate} bytes/s came for ${Math.round(breach.waitedMs / 1000)} s, and ${breach.minRate} are the least`;
-  return new SourceFailure('SOURCE_STALLED', `${what}: ${name}.`, { mayPass: true });
 }

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { Code } from '../../gen/google/rpc/code_pb.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import type { FailureReason } from '../domain/failure-reason.ts';
@@ -5,6 +6,8 @@ import type { FailureReason } from '../domain/failure-reason.ts';
 /** What failed at a source. */
 export interface SourceFailureOptions {
   readonly cause?: unknown;
+  /** The reason's usual one if not set. */
+  readonly code?: Code | undefined;
   /** Whether the same may succeed a little later. */
   readonly mayPass: boolean;
   /** How long the source asks to be left alone, in ms. */
@@ -19,10 +22,17 @@ export class SourceFailure extends DarkroomError {
   constructor(reason: FailureReason, message: string, options: SourceFailureOptions) {
     super(reason, message, {
       cause: options.cause,
-      ...(reason === 'SOURCE_HTTP_STATUS' && options.mayPass ? { code: Code.UNAVAILABLE } : {}),
+      ...(options.code === undefined ? {} : { code: options.code }),
     });
     this.mayPass = options.mayPass;
     this.retryAfterMs = options.retryAfterMs ?? 0;
+  }
+
+  /** The same as one that may pass. @param why a sentence for people. */
+  passing(why: string): SourceFailure {
+    const { reason, cause, code, retryAfterMs } = this;
+    const message = `${this.message} ${why}`;
+    return new SourceFailure(reason, message, { cause, code, mayPass: true, retryAfterMs });
   }
 }
 
@@ -86,6 +96,34 @@ export function failureOfBody(error: unknown, source: string, received: number):
     `The source ended the transfer after ${received} bytes, before it was whole: ${source}.`,
     { cause: error, mayPass: true },
   );
+}
+
+/** Statuses that may be gone in a moment; of a 4xx these alone (RFC 9110, RFC 6585, RFC 8470). */
+const passingStatuses: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504]);
+const longestRetryAfterMs = 600_000;
+
+/** An answer that is none with the bytes. */
+export function statusFailure(
+  { statusCode = 0, statusMessage = '', headers }: IncomingMessage,
+  source: string,
+): SourceFailure {
+  const mayPass = passingStatuses.has(statusCode);
+  const seconds = Number(headers['retry-after'] ?? 0);
+  const phrase = statusMessage.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 60);
+  return new SourceFailure(
+    'SOURCE_HTTP_STATUS',
+    `The source answered ${statusCode}${phrase === '' ? '' : ` ${phrase}`}: ${source}.`,
+    {
+      code: mayPass ? Code.UNAVAILABLE : undefined,
+      mayPass,
+      retryAfterMs: seconds > 0 ? Math.min(seconds * 1000, longestRetryAfterMs) : 0,
+    },
+  );
+}
+
+/** A body that ended as one does that is whole, and is not. */
+export function cutShort(message: string): SourceFailure {
+  return new SourceFailure('SOURCE_CUT_SHORT', message, { mayPass: true });
 }
 
 /** An answer that makes no sense, and will not by being asked again. */

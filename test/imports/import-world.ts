@@ -43,6 +43,8 @@ export interface ImportWorldOptions extends UploadWorldOptions {
   readonly lookup?: NameLookup;
   /** Whether it fetches from the beginning. */
   readonly isStarted?: boolean;
+  /** How often it looks for imports that are due, in ms. */
+  readonly pollIntervalMs?: number;
 }
 
 /** Short, so that tests need not wait; every port and this machine may be reached. */
@@ -85,7 +87,7 @@ export async function openImportWorld(
       lookup: options.lookup,
     },
     logger,
-    pollIntervalMs: 50,
+    pollIntervalMs: options.pollIntervalMs ?? 50,
   });
   const onBlobsReleased = (): void => upload.reaper.wake();
   const onImportDue = (): void => {

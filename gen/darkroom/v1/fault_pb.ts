@@ -57,9 +57,10 @@ export const file_darkroom_v1_fault: GenFile = /*@__PURE__*/
  *   SOURCE_CONNECTION_LOST     UNAVAILABLE          the connection broke before an answer came
  *   SOURCE_TIMEOUT             DEADLINE_EXCEEDED    connecting or the answer took too long
  *   SOURCE_STALLED             DEADLINE_EXCEEDED    no byte came for too long, or too few
- *   SOURCE_CUT_SHORT           UNAVAILABLE          the body ended before it was whole
+ *   SOURCE_CUT_SHORT           UNAVAILABLE          the body ended before the image was whole, by a break or as if it were
  *   SOURCE_HTTP_STATUS         UNAVAILABLE          408, 425, 429, 500, 502, 503 or 504
  *   SOURCE_HTTP_STATUS         FAILED_PRECONDITION  any other status that brings no body; fatal
+ *   SOURCE_EMPTY               FAILED_PRECONDITION  a body of no bytes, of which nobody stated that; fatal
  *   SOURCE_TLS_FAILED          UNAVAILABLE          no secure connection: the certificate, or the protocol; fatal
  *   SOURCE_REDIRECT_REFUSED    FAILED_PRECONDITION  too many redirects, to nowhere, or from https to http; fatal
  *   SOURCE_FORBIDDEN           PERMISSION_DENIED    a host, port or address that imports may not reach; fatal
@@ -67,6 +68,9 @@ export const file_darkroom_v1_fault: GenFile = /*@__PURE__*/
  *   SOURCE_CHANGED             ABORTED              the source has other bytes than before; fatal
  *   SOURCE_PROTOCOL_INVALID    FAILED_PRECONDITION  the answer makes no sense, or does not say where it ends; fatal
  *   SOURCE_IMAGE_GONE          FAILED_PRECONDITION  the image to copy was deleted; fatal
+ *
+ * What is fatal here is so at once if the address of the import said it itself. What came after a redirect is
+ * tried again from that address, and fatal once the tries are used up.
  *
  * A producer that reports a fault gives a reason of its own.
  *

@@ -223,7 +223,8 @@ export type CreateImageRequest_CopyFrom = Message<"darkroom.v1.CreateImageReques
   } | { case: undefined; value?: undefined };
 
   /**
-   * The size in bytes of the whole image, if it is known. Then no other size is taken.
+   * The size in bytes of the whole image, if it is known. Then no other size is taken. Without it, none below
+   * what the source ever says, and no empty image unless a digest is stated.
    *
    * @generated from field: optional int64 total_size = 3;
    */
