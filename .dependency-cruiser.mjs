@@ -65,6 +65,7 @@ export const rooms = {
     'tasks/ledger',
     'access',
     'storage',
+    'formats',
     'database',
     'records',
     'domain',

@@ -58,6 +58,7 @@ export const failureReasons = {
   SOURCE_REDIRECT_REFUSED: { code: Code.FAILED_PRECONDITION, retryable: true },
   SOURCE_PROTOCOL_INVALID: { code: Code.FAILED_PRECONDITION, retryable: true },
   SOURCE_EMPTY: { code: Code.FAILED_PRECONDITION, retryable: true },
+  SOURCE_NO_IMAGE: { code: Code.FAILED_PRECONDITION, retryable: true },
   SOURCE_IMAGE_GONE: { code: Code.FAILED_PRECONDITION, retryable: false },
   SOURCE_FORBIDDEN: { code: Code.PERMISSION_DENIED, retryable: false },
   SOURCE_SCHEME_UNSUPPORTED: { code: Code.INVALID_ARGUMENT, retryable: false },

@@ -1,8 +1,10 @@
+import type { DeclaredFormat } from '../formats/inspect-image.ts';
 import { headersFor, placeOf, type Rest } from './answer-place.ts';
 import { decodedBody } from './content-encoding.ts';
 import { isOfOtherVersion, validatorOf } from './http-fields.ts';
 import { keptBytes } from './kept-bytes.ts';
 import type { OpenedSource } from './opened-source.ts';
+import { withoutDocument } from './sent-document.ts';
 import { failureOfBody, protocolInvalid } from './source-failure.ts';
 import { nameOfUrl } from './source-name.ts';
 import { askThroughRedirects, passingBehind, type FinalAnswer } from './source-redirects.ts';
@@ -25,6 +27,8 @@ export interface Wanted {
   readonly stored: number;
   /** Whether the size or digest of the whole is known, so that a body that does not say where it ends can be taken. */
   readonly isWholeKnown: boolean;
+  /** What the image was said to be. */
+  readonly declared: DeclaredFormat;
 }
 
 /**
@@ -43,8 +47,9 @@ export async function openHttpSource(
   const { answer, redirectedFrom } = final;
   try {
     const source = openBody(final, wanted);
-    assertDelimited(source, answer, wanted);
-    return source;
+    const image = await withoutDocument(source, answer, wanted.declared, options);
+    assertDelimited(image, answer, wanted);
+    return image;
   } catch (error) {
     answer.response.destroy();
     throw passingBehind(redirectedFrom, error);

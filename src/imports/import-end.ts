@@ -1,9 +1,10 @@
 import type { DarkroomError } from '../domain/darkroom-error.ts';
-import { faultOf } from '../tasks/ledger/fault-report.ts';
+import { faultOf, type FaultReport } from '../tasks/ledger/fault-report.ts';
 import type { LedgerEntry } from '../tasks/ledger/ledger-entry.ts';
 import { isFatal } from '../uploads/receiving/session-end.ts';
 import { ImportOrder } from '../records/import-order.ts';
 import { SourceFailure } from './source-failure.ts';
+import { withoutSecrets } from './source-secrets.ts';
 
 /** How an import is tried again. Times are in ms. */
 export interface RetryPolicy {
@@ -22,8 +23,8 @@ export async function settleImport(
   policy: RetryPolicy,
 ): Promise<void> {
   const { em, image, now } = entry;
-  const report = faultOf(error);
   const order = await em.findOne(ImportOrder, { imageId: image.id });
+  const report = tellable(faultOf(error), order);
   if (!order || isFatal(error) || (error instanceof SourceFailure && !error.mayPass)) {
     entry.fail(report);
     return;
@@ -51,6 +52,19 @@ export async function settleImport(
   entry.detachWriter();
   // The wait is the service's own doing, and must not be what the task expires of.
   entry.signOfLife(waitMs);
+}
+
+/** A source's answer is quoted in some faults, and may hold what was sent to it. */
+function tellable(report: FaultReport, order: ImportOrder | null): FaultReport {
+  if (!order) {
+    return report;
+  }
+  const { message, detail } = report;
+  return {
+    ...report,
+    message: withoutSecrets(message, order),
+    ...(detail === undefined ? {} : { detail: withoutSecrets(detail, order) }),
+  };
 }
 
 /** Doubles with each try; half of it is chance, so that many imports from one source do not come back at once. */

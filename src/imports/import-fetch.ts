@@ -15,6 +15,7 @@ import { ImportNotes } from './import-notes.ts';
 import type { OpenedSource } from './opened-source.ts';
 import { SourceFailure } from './source-failure.ts';
 import { passingBehind } from './source-redirects.ts';
+import { withoutSecrets } from './source-secrets.ts';
 
 /** What a fetch works with. */
 export interface FetchParts extends ImageSourceParts {
@@ -86,7 +87,7 @@ async function read(source: OpenedSource, attempt: Try): Promise<boolean> {
   const { parts, order, lease, interruption, take, course, notes } = attempt;
   const { pace, maxImageBytes } = parts;
   const before = course.position;
-  const road = course.roadOf(source);
+  const road = withoutSecrets(course.roadOf(source), order);
   course.meet(source);
   assertSize(source, order, lease, maxImageBytes);
   await notes.take(course, road);
@@ -119,13 +120,17 @@ async function open(attempt: Try): Promise<OpenedSource> {
   }
 }
 
-function openSource({ parts, order, course }: Try, signal: AbortSignal): Promise<OpenedSource> {
+function openSource(
+  { parts, order, lease, course }: Try,
+  signal: AbortSignal,
+): Promise<OpenedSource> {
   const { url, sourceImageId, headers } = order;
   if (sourceImageId != null) {
     return openImageSource(parts, sourceImageId, course.position);
   }
   const { rest, position: stored, isWholeKnown } = course;
-  const wanted = { url: url ?? '', headers, rest, stored, isWholeKnown };
+  const { declared } = lease;
+  const wanted = { url: url ?? '', headers, rest, stored, isWholeKnown, declared };
   return openHttpSource(wanted, { ...parts.http, signal });
 }
 

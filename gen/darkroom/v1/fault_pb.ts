@@ -61,6 +61,7 @@ export const file_darkroom_v1_fault: GenFile = /*@__PURE__*/
  *   SOURCE_HTTP_STATUS         UNAVAILABLE          408, 425, 429, 500, 502, 503 or 504
  *   SOURCE_HTTP_STATUS         FAILED_PRECONDITION  any other status that brings no body; fatal
  *   SOURCE_EMPTY               FAILED_PRECONDITION  a body of no bytes, of which nobody stated that; fatal
+ *   SOURCE_NO_IMAGE            FAILED_PRECONDITION  a web page or an error document in place of the image; fatal
  *   SOURCE_TLS_FAILED          UNAVAILABLE          no secure connection: the certificate, or the protocol; fatal
  *   SOURCE_REDIRECT_REFUSED    FAILED_PRECONDITION  too many redirects, to nowhere, or from https to http; fatal
  *   SOURCE_FORBIDDEN           PERMISSION_DENIED    a host, port or address that imports may not reach; fatal
