@@ -117,7 +117,15 @@ export const rooms = {
     'runtime',
     'domain',
   ],
-  server: ['server/rpc', 'server/health', 'server/http', 'server/transport', 'config', 'domain'],
+  server: [
+    'server/rpc',
+    'server/health',
+    'server/http',
+    'server/errors',
+    'server/transport',
+    'config',
+    'domain',
+  ],
   client: [],
 };
 

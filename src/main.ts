@@ -24,7 +24,9 @@ if (links.length > 0) {
 }
 
 let service: Service | undefined;
-let stopping = false;
+/** What is not done yet, and must not end without a word. */
+let unfinished: 'start' | 'stop' | undefined = 'start';
+const stopping = new AbortController();
 
 process.on('uncaughtExceptionMonitor', (error) => {
   logger.fatal(
@@ -33,35 +35,57 @@ process.on('uncaughtExceptionMonitor', (error) => {
   );
 });
 
+// Node ends with code 13 and says nothing when what is awaited can no longer come.
+process.on('beforeExit', () => {
+  if (unfinished !== undefined) {
+    logger.fatal(
+      `a defect of the service ends it: its ${unfinished} waited for what can no longer come`,
+    );
+    process.exit(exitCodes.failed);
+  }
+});
+
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.on(signal, () => {
-    if (stopping) {
+    if (stopping.signal.aborted) {
       logger.warn({ signal }, 'stopping at once');
       process.exit(exitCodes.failed);
     }
-    stopping = true;
     logger.info(
       { signal },
       'stopping: running uploads are given some time; a second signal ends at once',
     );
-    void service?.stop().then(onStopped);
+    stopping.abort();
+    void stop();
   });
 }
 
 try {
-  service = await startService(settings, logger);
-  if (stopping) {
-    await service.stop();
+  service = await startService(settings, logger, stopping.signal);
+  unfinished = undefined;
+  logger.info(
+    { url: service.url, pid: process.pid, database: service.database },
+    readyLine(service.url),
+  );
+} catch (error) {
+  unfinished = undefined;
+  if (stopping.signal.aborted) {
     onStopped();
   } else {
-    logger.info(
-      { url: service.url, pid: process.pid, database: service.database },
-      readyLine(service.url),
-    );
+    logger.fatal({ err: error }, messageOf(error));
+    process.exitCode =
+      error instanceof DataFolderInUseError ? exitCodes.settings : exitCodes.failed;
   }
-} catch (error) {
-  logger.fatal({ err: error }, messageOf(error));
-  process.exitCode = error instanceof DataFolderInUseError ? exitCodes.settings : exitCodes.failed;
+}
+
+/** A service that is starting stops by itself. */
+async function stop(): Promise<void> {
+  if (service) {
+    unfinished = 'stop';
+    await service.stop();
+    unfinished = undefined;
+    onStopped();
+  }
 }
 
 function onStopped(): void {

@@ -1,18 +1,20 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { ImageService as ImageServiceDescriptor } from '../gen/darkroom/v1/image_service_pb.ts';
 import { TaskService as TaskServiceDescriptor } from '../gen/darkroom/v1/task_service_pb.ts';
 import { serviceCaller } from './access/caller.ts';
 import type { Settings } from './config/settings.ts';
-import { Database } from './database/database.ts';
+import { DatabaseWait } from './database/database-wait.ts';
+import { lockDataFolder } from './database/embedded-postgres.ts';
 import { slowStatements } from './database/slow-statements.ts';
-import { startEmbeddedPostgres } from './database/embedded-postgres.ts';
+import { startDatabase } from './database/start-database.ts';
 import { etagOf } from './records/image-etag.ts';
 import { ImageService } from './images/image-service.ts';
 import { ImportService } from './imports/import-service.ts';
 import { ReachPolicy } from './imports/reach-policy.ts';
 import { DatabaseHealth } from './server/health/database-health.ts';
+import { StartingHealth } from './server/health/starting-health.ts';
 import { imageHandlers } from './server/rpc/image-handlers.ts';
 import { restRoutes } from './server/rest/rest-routes.ts';
 import { accessLog } from './server/transport/access-log.ts';
@@ -73,15 +75,23 @@ class Teardown {
 }
 
 /**
- * Wires the parts and serves. What was started is stopped again if a later part cannot be started.
+ * Wires the parts and serves. The port is open from the beginning, and health is answered on it; all else is refused
+ * until the database is there, which is waited for. What was started is stopped again if a later part cannot be
+ * started.
  *
- * @throws DataFolderInUseError, DatabaseConnectError, StoreIdentityError, ListenError, or what PostgreSQL's driver
- *   throws.
+ * @param signal gives the start up.
+ * @throws DataFolderInUseError, ListenError, DatabaseWaitError, EmbeddedPostgresError, DatabaseConnectError,
+ *   StoreIdentityError, or what PostgreSQL's driver throws; anything if the signal has fired.
  */
-export async function startService(settings: Settings, logger: Logger): Promise<Service> {
+export async function startService(
+  settings: Settings,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<Service> {
   const teardown = new Teardown(logger);
   try {
-    const url = await start(settings, logger, teardown);
+    const url = await start(settings, logger, teardown, signal);
+    signal.throwIfAborted();
     let stopped: Promise<void> | undefined;
     return {
       url,
@@ -94,30 +104,48 @@ export async function startService(settings: Settings, logger: Logger): Promise<
   }
 }
 
-async function start(settings: Settings, logger: Logger, teardown: Teardown): Promise<string> {
+async function start(
+  settings: Settings,
+  logger: Logger,
+  teardown: Teardown,
+  signal: AbortSignal,
+): Promise<string> {
   const onWarning = (message: string): void => logger.warn(message);
   await mkdir(settings.dataDir, { recursive: true });
-
-  let databaseUrl = settings.databaseUrl;
-  if (databaseUrl === undefined) {
-    const postgres = await startEmbeddedPostgres({ dataDir: settings.dataDir, logger });
-    teardown.add('PostgreSQL', () => postgres.stop());
-    databaseUrl = postgres.connectionString;
+  if (settings.databaseUrl === undefined) {
+    const lock = await lockDataFolder(await realpath(settings.dataDir));
+    teardown.add('data folder', () => lock.release());
   }
-  const database = await Database.connect({
-    url: databaseUrl,
+
+  const health = new StartingHealth(() => wait.standing);
+  const server = await startServer({
+    settings,
+    logger,
+    health,
+    observers: [accessLog],
+    services: [ImageServiceDescriptor, TaskServiceDescriptor],
+  });
+  teardown.add('server', () => server.close());
+  signal.addEventListener('abort', () => server.drain(), { once: true });
+
+  const wait = new DatabaseWait({
+    patienceMs: settings.databaseWaitMs,
+    logger,
+    fields: { url: server.url },
+    signal,
+  });
+  const { database, url: databaseUrl } = await startDatabase({
+    ...settings,
     poolSize: settings.databasePoolSize,
+    wait,
+    logger,
     onWarning,
     observe: slowStatements(logger),
+    onStop: (name, stop) => teardown.add(name, stop),
   });
-  teardown.add('database connections', () => database.close());
-  const migrations = await database.migrate();
-  if (migrations.length > 0) {
-    logger.info({ migrations }, 'the database schema was brought up to date');
-  }
 
   const blobFolder = join(settings.dataDir, 'blobs');
-  await matchStoreIdentity(database, blobFolder);
+  await wait.untilDone(database, () => matchStoreIdentity(database, blobFolder));
   const store = await FileBlobStore.open(blobFolder);
 
   const ledger = new TaskLedger(database);
@@ -178,8 +206,8 @@ async function start(settings: Settings, logger: Logger, teardown: Teardown): Pr
   const repairSoon = (): void => {
     repair.run().catch((error: unknown) => logger.warn({ err: error }, 'repair failed'));
   };
-  await registry.start();
   teardown.add('process registry', () => registry.stop());
+  await wait.untilDone(database, () => registry.start());
 
   const images = new ImageService({ database, settings, reach, onImportDue, onBlobsReleased });
   const sweeper = new TaskSweeper({
@@ -196,18 +224,12 @@ async function start(settings: Settings, logger: Logger, teardown: Teardown): Pr
   sweeper.start();
   teardown.add('sweeper', () => sweeper.stop());
 
-  const health = new DatabaseHealth({
+  const databaseHealth = new DatabaseHealth({
     probe: () => database.isReachable(),
     intervalMs: healthIntervalMs,
   });
-  teardown.add('health', () => health.stop());
-  // Whoever reads that the service is ready may ask at once.
-  await health.known;
-  const server = await startServer({
-    settings,
-    logger,
-    health,
-    observers: [accessLog],
+  teardown.add('health', () => databaseHealth.stop());
+  server.serve({
     httpRoutes: restRoutes({
       database,
       store,
@@ -225,6 +247,9 @@ async function start(settings: Settings, logger: Logger, teardown: Teardown): Pr
       );
     },
   });
+  // Whoever reads that the service is ready may ask at once.
+  await databaseHealth.known;
+  health.giveWayTo(databaseHealth);
   imports.start();
   teardown.add('imports', () => imports.stop());
   repairSoon();
@@ -236,6 +261,7 @@ async function start(settings: Settings, logger: Logger, teardown: Teardown): Pr
   teardown.add('uploads', () => uploads.drain());
   teardown.add('server', () => {
     imports.claimNoMore();
+    database.hurry();
     return server.close(() => void uploads.drain());
   });
   return server.url;

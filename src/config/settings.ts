@@ -46,6 +46,13 @@ export const settingSpecs = {
     'connections',
     'Largest number of connections to PostgreSQL, besides one that listens.',
   ),
+  databaseWaitMs: wholeNumber(
+    'DARKROOM_DATABASE_WAIT_MS',
+    5 * 60 * 1000,
+    [0, day],
+    'ms',
+    'How long a start waits for a database that is away, before it gives up with exit code 1.',
+  ),
   logLevel: oneOf(
     'DARKROOM_LOG_LEVEL',
     'info',

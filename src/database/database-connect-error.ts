@@ -1,16 +1,27 @@
 /**
- * Thrown when the database cannot be used at the start. The message says where it was looked for, why it cannot be
+ * Thrown when the database cannot be used by a start. The message says where it was looked for, why it cannot be
  * used and what to do; never the password.
  */
 export class DatabaseConnectError extends Error {
   override readonly name = 'DatabaseConnectError';
 
   constructor(url: string, cause: unknown) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    super(`Cannot connect to ${placeOf(url)}: ${why}. Start it, or correct DATABASE_URL.`, {
-      cause,
-    });
+    super(
+      `Cannot connect to ${placeOf(url)}: ${whyOf(cause)}. Start it, or correct DATABASE_URL.`,
+      {
+        cause,
+      },
+    );
   }
+}
+
+function whyOf(cause: unknown): string {
+  // Of a name with several addresses each has failed in its own way, and the whole has no message.
+  if (cause instanceof AggregateError && cause.message === '') {
+    return cause.errors.map(whyOf).join(', ');
+  }
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return message.replace(/\.$/, '');
 }
 
 function placeOf(text: string): string {

@@ -10,6 +10,7 @@ import { FaultSchema } from '../records/fault.ts';
 import { TaskEventSchema } from '../records/task-event.ts';
 import { TaskSchema } from '../records/task.ts';
 import { ConnectionGuard } from './connection-guard.ts';
+import { isDatabaseAway } from './database-away.ts';
 import { DatabaseConnectError } from './database-connect-error.ts';
 import type { Statement, StatementObserver, StatementResult } from './statement.ts';
 import { Migration0001ImagesAndTasks } from './migrations/migration-0001-images-and-tasks.ts';
@@ -76,6 +77,8 @@ export class Database {
       ensureDatabase: false,
       pool: { min: 0, max: options.poolSize },
       driverOptions: {
+        // MikroORM leaves out what the URL says of TLS.
+        connectionString: options.url,
         connectionTimeoutMillis: 10_000,
         application_name: 'darkroom',
         keepAlive: true,
@@ -117,6 +120,13 @@ export class Database {
     } catch (error) {
       throw new DatabaseConnectError(this.#url, error);
     }
+  }
+
+  /** For an operator: an error that says that the database is away, with where it should be; any other as it is. */
+  explain(error: unknown): unknown {
+    return error instanceof DatabaseConnectError || !isDatabaseAway(error)
+      ? error
+      : new DatabaseConnectError(this.#url, error);
   }
 
   /** A unit of work of its own: one for each call, passed on explicitly. */

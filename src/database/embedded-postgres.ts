@@ -1,5 +1,5 @@
 import { mkdir, realpath } from 'node:fs/promises';
-import { type DataFolderLock, lockDataFolder } from './data-folder-lock.ts';
+import { lockDataFolder } from './data-folder-lock.ts';
 import { accountFor, dataDirectoryArgument } from './embedded-postgres/account.ts';
 import { findBinaries } from './embedded-postgres/binaries.ts';
 import { clusterPaths, openCluster, ROLE } from './embedded-postgres/cluster.ts';
@@ -14,7 +14,7 @@ import {
 import { type PostgresSettings, serverArguments } from './embedded-postgres/settings.ts';
 import { type EmbeddedPostgres, SupervisedPostgres } from './embedded-postgres/supervision.ts';
 
-export { DataFolderInUseError } from './data-folder-lock.ts';
+export { DataFolderInUseError, lockDataFolder, type DataFolderLock } from './data-folder-lock.ts';
 export {
   EmbeddedPostgresError,
   type EmbeddedPostgresErrorReason,
@@ -40,6 +40,8 @@ export interface EmbeddedPostgresOptions {
   readonly startTimeoutMs?: number;
   /** Bound on a clean shutdown, after which the server is cut off (losing nothing). Default 10,000. */
   readonly stopTimeoutMs?: number;
+  /** Gives up the start: what it has begun is stopped. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -56,21 +58,29 @@ export async function startEmbeddedPostgres(
   options: EmbeddedPostgresOptions,
 ): Promise<EmbeddedPostgres> {
   await mkdir(options.dataDir, { recursive: true });
-  const dataDir = await realpath(options.dataDir);
-  const lock = await lockDataFolder(dataDir);
+  const lock = await lockDataFolder(await realpath(options.dataDir));
   try {
-    return await startLocked(dataDir, lock, options);
+    return await startInLockedFolder(options, () => lock.release());
   } catch (error) {
     lock.release();
     throw error;
   }
 }
 
-async function startLocked(
-  dataDir: string,
-  lock: DataFolderLock,
+/**
+ * As `startEmbeddedPostgres`, in a data folder that the caller has locked, with `lockDataFolder`: so a start that
+ * failed can be repeated and the folder is kept meanwhile.
+ *
+ * @param onStopped called at the end of a stop
+ * @throws EmbeddedPostgresError as `startEmbeddedPostgres`
+ */
+export async function startInLockedFolder(
   options: EmbeddedPostgresOptions,
+  onStopped: () => void = () => {},
 ): Promise<EmbeddedPostgres> {
+  const { signal = new AbortController().signal } = options;
+  signal.throwIfAborted();
+  const dataDir = await realpath(options.dataDir);
   const { logger, durable = true, startTimeoutMs = 120_000, stopTimeoutMs = 10_000 } = options;
   const paths = clusterPaths(dataDir);
   const account = await accountFor(paths.cluster, dataDir);
@@ -78,6 +88,7 @@ async function startLocked(
   const password = await openCluster(paths, binaries, account, {
     durable,
     timeoutMs: startTimeoutMs,
+    signal,
   });
   await keepLogShort(paths.log);
   const socket = await socketFolder(paths.cluster);
@@ -97,8 +108,7 @@ async function startLocked(
       greet: async () => await greet(socket.path, password),
     };
     const postmaster =
-      (await adoptPostmaster(spec, stopTimeoutMs)) ??
-      (await startPostmaster(spec, new AbortController().signal));
+      (await adoptPostmaster(spec, stopTimeoutMs, signal)) ?? (await startPostmaster(spec, signal));
     logger.info(
       {
         pid: postmaster.pid,
@@ -116,7 +126,7 @@ async function startLocked(
       stopTimeoutMs,
       giveUp: async () => {
         await socket.dispose();
-        lock.release();
+        onStopped();
       },
     });
   } catch (error) {

@@ -1,5 +1,4 @@
 import type { DescService } from '@bufbuild/protobuf';
-import type { ConnectRouter } from '@connectrpc/connect';
 import type { Logger } from 'pino';
 import { Health } from '../../gen/grpc/health/v1/health_pb.ts';
 import type { Settings } from '../config/settings.ts';
@@ -10,10 +9,11 @@ import { applyCors } from './http/cors.ts';
 import { Drain, serverDraining } from './transport/drain.ts';
 import { healthService } from './health/health-service.ts';
 import { unlessDraining, type HealthSource } from './health/health-source.ts';
-import { httpEndpoints, type HttpRoute } from './http/http-endpoints.ts';
+import { httpEndpoints } from './http/http-endpoints.ts';
 import { healthRoutes } from './health/health-routes.ts';
 import { hostCheck } from './http/host-check.ts';
 import { originCheck } from './http/origin-check.ts';
+import type { Application } from './application.ts';
 import { startListener } from './transport/listener.ts';
 import type { NodeRequest, NodeResponse } from './transport/node-http.ts';
 import { addReflection } from './rpc/reflection.ts';
@@ -22,6 +22,7 @@ import { RequestBody } from './transport/request-body.ts';
 import { requestContext, type RequestContext } from './transport/request-context.ts';
 import { discardRestAfter } from './transport/response-writer.ts';
 import { createRpcAdapter } from './rpc/rpc-adapter.ts';
+import { startingApplication } from './starting-application.ts';
 
 /** How long calls that are told to end at last may take for it, in ms, before their connections are cut. */
 const endMs = 2000;
@@ -33,13 +34,11 @@ export interface ServerOptions {
     'host' | 'port' | 'hosts' | 'corsOrigins' | 'maxChunkBytes' | 'drainTimeoutMs'
   >;
   readonly logger: Logger;
-  /** Registers the services; health and reflection are added to them. */
-  readonly routes: (router: ConnectRouter) => void;
+  /** What will be served: their calls are refused until there is an application. */
+  readonly services: readonly DescService[];
   readonly health: HealthSource;
   /** Told of every call: the access log, and whatever measures. */
   readonly observers: readonly CallObserver[];
-  /** Places of plain HTTP besides `/healthz` and `/readyz`. */
-  readonly httpRoutes?: readonly HttpRoute[];
 }
 
 /** A running server. */
@@ -49,6 +48,8 @@ export interface Server {
   readonly port: number;
   /** Fires when the server begins to stop. */
   readonly drainSignal: AbortSignal;
+  /** Has an application answer all calls that come from now on. Until then health alone is answered. */
+  serve(application: Application): void;
   /**
    * Begins to stop: no new connections, new calls are refused with SERVER_DRAINING, watches end with it, health
    * says NOT_SERVING, running uploads go on.
@@ -64,7 +65,8 @@ export interface Server {
 }
 
 /**
- * Starts to serve gRPC, gRPC-Web, Connect and plain HTTP on one port.
+ * Opens one port for gRPC, gRPC-Web, Connect and plain HTTP. Health is answered at once, all else when the server is
+ * given an application.
  *
  * @throws ListenError where the port cannot be opened.
  */
@@ -73,22 +75,30 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const drain = new Drain();
   const health = unlessDraining(options.health, drain.drainSignal);
 
-  const rpc = createRpcAdapter({
-    maxMessageBytes: maxMessageBytes(settings.maxChunkBytes),
-    routes(router) {
-      options.routes(router);
-      const services = (): DescService[] => [...new Set(router.handlers.map((one) => one.service))];
-      const names = [...services(), Health].map((service) => service.typeName);
-      router.service(Health, healthService(health, names));
-      addReflection(router, services);
-    },
-    admit(service) {
-      if (drain.isDraining && !service.typeName.startsWith('grpc.')) {
-        throw serverDraining();
-      }
-    },
-  });
-  const http = httpEndpoints([...healthRoutes(health), ...(options.httpRoutes ?? [])]);
+  function answersOf({ routes, admit, httpRoutes = [] }: Application) {
+    const rpc = createRpcAdapter({
+      maxMessageBytes: maxMessageBytes(settings.maxChunkBytes),
+      routes(router) {
+        routes(router);
+        const services = (): DescService[] => [
+          ...new Set(router.handlers.map((one) => one.service)),
+        ];
+        const names = [...services(), Health].map((service) => service.typeName);
+        router.service(Health, healthService(health, names));
+        addReflection(router, services);
+      },
+      admit(service) {
+        if (!service.typeName.startsWith('grpc.')) {
+          if (drain.isDraining) {
+            throw serverDraining();
+          }
+          admit?.();
+        }
+      },
+    });
+    return { rpc, http: httpEndpoints([...healthRoutes(health), ...httpRoutes]) };
+  }
+  let answers = answersOf(startingApplication(options.services));
   const wrongHost = hostCheck(settings);
   const wrongOrigin = originCheck(settings.corsOrigins);
 
@@ -101,7 +111,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     if (isRpc(request)) {
       context.outcome.failure = refuseRpc(request, response, refusal);
     } else {
-      http(request, response, context, refusal);
+      answers.http(request, response, context, refusal);
     }
   }
 
@@ -121,9 +131,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       refuse(request, response, context, refusal);
     } else if (
       !applyCors(settings.corsOrigins, request, response) &&
-      !rpc.handle(request, response, body, context)
+      !answers.rpc.handle(request, response, body, context)
     ) {
-      http(request, response, context);
+      answers.http(request, response, context);
     }
   }
 
@@ -165,6 +175,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     port: listener.port,
     drainSignal: drain.drainSignal,
     drain: begin,
+    serve(application) {
+      answers = answersOf(application);
+    },
     async close(onTimeUp) {
       begin();
       if (!(await closesWithin(settings.drainTimeoutMs))) {

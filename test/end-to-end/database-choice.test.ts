@@ -1,9 +1,8 @@
-import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, inject, onTestFinished, test, vi } from 'vitest';
-import { administer, databaseUrl } from '../support/database-cluster.ts';
+import { databaseUrl } from '../support/database-cluster.ts';
 import { findFreePort } from '../support/free-port.ts';
 import {
   connectTo,
@@ -12,22 +11,13 @@ import {
   uploadFrames,
 } from '../support/running-service.ts';
 import { failureToStart, makeDataDir, startServiceProcess } from '../support/service-process.ts';
-import { createTestDatabase } from '../support/test-database.ts';
+import { createEmptyDatabase, createTestDatabase } from '../support/test-database.ts';
 import { createRequest } from './bad-input/case.ts';
 
 // Services that start and stop again, on however busy a machine.
 vi.setConfig({ testTimeout: 240_000 });
 
 const bytes = Buffer.alloc(1_000_000, 'in this folder');
-
-/** A database without a schema. */
-async function createEmptyDatabase(): Promise<string> {
-  const clusterUrl = inject('clusterUrl');
-  const name = `darkroom_empty_${randomBytes(8).toString('hex')}`;
-  await administer(clusterUrl, `create database ${name}`);
-  onTestFinished(() => administer(clusterUrl, `drop database if exists ${name} with (force)`));
-  return databaseUrl(clusterUrl, name);
-}
 
 describe('a service that is given a DATABASE_URL', () => {
   test('starts no PostgreSQL of its own', async () => {
@@ -46,7 +36,11 @@ describe('a service that is given a DATABASE_URL', () => {
       [`postgresql://user:secret@127.0.0.1:${await findFreePort()}/darkroom`, /ECONNREFUSED/],
       [databaseUrl(clusterUrl, 'no_such_database'), /database "no_such_database" does not exist/],
     ] as const) {
-      const { exit, output } = await failureToStart({ dataDir: dataDir.path, databaseUrl: url });
+      const { exit, output } = await failureToStart({
+        dataDir: dataDir.path,
+        databaseUrl: url,
+        env: { DARKROOM_DATABASE_WAIT_MS: '100' },
+      });
       expect(exit).toBe(1);
       const last = JSON.parse(output.trim().split('\n').at(-1)!) as { level: number; msg: string };
       expect(last.level).toBe(60);
@@ -78,7 +72,8 @@ describe('a service that is given a DATABASE_URL', () => {
   });
 
   test('may be started three times at once on an empty database and one folder', async () => {
-    const url = await createEmptyDatabase();
+    const { url, drop } = await createEmptyDatabase();
+    onTestFinished(drop);
     await using dataDir = await makeDataDir();
     const processes = await Promise.all(
       [1, 2, 3].map(async () => {

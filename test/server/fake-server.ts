@@ -15,6 +15,7 @@ import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import { ImageService } from '../../gen/darkroom/v1/image_service_pb.ts';
 import { TaskService } from '../../gen/darkroom/v1/task_service_pb.ts';
+import type { Application } from '../../src/server/application.ts';
 import type { HealthSource } from '../../src/server/health/health-source.ts';
 import { accessLog } from '../../src/server/transport/access-log.ts';
 import { startServer, type Server, type ServerOptions } from '../../src/server/server.ts';
@@ -34,7 +35,7 @@ export interface FakeServerOptions {
   readonly tasks?: Partial<ServiceImpl<typeof TaskService>>;
   readonly health?: HealthSource;
   readonly settings?: Partial<ServerOptions['settings']>;
-  readonly httpRoutes?: ServerOptions['httpRoutes'];
+  readonly httpRoutes?: Application['httpRoutes'];
 }
 
 /** Always serving. */
@@ -63,6 +64,9 @@ export async function startFakeServer(options: FakeServerOptions = {}): Promise<
     ),
     health: options.health ?? healthy,
     observers: [accessLog],
+    services: [ImageService, TaskService],
+  });
+  server.serve({
     routes(router: ConnectRouter) {
       router.service(ImageService, options.images ?? {});
       router.service(TaskService, options.tasks ?? {});

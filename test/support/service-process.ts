@@ -56,8 +56,16 @@ export class ServiceStartError extends Error {
   }
 }
 
-/** Starts the service on a free port and waits until it is ready. @throws ServiceStartError */
-export async function startServiceProcess(options: ServiceProcessOptions): Promise<ServiceProcess> {
+/** The real service in a process of its own, which may still be starting. */
+export interface StartingProcess extends Omit<ServiceProcess, 'url'> {
+  /** Resolves with its URL when it is ready. Rejects with ServiceStartError if it ends before. */
+  readonly ready: Promise<string>;
+  /** Resolves with the first line of the log, written already or later, that the test is looking for. */
+  line(isMeant: (line: LogLine) => boolean): Promise<LogLine>;
+}
+
+/** Starts the service, on a free port if no other is given. */
+export function launchService(options: ServiceProcessOptions): StartingProcess {
   const [program, ...args] = [...leash, process.execPath, 'src/main.ts'];
   const child = spawn(program, args, {
     cwd: repository,
@@ -78,33 +86,52 @@ export async function startServiceProcess(options: ServiceProcessOptions): Promi
   const exited = exitOf(child);
   const log: LogLine[] = [];
   let output = '';
-  const ready = Promise.withResolvers<string>();
+  const seekers = new Set<(line: LogLine) => void>();
   createInterface({ input: child.stderr }).on('line', (line) => (output += `${line}\n`));
-  createInterface({ input: child.stdout }).on('line', (line) => {
-    output += `${line}\n`;
-    let entry: LogLine;
+  createInterface({ input: child.stdout }).on('line', (text) => {
+    output += `${text}\n`;
+    let line: LogLine;
     try {
-      entry = JSON.parse(line);
+      line = JSON.parse(text);
     } catch {
       return;
     }
-    log.push(entry);
-    if (typeof entry['url'] === 'string' && entry.msg?.startsWith('Darkroom is ready')) {
-      ready.resolve(entry['url']);
-    }
+    log.push(line);
+    seekers.forEach((seek) => seek(line));
   });
-  const late = setTimeout(() => {
-    output += `killed: it was not ready after ${startTimeoutMs} ms\n`;
-    child.kill('SIGKILL');
-  }, startTimeoutMs);
-  const url = await Promise.race([
-    ready.promise,
-    exited.then((exit) => {
-      throw new ServiceStartError(exit, output);
-    }),
-  ]).finally(() => clearTimeout(late));
+  const line = async (isMeant: (line: LogLine) => boolean): Promise<LogLine> => {
+    const found = Promise.withResolvers<LogLine>();
+    const seek = (candidate: LogLine): void => {
+      if (isMeant(candidate)) {
+        found.resolve(candidate);
+      }
+    };
+    log.forEach(seek);
+    seekers.add(seek);
+    const late = setTimeout(() => {
+      output += `killed: what was waited for did not come within ${startTimeoutMs} ms\n`;
+      child.kill('SIGKILL');
+    }, startTimeoutMs);
+    try {
+      return await Promise.race([
+        found.promise,
+        exited.then((exit) => {
+          throw new ServiceStartError(exit, output);
+        }),
+      ]);
+    } finally {
+      clearTimeout(late);
+      seekers.delete(seek);
+    }
+  };
+  const ready = line(({ msg }) => msg?.startsWith('Darkroom is ready') === true).then(({ url }) =>
+    String(url),
+  );
+  // Not every test waits for it.
+  ready.catch(() => {});
   return {
-    url,
+    ready,
+    line,
     pid: child.pid ?? 0,
     log,
     exited,
@@ -114,6 +141,12 @@ export async function startServiceProcess(options: ServiceProcessOptions): Promi
       return exited;
     },
   };
+}
+
+/** Starts the service on a free port and waits until it is ready. @throws ServiceStartError */
+export async function startServiceProcess(options: ServiceProcessOptions): Promise<ServiceProcess> {
+  const service = launchService(options);
+  return { ...service, url: await service.ready };
 }
 
 /** How a service ended that must not start; fails if it does. */
@@ -147,5 +180,5 @@ export async function makeDataDir(): Promise<DataDir> {
 /** A folder of a test's own. */
 export interface DataDir extends AsyncDisposable {
   readonly path: string;
-  remove(): Promise<void>;
+  readonly remove: () => Promise<void>;
 }

@@ -23,6 +23,15 @@ export interface ClusterPaths {
   readonly log: string;
 }
 
+/** How a cluster is made. */
+export interface ClusterOptions {
+  readonly durable: boolean;
+  /** Bound on `initdb`, in ms. */
+  readonly timeoutMs: number;
+  /** Gives up. */
+  readonly signal: AbortSignal;
+}
+
 /** The paths for a data folder, given as an absolute path. */
 export function clusterPaths(dataDir: string): ClusterPaths {
   const home = path.join(dataDir, 'postgres');
@@ -41,7 +50,7 @@ export async function openCluster(
   paths: ClusterPaths,
   binaries: Binaries,
   account: Account | undefined,
-  options: { readonly durable: boolean; readonly timeoutMs: number },
+  options: ClusterOptions,
 ): Promise<string> {
   // Run as root only root may write here, else the other user could turn the log into a link to any file.
   await mkdir(paths.home, { recursive: true, mode: account === undefined ? 0o700 : 0o711 });
@@ -74,7 +83,7 @@ async function createCluster(
   paths: ClusterPaths,
   binaries: Binaries,
   account: Account | undefined,
-  options: { readonly durable: boolean; readonly timeoutMs: number },
+  options: ClusterOptions,
 ): Promise<void> {
   const unfinished = path.join(paths.home, `${UNFINISHED}${randomUUID()}`);
   await mkdir(unfinished, { mode: 0o700 });
@@ -95,6 +104,10 @@ async function createCluster(
     await syncFolder(unfinished);
     await rename(unfinished, paths.cluster);
     await syncFolder(paths.home);
+  } catch (error) {
+    // Its children outlive an initdb that is killed.
+    await stopLeftovers(unfinished);
+    throw error;
   } finally {
     await rm(unfinished, { recursive: true, force: true });
   }
@@ -117,7 +130,7 @@ async function runInitdb(
   password: string,
   binaries: Binaries,
   account: Account | undefined,
-  options: { readonly durable: boolean; readonly timeoutMs: number },
+  options: ClusterOptions,
 ): Promise<void> {
   const args = [
     '-D',
@@ -145,6 +158,7 @@ async function runInitdb(
       ...launchOptions(account, folder),
       stdio: [stdin.fd, 'pipe', 'pipe'],
       timeout: options.timeoutMs,
+      signal: options.signal,
     });
     let output = '';
     const collect = (data: Buffer) => void (output += data.toString());
@@ -163,11 +177,12 @@ async function runInitdb(
     }
     if (status !== '0') throw new Error(`initdb ended with ${status}: ${output.trim()}`);
   } catch (error) {
-    if (error instanceof EmbeddedPostgresError) throw error;
+    if (error instanceof EmbeddedPostgresError || options.signal.aborted) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
     throw new EmbeddedPostgresError(
       'INIT_FAILED',
-      `Cannot create the PostgreSQL cluster in ${folder}: ${error instanceof Error ? error.message : String(error)}`,
-      { cause: error },
+      `Cannot create the PostgreSQL cluster in ${folder}: ${reason}`,
+      { cause: error, mayPass: /ended with SIG|terminated by signal/.test(reason) },
     );
   } finally {
     await stdin.close();

@@ -17,10 +17,18 @@ export type EmbeddedPostgresErrorReason =
 export class EmbeddedPostgresError extends Error {
   override readonly name = 'EmbeddedPostgresError';
   readonly reason: EmbeddedPostgresErrorReason;
+  /** Whether it may go well another time: the server, or `initdb`, may have been killed, or the disk full. */
+  readonly mayPass: boolean;
 
-  constructor(reason: EmbeddedPostgresErrorReason, message: string, options?: ErrorOptions) {
+  /** @param options `mayPass`: of a START_FAILED it is true if not set, of all others false. */
+  constructor(
+    reason: EmbeddedPostgresErrorReason,
+    message: string,
+    options?: ErrorOptions & { readonly mayPass?: boolean },
+  ) {
     super(message, options);
     this.reason = reason;
+    this.mayPass = options?.mayPass ?? reason === 'START_FAILED';
   }
 }
 

@@ -160,11 +160,13 @@ async function waitUntilReady(
  * runs with the settings and the version that it would be started with now. One that does not is
  * stopped. Undefined: there is none, or none any more.
  *
+ * @param signal gives up: the server is stopped
  * @throws EmbeddedPostgresError START_FAILED while an operator works on it with `postgres --single`
  */
 export async function adoptPostmaster(
   spec: PostmasterSpec,
   stopTimeoutMs: number,
+  signal: AbortSignal,
 ): Promise<Postmaster | undefined> {
   const file = await readPostmasterPid(spec.cluster);
   if (file === undefined || !(await isPostgresOf(file.pid, spec.cluster))) return undefined;
@@ -175,19 +177,21 @@ export async function adoptPostmaster(
     );
   }
   const postmaster = watchStranger(file.pid, spec.cluster);
-  const obstacle = await obstacleToAdoption(postmaster, spec);
+  const obstacle = await obstacleToAdoption(postmaster, spec, signal);
   if (obstacle === undefined) return postmaster;
   spec.logger.warn(
     { pid: file.pid, reason: obstacle },
     'stopping the PostgreSQL server that an earlier run has left behind',
   );
   await stopPostmaster(postmaster, spec.cluster, stopTimeoutMs);
+  signal.throwIfAborted();
   return undefined;
 }
 
 async function obstacleToAdoption(
   postmaster: Postmaster,
   spec: PostmasterSpec,
+  signal: AbortSignal,
 ): Promise<string | undefined> {
   const options = await readFile(path.join(spec.cluster, 'postmaster.opts'), 'utf8').catch(
     () => '',
@@ -199,6 +203,7 @@ async function obstacleToAdoption(
   if (options.trimEnd() !== wanted) return 'it runs with other settings';
   const deadline = performance.now() + spec.startTimeoutMs;
   while ((await readPostmasterPid(spec.cluster))?.status !== 'ready') {
+    if (signal.aborted) return 'the start is given up';
     if (postmaster.hasExited()) return 'it has ended';
     if ((await readPostmasterPid(spec.cluster))?.status === 'stopping')
       return 'it is shutting down';

@@ -2,12 +2,10 @@ import type { DescMethod } from '@bufbuild/protobuf';
 import { Code, ConnectError, type Interceptor } from '@connectrpc/connect';
 import { isDatabaseAway } from '../../database/database-away.ts';
 import { DarkroomError } from '../../domain/darkroom-error.ts';
+import { databaseUnavailable } from './database-unavailable.ts';
 import { errorDetails, errorMessage } from './error-details.ts';
 import { protocolFailure } from './protocol-failure.ts';
 import { requestContextOf } from '../transport/request-context.ts';
-
-/** When to try again after the database could not be reached, in ms. */
-const databaseRetryDelayMs = 1000;
 
 /** The call in which something was thrown. */
 export interface FailedCall {
@@ -53,14 +51,7 @@ export function answerTo(error: unknown, { requestId, signal, rpc }: FailedCall)
   }
   if (isDatabaseAway(error)) {
     return connectErrorOf(
-      new DarkroomError(
-        'DATABASE_UNAVAILABLE',
-        'the database cannot be reached just now; try again',
-        {
-          retryDelayMs: databaseRetryDelayMs,
-          cause: error,
-        },
-      ),
+      databaseUnavailable('the database cannot be reached just now; try again', error),
     );
   }
   if (isAbort(error)) {

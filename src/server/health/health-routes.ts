@@ -19,7 +19,11 @@ export function healthRoutes(health: HealthSource): readonly HttpRoute[] {
       whileDraining: true,
       handle({ response }) {
         const status = health.status();
-        sendJson(response, status === 'SERVING' ? 200 : 503, { status, reason: health.reason() });
+        sendJson(response, status === 'SERVING' ? 200 : 503, {
+          status,
+          reason: health.reason(),
+          message: health.message?.(),
+        });
       },
     },
   ];

@@ -57,6 +57,7 @@ export class ProcessRegistry {
   #machine = '';
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
+  #mayBeRegistered = false;
   #isStopping = false;
   #isFailing = false;
 
@@ -67,7 +68,7 @@ export class ProcessRegistry {
 
   /**
    * Registers this process and detaches the uploads of lost ones: when it is back, no upload waits for
-   * a process of this machine that is gone.
+   * a process of this machine that is gone. May be called again if it failed.
    *
    * @throws the driver's errors.
    */
@@ -84,6 +85,9 @@ export class ProcessRegistry {
     clearTimeout(this.#timer);
     await this.#running;
     idsOfThisProcess.delete(this.id);
+    if (!this.#mayBeRegistered) {
+      return;
+    }
     await this.#options.database.pool
       .query('delete from processes where id = $1', [this.id])
       .catch((error: unknown) => {
@@ -123,6 +127,8 @@ export class ProcessRegistry {
 
   /** Answers whether this process was not registered. */
   async #beat(): Promise<boolean> {
+    // Even if the answer is lost.
+    this.#mayBeRegistered = true;
     const { rows } = await this.#options.database.run<{ is_new: boolean }>({
       name: 'heartbeat',
       text: beat,

@@ -1,0 +1,49 @@
+import { realpath } from 'node:fs/promises';
+import type { DatabaseWait } from './database-wait.ts';
+import { Database, type DatabaseOptions } from './database.ts';
+import { startInLockedFolder, type PostgresLogger } from './embedded-postgres.ts';
+
+/** Which database a start is to use. */
+export interface DatabaseStart extends Omit<DatabaseOptions, 'url'> {
+  /** Undefined for an embedded PostgreSQL below the data folder, which must be locked then. */
+  readonly databaseUrl: string | undefined;
+  readonly dataDir: string;
+  readonly wait: DatabaseWait;
+  readonly logger: PostgresLogger;
+  /** Given what is to be done, in the opposite order, when the service stops or the start fails. */
+  readonly onStop: (name: string, stop: () => Promise<void>) => void;
+}
+
+/** A database that is there, with a schema that is up to date. */
+export interface StartedDatabase {
+  readonly database: Database;
+  /** For connections of one's own. */
+  readonly url: string;
+}
+
+/**
+ * Starts the embedded PostgreSQL where it is wanted, connects, and brings the schema up to date; waits for what is
+ * away.
+ *
+ * @throws DatabaseWaitError, EmbeddedPostgresError, DatabaseConnectError, or what PostgreSQL's driver throws.
+ */
+export async function startDatabase(start: DatabaseStart): Promise<StartedDatabase> {
+  const { wait, logger, onStop } = start;
+  const url = start.databaseUrl ?? (await startEmbedded(start));
+  const database = await Database.open({ ...start, url });
+  onStop('database connections', () => database.close());
+  await wait.untilDone(database, () => database.ping());
+  const migrations = await wait.untilDone(database, () => database.migrate());
+  if (migrations.length > 0) {
+    logger.info({ migrations }, 'the database schema was brought up to date');
+  }
+  return { database, url };
+}
+
+async function startEmbedded({ dataDir, wait, logger, onStop }: DatabaseStart): Promise<string> {
+  const postgres = await wait.until(async (signal) =>
+    startInLockedFolder({ dataDir: await realpath(dataDir), logger, signal }),
+  );
+  onStop('PostgreSQL', () => postgres.stop());
+  return postgres.connectionString;
+}
