@@ -2,6 +2,7 @@ import { pino } from 'pino';
 import { serviceLinksIn } from './config/service-links.ts';
 import { readSettings, SettingsError, type Settings } from './config/settings.ts';
 import { DataFolderInUseError } from './database/embedded-postgres.ts';
+import { withHiddenEscaped } from './domain/hidden-characters.ts';
 import { collectYoungGarbageOften } from './runtime/young-garbage.ts';
 import { startService, type Service } from './service.ts';
 
@@ -13,7 +14,12 @@ const lingerMs = 5000;
 
 collectYoungGarbageOften();
 const settings = settingsOrExit();
-const logger = pino({ level: settings.logLevel, base: null });
+const logger = pino({
+  level: settings.logLevel,
+  base: null,
+  // Lines hold what callers and sources wrote, and are read in terminals.
+  hooks: { streamWrite: withHiddenEscaped },
+});
 
 const links = serviceLinksIn(process.env);
 if (links.length > 0) {

@@ -1,4 +1,5 @@
 import type { Code } from '../../gen/google/rpc/code_pb.ts';
+import { withHiddenEscaped } from './hidden-characters.ts';
 import { failureReasons, type FailureReason } from './failure-reason.ts';
 
 /** One field of a request and what is wrong with it, in words that complete "<field> …". */
@@ -28,7 +29,7 @@ export interface DarkroomErrorOptions {
  * An error that a caller is meant to see. The domain throws nothing else on purpose; whatever else
  * escapes is answered as INTERNAL without its text.
  *
- * The message says what was wrong, what was expected and what to do.
+ * The message says what was wrong, what was expected and what to do. What does not show in it is escaped.
  */
 export class DarkroomError extends Error {
   override readonly name = 'DarkroomError';
@@ -39,7 +40,11 @@ export class DarkroomError extends Error {
   readonly retryDelayMs: number | undefined;
 
   constructor(reason: FailureReason, message: string, options: DarkroomErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    // What callers, sources and images wrote may be in it, and people read it in terminals.
+    super(
+      withHiddenEscaped(message),
+      options.cause === undefined ? undefined : { cause: options.cause },
+    );
     this.reason = reason;
     this.code = options.code ?? failureReasons[reason].code;
     this.metadata = options.metadata ?? {};

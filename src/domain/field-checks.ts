@@ -1,4 +1,5 @@
 import { DarkroomError, invalidFields, type FieldViolation } from './darkroom-error.ts';
+import { firstHidden } from './hidden-characters.ts';
 import { quoted } from './quoted.ts';
 
 /** How long a text may be, and in what. Characters are Unicode code points. */
@@ -6,8 +7,8 @@ export interface TextLimits {
   readonly min: number;
   readonly max: number;
   readonly unit: 'characters' | 'bytes';
-  /** Whether line breaks, tabs and other control characters are taken; NUL never is. */
-  readonly controlCharacters: boolean;
+  /** Whether line breaks and tabs are taken. Other characters that do not show never are. */
+  readonly lineBreaks: boolean;
 }
 
 /**
@@ -42,7 +43,7 @@ export class FieldChecks {
     }
   }
 
-  /** A text that PostgreSQL can store, within its limits. */
+  /** A text that reads as what it is, and that PostgreSQL can store, within its limits. */
   text(field: string, value: string, limits: TextLimits): void {
     const problem = textProblem(value, limits);
     if (problem !== undefined) {
@@ -122,13 +123,13 @@ function textProblem(value: string, limits: TextLimits): string | undefined {
   if (!value.isWellFormed()) {
     return 'must be well-formed Unicode, without half a surrogate pair';
   }
-  if (!limits.controlCharacters && /\p{Cc}/u.test(value)) {
-    return 'must not have control characters such as line breaks or tabs';
+  if (!limits.lineBreaks && /[\t\r\n]/.test(value)) {
+    return 'must not have line breaks or tabs';
   }
-  if (value.includes('\0')) {
-    return 'must not have a NUL character';
-  }
-  return undefined;
+  const hidden = firstHidden(value);
+  return hidden === undefined
+    ? undefined
+    : `must not have characters that do not show, or that change how others are shown, such as ${hidden}`;
 }
 
 function countCodePoints(text: string): number {

@@ -1,21 +1,21 @@
 import type { FieldChecks, TextLimits } from '../domain/field-checks.ts';
 import { visibilities, type Visibility } from './image.ts';
 
-const nameLimits: TextLimits = { min: 1, max: 255, unit: 'characters', controlCharacters: false };
-const tagLimits: TextLimits = { ...nameLimits, controlCharacters: true };
+const nameLimits: TextLimits = { min: 1, max: 255, unit: 'characters', lineBreaks: false };
+const tagLimits: TextLimits = { ...nameLimits, lineBreaks: true };
 const maxTags = 128;
 const propertyLimits = {
   maxEntries: 128,
   key: tagLimits,
-  value: { min: 0, max: 1024, unit: 'bytes', controlCharacters: true },
+  value: { min: 0, max: 1024, unit: 'bytes', lineBreaks: true },
 } as const satisfies Parameters<FieldChecks['textMap']>[2];
 const labelLimits = {
   maxEntries: 64,
-  key: { min: 1, max: 63, unit: 'characters', controlCharacters: true },
-  value: { min: 0, max: 255, unit: 'characters', controlCharacters: true },
+  key: { min: 1, max: 63, unit: 'characters', lineBreaks: true },
+  value: { min: 0, max: 255, unit: 'characters', lineBreaks: true },
 } as const satisfies Parameters<FieldChecks['textMap']>[2];
 
-/** Checks an image's name: 1 to 255 characters, none of them a control character. */
+/** Checks an image's name: 1 to 255 characters, no line breaks or tabs. */
 export function checkName(checks: FieldChecks, field: string, name: string): void {
   checks.text(field, name, nameLimits);
 }

@@ -26,6 +26,8 @@ export interface ServiceProcess {
   readonly url: string;
   readonly pid: number;
   readonly log: readonly LogLine[];
+  /** All that it wrote, as it wrote it. */
+  readonly output: () => string;
   /** Sends a signal and waits for the end; answers the exit code, or the signal it died of. */
   kill(signal: 'SIGTERM' | 'SIGINT' | 'SIGKILL'): Promise<number | NodeJS.Signals>;
   /** Sends a signal without waiting. */
@@ -134,6 +136,7 @@ export function launchService(options: ServiceProcessOptions): StartingProcess {
     line,
     pid: child.pid ?? 0,
     log,
+    output: () => output,
     exited,
     signal: (signal) => void child.kill(signal),
     kill(signal) {

@@ -21,6 +21,13 @@ export const file_darkroom_v1_image: GenFile = /*@__PURE__*/
  * bytes and they were checked, then ACTIVE, and DELETED in the end. What went wrong belongs to its
  * tasks; an image is never in error, and never gone without a record.
  *
+ * Texts that people read (names, tags, properties, labels, messages, details, reasons of a cancelling) must not
+ * have characters that do not show, or that change how others are shown: control characters, those that turn
+ * the direction of writing (U+202A to U+202E, U+2066 to U+2069, U+200E, U+200F, U+061C), and those that are ignored
+ * where text is displayed; joiners and variation selectors are taken after what they act on, as every script and
+ * emoji needs them. Line breaks and tabs are taken, but not in names. What the service quotes of callers, sources
+ * and images has them escaped, such as \u202e.
+ *
  * @generated from message darkroom.v1.Image
  */
 export type Image = Message<"darkroom.v1.Image"> & {
@@ -39,7 +46,7 @@ export type Image = Message<"darkroom.v1.Image"> & {
   projectId: string;
 
   /**
-   * Its name: 1 to 255 characters, no control characters. Need not be unique. Set by the caller.
+   * Its name: 1 to 255 characters, no line breaks or tabs. Need not be unique. Set by the caller.
    *
    * @generated from field: string name = 3;
    */

@@ -178,6 +178,7 @@ export type CreateImageRequest_Snapshot = Message<"darkroom.v1.CreateImageReques
 
   /**
    * Labels of the task, e.g. {"instance": "8b3e…"}: at most 64, keys of 1 to 63 characters, values of at most 255.
+   * What is refused in them is said of Image.
    *
    * @generated from field: map<string, string> labels = 3;
    */

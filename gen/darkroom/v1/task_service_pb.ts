@@ -668,7 +668,7 @@ export const WatchTasksResponse_TaskProgressSchema: GenMessage<WatchTasksRespons
   messageDesc(file_darkroom_v1_task_service, 12, 2);
 
 /**
- * The request of ReportProgress.
+ * The request of ReportProgress. What is refused in texts is said of Image.
  *
  * @generated from message darkroom.v1.ReportProgressRequest
  */
@@ -731,7 +731,7 @@ export const ReportProgressResponseSchema: GenMessage<ReportProgressResponse> = 
   messageDesc(file_darkroom_v1_task_service, 14);
 
 /**
- * The request of ReportFault.
+ * The request of ReportFault. What is refused in texts is said of Image.
  *
  * @generated from message darkroom.v1.ReportFaultRequest
  */
@@ -815,7 +815,7 @@ export const ReportFaultResponseSchema: GenMessage<ReportFaultResponse> = /*@__P
   messageDesc(file_darkroom_v1_task_service, 16);
 
 /**
- * The request of CancelTask.
+ * The request of CancelTask. What is refused in texts is said of Image.
  *
  * @generated from message darkroom.v1.CancelTaskRequest
  */

@@ -1,6 +1,7 @@
 import type { Code } from '../../../gen/google/rpc/code_pb.ts';
 import type { DarkroomError } from '../../domain/darkroom-error.ts';
 import { failureReasons, type FailureReason } from '../../domain/failure-reason.ts';
+import { withHiddenEscaped } from '../../domain/hidden-characters.ts';
 import type { FaultOrigin } from '../../records/fault.ts';
 
 /** A fault as it is first known; the ledger adds where and when. */
@@ -21,7 +22,8 @@ export function faultOf(error: DarkroomError): FaultReport {
     reason: error.reason,
     code: error.code,
     message: error.message,
-    detail: describeCause(error.cause),
+    // Certificates and answers of sources may be quoted in it.
+    detail: withHiddenEscaped(describeCause(error.cause)),
     origin: 'SERVER',
     retryable: failureReasons[error.reason].retryable,
   };
