@@ -1,4 +1,4 @@
-import { expect, onTestFinished, vi } from 'vitest';
+import { onTestFinished } from 'vitest';
 import pino from 'pino';
 import { readSettings, type Settings } from '../../src/config/settings.ts';
 import type { Database } from '../../src/database/database.ts';
@@ -12,6 +12,7 @@ import type { NameLookup } from '../../src/imports/source-connection.ts';
 import { cancelTask } from '../../src/tasks/control/cancel-task.ts';
 import { retryTask } from '../../src/tasks/control/retry-task.ts';
 import type { Task } from '../../src/records/task.ts';
+import { untilTask } from '../support/until-task.ts';
 import {
   openUploadWorld,
   readTask,
@@ -158,12 +159,6 @@ export async function openImportWorld(
 
 /** Resolves with a task once it has ended. */
 export async function ended(database: Database, taskId: TaskId): Promise<Task> {
-  return vi.waitFor(
-    async () => {
-      const task = await readTask(database, taskId);
-      expect(task.finishTime).not.toBeNull();
-      return task;
-    },
-    { timeout: 30_000, interval: 10 },
-  );
+  await untilTask(database, taskId, 'finish_time is not null');
+  return readTask(database, taskId);
 }

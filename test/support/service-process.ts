@@ -77,6 +77,7 @@ export function launchService(options: ServiceProcessOptions): StartingProcess {
       PATH: process.env['PATH'],
       HOME: process.env['HOME'],
       TMPDIR: process.env['TMPDIR'],
+      NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
       DARKROOM_PORT: '0',
       DARKROOM_DATA_DIR: options.dataDir,
       DARKROOM_LOG_LEVEL: 'debug',

@@ -1,8 +1,9 @@
-import { expect, vi } from 'vitest';
+import { expect } from 'vitest';
 import type { Database } from '../../src/database/database.ts';
 import { defaultCaller } from '../../src/access/caller.ts';
 import type { ImageId, TaskId } from '../../src/records/ids.ts';
 import type { UploadFrame } from '../../src/uploads/receiving/upload-frame.ts';
+import { untilTask } from '../support/until-task.ts';
 import {
   chunk,
   connection,
@@ -11,7 +12,6 @@ import {
   framesOf,
   header,
   readImage,
-  readTask,
   sha256,
   type UploadWorld,
 } from '../support/upload-world.ts';
@@ -58,8 +58,5 @@ export async function expectActive(
 
 /** Resolves once a task has committed just so many bytes. */
 export async function committed(database: Database, taskId: TaskId, size: number): Promise<void> {
-  await vi.waitFor(
-    async () => expect((await readTask(database, taskId)).committedSize).toBe(size),
-    { timeout: 20_000, interval: 10 },
-  );
+  await untilTask(database, taskId, 'committed_size = $2', size);
 }
