@@ -30,6 +30,7 @@ import { TaskLedger } from './tasks/ledger/task-ledger.ts';
 import { TaskSweeper } from './tasks/upkeep/task-sweeper.ts';
 import { ParkedDigests } from './uploads/digest/blob-digest.ts';
 import { DigestPool } from './uploads/digest/digest-pool.ts';
+import { UnpackingLanes } from './uploads/unpacking/unpacking-lanes.ts';
 import { UploadRepair } from './uploads/repair/upload-repair.ts';
 import { UploadService } from './uploads/receiving/upload-service.ts';
 
@@ -175,6 +176,8 @@ async function start(
     processId: registry.id,
     limits: settings,
     logger,
+    unpackingLanes: new UnpackingLanes(settings.maxUnpackings),
+    onBlobsReleased,
   });
   const reach = new ReachPolicy(settings);
   const imports = new ImportService({

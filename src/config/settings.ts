@@ -87,6 +87,27 @@ export const settingSpecs = {
     'bytes',
     'Largest image.',
   ),
+  maxUnpackings: wholeNumber(
+    'DARKROOM_MAX_UNPACKINGS',
+    2,
+    [1, 1000],
+    'images',
+    'Largest number of images that this process unpacks at the same time, each with up to some 130 MiB of memory.',
+  ),
+  maxUnpackedBytes: wholeNumber(
+    'DARKROOM_MAX_UNPACKED_BYTES',
+    TiB,
+    [1, Number.MAX_SAFE_INTEGER],
+    'bytes',
+    'Largest image that is unpacked, zeros counted.',
+  ),
+  maxUnpackedRatio: wholeNumber(
+    'DARKROOM_MAX_UNPACKED_RATIO',
+    200,
+    [1, 1_000_000],
+    'times',
+    'How many times as much room as what was sent an unpacked image may take up, beyond 64 MiB, zeros not counted.',
+  ),
   maxUploads: wholeNumber(
     'DARKROOM_MAX_UPLOADS',
     256,

@@ -15,6 +15,7 @@ import { DatabaseConnectError } from './database-connect-error.ts';
 import type { Statement, StatementObserver, StatementResult } from './statement.ts';
 import { Migration0001ImagesAndTasks } from './migrations/migration-0001-images-and-tasks.ts';
 import { Migration0002Imports } from './migrations/migration-0002-imports.ts';
+import { Migration0003Unpacking } from './migrations/migration-0003-unpacking.ts';
 
 /** Settings of the connection to PostgreSQL. */
 export interface DatabaseOptions {
@@ -90,6 +91,7 @@ export class Database {
         migrationsList: [
           { name: 'migration-0001-images-and-tasks', class: Migration0001ImagesAndTasks },
           { name: 'migration-0002-imports', class: Migration0002Imports },
+          { name: 'migration-0003-unpacking', class: Migration0003Unpacking },
         ],
         snapshot: false,
         silent: true,

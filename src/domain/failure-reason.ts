@@ -44,6 +44,7 @@ export const failureReasons = {
   DATABASE_UNAVAILABLE: { code: Code.UNAVAILABLE, retryable: true },
   STREAM_IDLE: { code: Code.DEADLINE_EXCEEDED, retryable: true },
   STREAM_TOO_SLOW: { code: Code.DEADLINE_EXCEEDED, retryable: true },
+  COMPRESSION_INVALID: { code: Code.DATA_LOSS, retryable: true },
   FORMAT_MISMATCH: { code: Code.INVALID_ARGUMENT, retryable: true },
   FORMAT_UNSAFE: { code: Code.INVALID_ARGUMENT, retryable: true },
   SOURCE_NAME_UNRESOLVED: { code: Code.UNAVAILABLE, retryable: true },

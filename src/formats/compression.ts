@@ -1,11 +1,11 @@
-import { pipeline, Readable, type Duplex } from 'node:stream';
+import type { Transform } from 'node:stream';
 import { constants, createGunzip, createZstdDecompress } from 'node:zlib';
+import type { Compression } from '../records/image.ts';
 import { CompressionError } from './compression-error.ts';
 import { decodeInThread } from './decoder-thread.ts';
 import { cutAtFrames } from './zstd-frames.ts';
 
-/** A format of one compressed file. */
-export type Compression = 'gzip' | 'xz' | 'zstd' | 'bzip2';
+export type { Compression };
 
 /** The most that a decoder keeps of what it wrote, as an exponent of two: 128 MiB, as much as `zstd -d` takes. */
 const zstdWindowLog = 27;
@@ -50,19 +50,69 @@ export function decompress(
   }
 }
 
+/** A decoder of Node's. */
+interface ZlibDecoder extends Transform {
+  /** Bytes that it has taken up. */
+  readonly bytesWritten: number;
+}
+
 async function* decodeByZlib(
-  decoder: Duplex,
+  decoder: ZlibDecoder,
   input: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  // Its errors come out of the decoder.
-  pipeline(Readable.from(input, { highWaterMark: 1 }), decoder, () => {});
+  const feeding = feed(decoder, input);
+  feeding.catch((error: unknown) => {
+    decoder.destroy(error instanceof Error ? error : new Error(String(error)));
+  });
   try {
     for await (const chunk of decoder as AsyncIterable<Uint8Array>) {
       yield chunk;
     }
+    await feeding;
   } catch (error) {
     throw problemOf(error) ?? error;
+  } finally {
+    decoder.destroy();
   }
+}
+
+/**
+ * Gives a decoder what comes. Where a stream has ended and no other one begins, Node's decoders end too, and
+ * drop without a word whatever comes then: so it is counted what they take up. Only zeros, with which
+ * tapes are filled up, may be left.
+ */
+async function feed(decoder: ZlibDecoder, input: AsyncIterable<Uint8Array>): Promise<void> {
+  let isOver = false;
+  for await (const chunk of input) {
+    let rest = chunk;
+    if (!isOver && chunk.byteLength > 0) {
+      const before = decoder.bytesWritten;
+      await write(decoder, chunk);
+      rest = chunk.subarray(decoder.bytesWritten - before);
+      isOver = rest.byteLength > 0;
+    }
+    if (decoder.destroyed && !decoder.readableEnded) {
+      return;
+    }
+    if (!rest.every((byte) => byte === 0)) {
+      throw new CompressionError('damaged');
+    }
+  }
+  if (!isOver) {
+    decoder.end();
+  }
+}
+
+/** Resolves when the bytes were taken up, or never will be. */
+function write(decoder: ZlibDecoder, data: Uint8Array): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      decoder.off('close', done);
+      resolve();
+    };
+    decoder.on('close', done);
+    decoder.write(data, done);
+  });
 }
 
 function problemOf(error: unknown): CompressionError | undefined {

@@ -1,3 +1,4 @@
+import type { Compression } from '../records/image.ts';
 import { isTarHeader } from './tar.ts';
 import { isVmdkDescriptorText } from './vmdk-descriptor.ts';
 
@@ -20,14 +21,22 @@ export type HeadFormat =
   | 'bzip2'
   | 'tar';
 
+const compressions: readonly Compression[] = ['gzip', 'xz', 'zstd', 'bzip2'];
+
 /** Formats of one compressed file. */
-export const compressedFormats: ReadonlySet<HeadFormat> = new Set(['gzip', 'xz', 'zstd', 'bzip2']);
+export const compressedFormats: ReadonlySet<HeadFormat> = new Set(compressions);
 
 /** The formats whose signatures the image's first bytes carry: none, one, or more in bytes made to deceive. */
 export function signaturesIn(head: Uint8Array): HeadFormat[] {
   // Latin-1 makes one character of each byte, so that signatures can be written as strings.
   const text = Buffer.from(head).toString('latin1');
   return signatures.filter(([, isIn]) => isIn(text, head)).map(([format]) => format);
+}
+
+/** What the bytes are compressed with; undefined for nothing that can be unpacked. */
+export function compressionIn(head: Uint8Array): Compression | undefined {
+  const found: readonly string[] = signaturesIn(head);
+  return compressions.find((compression) => found.includes(compression));
 }
 
 /** Whether the first sector ends as a boot sector does, so that a raw disk is likely. */

@@ -29,11 +29,14 @@ export type ImageSource =
       readonly kind: 'upload';
       readonly totalSize: number | undefined;
       readonly sha256: string | undefined;
+      /** Whether the bytes are compressed, and the image is what is inside; not if it is not set. */
+      readonly decompress?: boolean;
     }
   | {
       readonly kind: 'snapshot';
       readonly totalSize: number | undefined;
       readonly sha256: string | undefined;
+      readonly decompress?: boolean;
       readonly labels: Readonly<Record<string, string>>;
     }
   | CopyFromRequest;

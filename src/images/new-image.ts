@@ -76,9 +76,17 @@ export function parseNewImage(
     checkIdleTimeout(checks, 'idle_timeout', idleTimeoutMs);
   }
   const stated = parseSource(checks, source, settings.maxImageBytes, reach);
+  const storedContainer = stated?.task.decompress
+    ? containerOfContent(checks, containerFormat, source?.kind ?? 'upload')
+    : containerFormat;
   checkProperties(checks, 'image.properties', image.properties);
   checkTags(checks, 'image.tags', image.tags);
-  const checked = checks.settle({ diskFormat, containerFormat, visibility, stated });
+  const checked = checks.settle({
+    diskFormat,
+    containerFormat: storedContainer,
+    visibility,
+    stated,
+  });
 
   const fields = {
     name: image.name,
@@ -114,7 +122,13 @@ export function parseNewImage(
 interface StatedSource {
   readonly task: Pick<
     NewTask,
-    'type' | 'labels' | 'expectedSize' | 'expectedSha256' | 'expectedSha512' | 'source'
+    | 'type'
+    | 'labels'
+    | 'expectedSize'
+    | 'expectedSha256'
+    | 'expectedSha512'
+    | 'source'
+    | 'decompress'
   >;
   readonly order: NewOrder | undefined;
 }
@@ -137,6 +151,7 @@ function parseSource(
   const expected = {
     expectedSize: source.totalSize ?? null,
     expectedSha256: source.sha256?.toLowerCase() ?? null,
+    decompress: source.decompress ?? false,
   };
   if (source.kind === 'copy_from') {
     const order = parseOrder(checks, source, maxImageBytes, reach);
@@ -162,10 +177,39 @@ function parseSource(
   };
 }
 
-/** For uploads as it was before there were imports, so that a request is known again after an update. */
+/**
+ * What the image is wrapped in once it was unpacked. An archive is not unpacked: which of its files is the disk
+ * is for its owner to say.
+ */
+function containerOfContent(
+  checks: FieldChecks,
+  declared: ContainerFormat | undefined,
+  source: ImageSource['kind'],
+): ContainerFormat | undefined {
+  if (declared !== undefined && declared !== 'BARE' && declared !== 'COMPRESSED') {
+    checks.add(
+      `${source}.decompress`,
+      `must not be set for container_format ${declared}, which is stored as it is: send the disk that is in it, compressed, ` +
+        'with container_format BARE',
+    );
+    return declared;
+  }
+  return declared && 'BARE';
+}
+
+/**
+ * For uploads as it was before there were imports, and for all as it was before anything was unpacked, so that a
+ * request is known again after an update.
+ */
 function fingerprintOf({ task, order }: StatedSource) {
-  const { type, labels, expectedSize, expectedSha256, expectedSha512 } = task;
-  const stated = { type, labels, expectedSize, expectedSha256 };
+  const { type, labels, expectedSize, expectedSha256, expectedSha512, decompress } = task;
+  const stated = {
+    type,
+    labels,
+    expectedSize,
+    expectedSha256,
+    decompress: decompress ? true : undefined,
+  };
   if (!order) {
     return { stated };
   }

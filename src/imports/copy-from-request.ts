@@ -13,4 +13,6 @@ export interface CopyFromRequest {
   readonly sha512: string | undefined;
   readonly maxSizeBytes: number | undefined;
   readonly headers: Readonly<Record<string, string>>;
+  /** Whether the bytes are compressed, and the image is what is inside; not if it is not set. */
+  readonly decompress?: boolean;
 }

@@ -1,8 +1,8 @@
 import { defineEntity, p } from '@mikro-orm/core';
-import type { BlobId, SegmentId } from './ids.ts';
+import type { BlobId, SegmentId, TaskId } from './ids.ts';
 
 /**
- * STAGED while a task fills it, PUBLISHED while it is an image's, DELETING once nothing refers to it
+ * STAGED while a task fills it, or an unpacking for one, PUBLISHED while it is an image's, DELETING once nothing refers to it
  * and its files are to go. Files go first, then rows, so that no file is ever without an owner.
  */
 export type BlobState = 'STAGED' | 'PUBLISHED' | 'DELETING';
@@ -13,6 +13,9 @@ const BlobSchema = defineEntity({
   properties: {
     id: p.uuid().primary().$type<BlobId>(),
     state: p.text().$type<BlobState>(),
+    /** The task and writer epoch for which the blob is filled by unpacking another; it is theirs while that writes. */
+    unpackingTaskId: p.uuid().$type<TaskId>().nullable(),
+    unpackingEpoch: p.bigint('number').nullable(),
     createTime: p.datetime(3),
     updateTime: p.datetime(3),
   },

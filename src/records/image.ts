@@ -29,6 +29,9 @@ export type DiskFormat = (typeof diskFormats)[number];
 export const containerFormats = ['BARE', 'OVF', 'OVA', 'DOCKER', 'COMPRESSED'] as const;
 export type ContainerFormat = (typeof containerFormats)[number];
 
+/** Formats of one compressed file. */
+export type Compression = 'gzip' | 'xz' | 'zstd' | 'bzip2';
+
 /** Who may see an image, as in the contract's enum without its prefix. */
 export const visibilities = ['PRIVATE', 'SHARED', 'COMMUNITY', 'PUBLIC'] as const;
 export type Visibility = (typeof visibilities)[number];
@@ -50,6 +53,11 @@ const ImageSchema = defineEntity({
     virtualSizeBytes: p.bigint('number').nullable(),
     /** Lower-case hex; set when the image becomes ACTIVE. */
     sha256: p.text().nullable(),
+    /** What the bytes that came were compressed with; null where they are stored as they came. */
+    packedFormat: p.text().$type<Compression>().nullable(),
+    /** How many bytes came, and their sha256, where the image is what was inside of them. */
+    packedSizeBytes: p.bigint('number').nullable(),
+    packedSha256: p.text().nullable(),
     minDiskBytes: p.bigint('number'),
     minRamBytes: p.bigint('number'),
     properties: p.json<Record<string, string>>(),

@@ -10,7 +10,8 @@ export const taskStates = ['PENDING', 'RUNNING', 'SUCCEEDED', 'FAILED', 'CANCELL
 export type TaskState = (typeof taskStates)[number];
 
 /** What a task is doing, as in the contract's enum without its prefix. */
-export type TaskPhase = 'WAITING_FOR_DATA' | 'RECEIVING' | 'FETCHING' | 'VERIFYING' | 'PUBLISHING';
+export type TaskPhase =
+  'WAITING_FOR_DATA' | 'RECEIVING' | 'FETCHING' | 'VERIFYING' | 'UNPACKING' | 'PUBLISHING';
 
 const TaskSchema = defineEntity({
   name: 'Task',
@@ -43,6 +44,10 @@ const TaskSchema = defineEntity({
     /** What the finish stated, once one was taken; the task then completes by itself. */
     finishSize: p.bigint('number').nullable(),
     finishSha256: p.text().nullable(),
+    /** Whether what comes is compressed, and the image is what is inside. */
+    decompress: p.boolean(),
+    /** Of the committed bytes, how many are unpacked by the try that is under way, or was the last. */
+    unpackedSize: p.bigint('number'),
 
     /** The bytes; held by the one live task of the image, or by a terminal one whose bytes a retry may take over. */
     blobId: p.uuid().$type<BlobId>().nullable(),

@@ -228,6 +228,25 @@ test.for(usual.filter(([compression]) => compressions.includes(compression)))(
   },
 );
 
+test.runIf(compressions.includes('gzip'))(
+  'zeros after a gzip are padding, and nothing may come after them',
+  async () => {
+    const data = compressed('gzip', Buffer.from('content'));
+    const padded = Buffer.concat([data, Buffer.alloc(100 * KiB)]);
+    for (const size of [777, data.length, data.length + 1, 64 * KiB, padded.length]) {
+      const content = await Array.fromAsync(decompress('gzip', inPieces(padded, size)));
+      expect(Buffer.concat(content).toString()).toBe('content');
+    }
+    for (const more of [data, Buffer.from('x')]) {
+      const bytes = Buffer.concat([padded, more]);
+      for (const size of [777, data.length, 64 * KiB, bytes.length]) {
+        const content = Array.fromAsync(decompress('gzip', inPieces(bytes, size)));
+        await expect(content).rejects.toMatchObject({ problem: 'damaged' });
+      }
+    }
+  },
+);
+
 test.runIf(compressions.includes('zstd'))(
   'frames that hold no content are passed over',
   async () => {

@@ -11,7 +11,7 @@ import { defaultCaller } from '../../src/access/caller.ts';
 import { DarkroomError } from '../../src/domain/darkroom-error.ts';
 import { newId, type ImageId, type ProcessId, type TaskId } from '../../src/records/ids.ts';
 import { downloadImage } from '../../src/images/download-image.ts';
-import { Image } from '../../src/records/image.ts';
+import { Image, type DiskFormat } from '../../src/records/image.ts';
 import { BlobReaper } from '../../src/storage/blob-reaper.ts';
 import type { BlobStore } from '../../src/storage/blob-store.ts';
 import { FileBlobStore } from '../../src/storage/file-blob-store.ts';
@@ -29,6 +29,7 @@ import {
   UploadService,
   type UploadConnection,
 } from '../../src/uploads/receiving/upload-service.ts';
+import { UnpackingLanes } from '../../src/uploads/unpacking/unpacking-lanes.ts';
 import { CleanUps } from './clean-ups.ts';
 import { connectTestDatabase } from './test-database.ts';
 
@@ -38,6 +39,8 @@ const KiB = 1024;
 export const testLimits: UploadLimits = {
   maxChunkBytes: 256 * KiB,
   maxImageBytes: 64 * 1024 * KiB,
+  maxUnpackedBytes: 64 * 1024 * KiB,
+  maxUnpackedRatio: 200,
   maxUploads: 1000,
   maxUploadsPerProject: 1000,
   streamIdleTimeoutMs: 60_000,
@@ -70,6 +73,8 @@ export interface UploadWorldOptions {
   readonly wrapStore?: (store: BlobStore) => BlobStore;
   readonly wrapDatabase?: (database: Database) => Database;
   readonly digests?: Pick<DigestPool, 'open'>;
+  /** How many images are unpacked at the same time; 2 if not given. */
+  readonly unpackingLanes?: number;
   /** Called with what closes the world; when the test is finished if not given. */
   readonly defer?: (close: () => Promise<void>) => void;
 }
@@ -128,6 +133,7 @@ export async function openUploadWorld(
     `insert into processes (id, host, pid, heartbeat_time) values ($1, 'test', 1, now() + interval '1 day')`,
     [processId],
   );
+  const reaper = new BlobReaper(own, store, logger);
   const uploads = new UploadService({
     database: own,
     ledger,
@@ -137,8 +143,9 @@ export async function openUploadWorld(
     processId,
     limits: { ...testLimits, ...options.limits },
     logger,
+    unpackingLanes: new UnpackingLanes(options.unpackingLanes ?? 2),
+    onBlobsReleased: () => reaper.wake(),
   });
-  const reaper = new BlobReaper(own, store, logger);
   const repair = new UploadRepair({
     database: own,
     ledger,
@@ -152,7 +159,7 @@ export async function openUploadWorld(
   (options.defer ?? onTestFinished)(async () => {
     // A world that was killed or whose disk hangs does not end.
     await Promise.race([
-      Promise.all([uploads.drain(), repair.settle()]),
+      Promise.all([uploads.drain(), repair.settle(), reaper.settle()]),
       new Promise((resolve) => setTimeout(resolve, 500).unref()),
     ]);
     await pool.close();
@@ -226,6 +233,8 @@ export async function queueImage(
     readonly idleTimeoutMs?: number;
     readonly projectId?: string;
     readonly type?: 'UPLOAD' | 'IMPORT';
+    readonly diskFormat?: DiskFormat;
+    readonly decompress?: boolean;
   } = {},
 ): Promise<{ imageId: ImageId; taskId: TaskId }> {
   return database.fork().transactional(async (em) => {
@@ -235,7 +244,7 @@ export async function queueImage(
       projectId: stated.projectId ?? defaultCaller.projectId,
       createdBy: 'test',
       name: 'test',
-      diskFormat: 'RAW',
+      diskFormat: stated.diskFormat ?? 'RAW',
       containerFormat: 'BARE',
       state: 'QUEUED',
       outlook: 'EXPECTED',
@@ -257,6 +266,7 @@ export async function queueImage(
       expectedSha256: stated.sha256 ?? null,
       expectedSha512: null,
       source: null,
+      decompress: stated.decompress ?? false,
       idleTimeoutMs: stated.idleTimeoutMs ?? 60_000,
       cause: 'test',
     });

@@ -99,6 +99,7 @@ export async function makeTask(
       expectedSha256: null,
       expectedSha512: null,
       source: null,
+      decompress: false,
       idleTimeoutMs: 900_000,
       cause: 'made by a test',
       ...rest,

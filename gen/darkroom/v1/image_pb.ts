@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file darkroom/v1/image.proto.
  */
 export const file_darkroom_v1_image: GenFile = /*@__PURE__*/
-  fileDesc("ChdkYXJrcm9vbS92MS9pbWFnZS5wcm90bxILZGFya3Jvb20udjEizQwKBUltYWdlEgoKAmlkGAEgASgJEhIKCnByb2plY3RfaWQYAiABKAkSDAoEbmFtZRgDIAEoCRIyCgtkaXNrX2Zvcm1hdBgEIAEoDjIdLmRhcmtyb29tLnYxLkltYWdlLkRpc2tGb3JtYXQSPAoQY29udGFpbmVyX2Zvcm1hdBgFIAEoDjIiLmRhcmtyb29tLnYxLkltYWdlLkNvbnRhaW5lckZvcm1hdBInCgVzdGF0ZRgGIAEoDjIYLmRhcmtyb29tLnYxLkltYWdlLlN0YXRlEisKB291dGxvb2sYByABKA4yGi5kYXJrcm9vbS52MS5JbWFnZS5PdXRsb29rEhcKCnNpemVfYnl0ZXMYCCABKANIAIgBARIfChJ2aXJ0dWFsX3NpemVfYnl0ZXMYCSABKANIAYgBARIOCgZzaGEyNTYYCiABKAkSFgoObWluX2Rpc2tfYnl0ZXMYCyABKAMSFQoNbWluX3JhbV9ieXRlcxgMIAEoAxI2Cgpwcm9wZXJ0aWVzGA0gAygLMiIuZGFya3Jvb20udjEuSW1hZ2UuUHJvcGVydGllc0VudHJ5EgwKBHRhZ3MYDiADKAkSMQoKdmlzaWJpbGl0eRgPIAEoDjIdLmRhcmtyb29tLnYxLkltYWdlLlZpc2liaWxpdHkSEwoLbGF0ZXN0X3Rhc2sYECABKAkSJgoKbGFzdF9mYXVsdBgRIAEoCzISLmRhcmtyb29tLnYxLkZhdWx0EgwKBGV0YWcYEiABKAkSLwoLY3JlYXRlX3RpbWUYEyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGBQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtkZWxldGVfdGltZRgVIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaMQoPUHJvcGVydGllc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiVQoFU3RhdGUSFQoRU1RBVEVfVU5TUEVDSUZJRUQQABIQCgxTVEFURV9RVUVVRUQQARIQCgxTVEFURV9BQ1RJVkUQAhIRCg1TVEFURV9ERUxFVEVEEAMiZwoHT3V0bG9vaxIXChNPVVRMT09LX1VOU1BFQ0lGSUVEEAASFAoQT1VUTE9PS19FWFBFQ1RFRBABEhUKEU9VVExPT0tfQVZBSUxBQkxFEAISFgoST1VUTE9PS19OT1RfQ09NSU5HEAMilgIKCkRpc2tGb3JtYXQSGwoXRElTS19GT1JNQVRfVU5TUEVDSUZJRUQQABITCg9ESVNLX0ZPUk1BVF9SQVcQARIVChFESVNLX0ZPUk1BVF9RQ09XMhACEhQKEERJU0tfRk9STUFUX1ZNREsQAxITCg9ESVNLX0ZPUk1BVF9WREkQBBITCg9ESVNLX0ZPUk1BVF9WSEQQBRIUChBESVNLX0ZPUk1BVF9WSERYEAYSEwoPRElTS19GT1JNQVRfSVNPEAcSFQoRRElTS19GT1JNQVRfUExPT1AQCBITCg9ESVNLX0ZPUk1BVF9BS0kQCRITCg9ESVNLX0ZPUk1BVF9BUkkQChITCg9ESVNLX0ZPUk1BVF9BTUkQCyLAAQoPQ29udGFpbmVyRm9ybWF0EiAKHENPTlRBSU5FUl9GT1JNQVRfVU5TUEVDSUZJRUQQABIZChVDT05UQUlORVJfRk9STUFUX0JBUkUQARIYChRDT05UQUlORVJfRk9STUFUX09WRhACEhgKFENPTlRBSU5FUl9GT1JNQVRfT1ZBEAMSGwoXQ09OVEFJTkVSX0ZPUk1BVF9ET0NLRVIQBBIfChtDT05UQUlORVJfRk9STUFUX0NPTVBSRVNTRUQQBSKIAQoKVmlzaWJpbGl0eRIaChZWSVNJQklMSVRZX1VOU1BFQ0lGSUVEEAASFgoSVklTSUJJTElUWV9QUklWQVRFEAESFQoRVklTSUJJTElUWV9TSEFSRUQQAhIYChRWSVNJQklMSVRZX0NPTU1VTklUWRADEhUKEVZJU0lCSUxJVFlfUFVCTElDEARCDQoLX3NpemVfYnl0ZXNCFQoTX3ZpcnR1YWxfc2l6ZV9ieXRlc2IGcHJvdG8z", [file_darkroom_v1_fault, file_google_protobuf_timestamp]);
+  fileDesc("ChdkYXJrcm9vbS92MS9pbWFnZS5wcm90bxILZGFya3Jvb20udjEi3w0KBUltYWdlEgoKAmlkGAEgASgJEhIKCnByb2plY3RfaWQYAiABKAkSDAoEbmFtZRgDIAEoCRIyCgtkaXNrX2Zvcm1hdBgEIAEoDjIdLmRhcmtyb29tLnYxLkltYWdlLkRpc2tGb3JtYXQSPAoQY29udGFpbmVyX2Zvcm1hdBgFIAEoDjIiLmRhcmtyb29tLnYxLkltYWdlLkNvbnRhaW5lckZvcm1hdBInCgVzdGF0ZRgGIAEoDjIYLmRhcmtyb29tLnYxLkltYWdlLlN0YXRlEisKB291dGxvb2sYByABKA4yGi5kYXJrcm9vbS52MS5JbWFnZS5PdXRsb29rEhcKCnNpemVfYnl0ZXMYCCABKANIAIgBARIfChJ2aXJ0dWFsX3NpemVfYnl0ZXMYCSABKANIAYgBARIOCgZzaGEyNTYYCiABKAkSFgoObWluX2Rpc2tfYnl0ZXMYCyABKAMSFQoNbWluX3JhbV9ieXRlcxgMIAEoAxI2Cgpwcm9wZXJ0aWVzGA0gAygLMiIuZGFya3Jvb20udjEuSW1hZ2UuUHJvcGVydGllc0VudHJ5EgwKBHRhZ3MYDiADKAkSMQoKdmlzaWJpbGl0eRgPIAEoDjIdLmRhcmtyb29tLnYxLkltYWdlLlZpc2liaWxpdHkSEwoLbGF0ZXN0X3Rhc2sYECABKAkSJgoKbGFzdF9mYXVsdBgRIAEoCzISLmRhcmtyb29tLnYxLkZhdWx0EgwKBGV0YWcYEiABKAkSLwoLY3JlYXRlX3RpbWUYEyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGBQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtkZWxldGVfdGltZRgVIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGgoNcGFja2VkX2Zvcm1hdBgWIAEoCUgCiAEBEh4KEXBhY2tlZF9zaXplX2J5dGVzGBcgASgDSAOIAQESGgoNcGFja2VkX3NoYTI1NhgYIAEoCUgEiAEBGjEKD1Byb3BlcnRpZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIlUKBVN0YXRlEhUKEVNUQVRFX1VOU1BFQ0lGSUVEEAASEAoMU1RBVEVfUVVFVUVEEAESEAoMU1RBVEVfQUNUSVZFEAISEQoNU1RBVEVfREVMRVRFRBADImcKB091dGxvb2sSFwoTT1VUTE9PS19VTlNQRUNJRklFRBAAEhQKEE9VVExPT0tfRVhQRUNURUQQARIVChFPVVRMT09LX0FWQUlMQUJMRRACEhYKEk9VVExPT0tfTk9UX0NPTUlORxADIpYCCgpEaXNrRm9ybWF0EhsKF0RJU0tfRk9STUFUX1VOU1BFQ0lGSUVEEAASEwoPRElTS19GT1JNQVRfUkFXEAESFQoRRElTS19GT1JNQVRfUUNPVzIQAhIUChBESVNLX0ZPUk1BVF9WTURLEAMSEwoPRElTS19GT1JNQVRfVkRJEAQSEwoPRElTS19GT1JNQVRfVkhEEAUSFAoQRElTS19GT1JNQVRfVkhEWBAGEhMKD0RJU0tfRk9STUFUX0lTTxAHEhUKEURJU0tfRk9STUFUX1BMT09QEAgSEwoPRElTS19GT1JNQVRfQUtJEAkSEwoPRElTS19GT1JNQVRfQVJJEAoSEwoPRElTS19GT1JNQVRfQU1JEAsiwAEKD0NvbnRhaW5lckZvcm1hdBIgChxDT05UQUlORVJfRk9STUFUX1VOU1BFQ0lGSUVEEAASGQoVQ09OVEFJTkVSX0ZPUk1BVF9CQVJFEAESGAoUQ09OVEFJTkVSX0ZPUk1BVF9PVkYQAhIYChRDT05UQUlORVJfRk9STUFUX09WQRADEhsKF0NPTlRBSU5FUl9GT1JNQVRfRE9DS0VSEAQSHwobQ09OVEFJTkVSX0ZPUk1BVF9DT01QUkVTU0VEEAUiiAEKClZpc2liaWxpdHkSGgoWVklTSUJJTElUWV9VTlNQRUNJRklFRBAAEhYKElZJU0lCSUxJVFlfUFJJVkFURRABEhUKEVZJU0lCSUxJVFlfU0hBUkVEEAISGAoUVklTSUJJTElUWV9DT01NVU5JVFkQAxIVChFWSVNJQklMSVRZX1BVQkxJQxAEQg0KC19zaXplX2J5dGVzQhUKE192aXJ0dWFsX3NpemVfYnl0ZXNCEAoOX3BhY2tlZF9mb3JtYXRCFAoSX3BhY2tlZF9zaXplX2J5dGVzQhAKDl9wYWNrZWRfc2hhMjU2YgZwcm90bzM", [file_darkroom_v1_fault, file_google_protobuf_timestamp]);
 
 /**
  * An image is a disk image and what is known of it. It is QUEUED until a task has brought all of its
@@ -81,7 +81,8 @@ export type Image = Message<"darkroom.v1.Image"> & {
   outlook: Image_Outlook;
 
   /**
-   * Size in bytes of what was uploaded. Set by the service when the image becomes ACTIVE.
+   * Size in bytes of what is stored: what was uploaded or, with decompress, what was inside of it. Set by the
+   * service when the image becomes ACTIVE.
    *
    * @generated from field: optional int64 size_bytes = 8;
    */
@@ -95,7 +96,7 @@ export type Image = Message<"darkroom.v1.Image"> & {
   virtualSizeBytes?: bigint | undefined;
 
   /**
-   * Lower-case hex sha256 of all bytes, holes as zeros. Set by the service when the image becomes ACTIVE.
+   * Lower-case hex sha256 of all stored bytes, holes as zeros. Set by the service when the image becomes ACTIVE.
    *
    * @generated from field: string sha256 = 10;
    */
@@ -178,6 +179,28 @@ export type Image = Message<"darkroom.v1.Image"> & {
    * @generated from field: google.protobuf.Timestamp delete_time = 21;
    */
   deleteTime?: Timestamp | undefined;
+
+  /**
+   * With decompress: what the bytes that came were compressed with, "gzip", "xz", "zstd" or "bzip2". Like the next two fields set
+   * by the service when the image becomes ACTIVE, and not set where the bytes are stored as they came.
+   *
+   * @generated from field: optional string packed_format = 22;
+   */
+  packedFormat?: string | undefined;
+
+  /**
+   * With decompress: how many compressed bytes came.
+   *
+   * @generated from field: optional int64 packed_size_bytes = 23;
+   */
+  packedSizeBytes?: bigint | undefined;
+
+  /**
+   * With decompress: lower-case hex sha256 of the compressed bytes that came.
+   *
+   * @generated from field: optional string packed_sha256 = 24;
+   */
+  packedSha256?: string | undefined;
 };
 
 /**

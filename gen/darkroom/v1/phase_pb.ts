@@ -10,7 +10,7 @@ import type { UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file darkroom/v1/phase.proto.
  */
 export const file_darkroom_v1_phase: GenFile = /*@__PURE__*/
-  fileDesc("ChdkYXJrcm9vbS92MS9waGFzZS5wcm90bxILZGFya3Jvb20udjEqjgEKBVBoYXNlEhUKEVBIQVNFX1VOU1BFQ0lGSUVEEAASGgoWUEhBU0VfV0FJVElOR19GT1JfREFUQRABEhMKD1BIQVNFX1JFQ0VJVklORxACEhIKDlBIQVNFX0ZFVENISU5HEAMSEwoPUEhBU0VfVkVSSUZZSU5HEAQSFAoQUEhBU0VfUFVCTElTSElORxAFYgZwcm90bzM");
+  fileDesc("ChdkYXJrcm9vbS92MS9waGFzZS5wcm90bxILZGFya3Jvb20udjEqowEKBVBoYXNlEhUKEVBIQVNFX1VOU1BFQ0lGSUVEEAASGgoWUEhBU0VfV0FJVElOR19GT1JfREFUQRABEhMKD1BIQVNFX1JFQ0VJVklORxACEhIKDlBIQVNFX0ZFVENISU5HEAMSEwoPUEhBU0VfVkVSSUZZSU5HEAQSFAoQUEhBU0VfUFVCTElTSElORxAFEhMKD1BIQVNFX1VOUEFDS0lORxAGYgZwcm90bzM");
 
 /**
  * What a task that is not terminal is doing just now. A terminal task keeps the phase it ended in.
@@ -59,6 +59,13 @@ export const Phase = {
    * @generated from enum value: PHASE_PUBLISHING = 5;
    */
   PUBLISHING: 5,
+
+  /**
+   * What came is checked, and what is inside of it is being unpacked and checked (decompress).
+   *
+   * @generated from enum value: PHASE_UNPACKING = 6;
+   */
+  UNPACKING: 6,
 } as const;
 
 /**

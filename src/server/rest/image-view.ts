@@ -16,6 +16,10 @@ export interface ImageView {
   readonly os_hash_algo: 'sha256' | null;
   readonly os_hash_value: string | null;
   readonly os_hidden: false;
+  /** Of the bytes that came, where the image is what was inside of them; not there otherwise. */
+  readonly packed_format?: string;
+  readonly packed_size?: string;
+  readonly packed_sha256?: string;
   /** GiB. */
   readonly min_disk: number;
   /** MiB. */
@@ -71,7 +75,19 @@ export function imageView(image: Readonly<Image>): ImageView & Readonly<Record<s
     self: imagePath(id),
     file: `${imagePath(id)}/file`,
     schema: '/v2/schemas/image',
+    ...packedView(image),
   };
+}
+
+/** As texts, which is what Glance's clients take of a field that they do not know. */
+function packedView({ packedFormat, packedSizeBytes, packedSha256 }: Readonly<Image>) {
+  return packedFormat == null
+    ? {}
+    : {
+        packed_format: packedFormat,
+        packed_size: String(packedSizeBytes),
+        packed_sha256: packedSha256 ?? '',
+      };
 }
 
 function lowercase<Text extends string>(text: Text): Lowercase<Text> {

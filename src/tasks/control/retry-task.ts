@@ -132,7 +132,7 @@ async function renewOrder({ em, image, now }: LedgerEntry, isAnew: boolean): Pro
 
 /**
  * Faults, fatal or survived, that leave doubt whether the stored bytes are the image's: they altered on
- * the way, there were too many, the store lost some, they are no image of the declared format, or the
+ * the way, there were too many, the store lost some, they cannot be unpacked, they are no image of the declared format, or the
  * client or the source holds others than before. An
  * attempt that took over such bytes could only fail again, or worse, succeed with a mixture.
  */
@@ -141,6 +141,7 @@ const reasonsToDoubt: FailureReason[] = [
   'SIZE_EXCEEDED',
   'STORED_BYTES_LOST',
   'REPLAY_MISMATCH',
+  'COMPRESSION_INVALID',
   'FORMAT_MISMATCH',
   'FORMAT_UNSAFE',
   'SOURCE_CHANGED',

@@ -98,9 +98,11 @@ export class LedgerEntry {
         ? 'a worker to fetch the image'
         : task.state === 'PENDING'
           ? 'the first byte'
-          : task.phase === 'VERIFYING' || task.phase === 'PUBLISHING'
-            ? 'the service to finish its checks'
-            : 'more bytes or a finish';
+          : task.phase === 'UNPACKING'
+            ? 'the service to unpack what came'
+            : task.phase === 'VERIFYING' || task.phase === 'PUBLISHING'
+              ? 'the service to finish its checks'
+              : 'more bytes or a finish';
     const since = new Date(task.expireTime.getTime() - task.idleTimeoutMs);
     const total = task.expectedSize ?? task.reportedBytesTotal;
     this.#transit('EXPIRE');
@@ -133,6 +135,7 @@ export class LedgerEntry {
       expectedSha256: old.expectedSha256 ?? null,
       expectedSha512: old.expectedSha512 ?? null,
       source: old.source ?? null,
+      decompress: old.decompress,
       idleTimeoutMs: old.idleTimeoutMs,
       cause,
       retryOf: old,

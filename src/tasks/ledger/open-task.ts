@@ -17,6 +17,8 @@ export interface NewTask {
   readonly expectedSha512: string | null;
   /** Imports: where from, for people, without what may be secret. */
   readonly source: string | null;
+  /** Whether what comes is compressed, and the image is what is inside. */
+  readonly decompress: boolean;
   /** ms */
   readonly idleTimeoutMs: number;
   readonly cause: string;
@@ -60,6 +62,8 @@ export function openTask(
     expectedSha256: spec.expectedSha256,
     expectedSha512: spec.expectedSha512,
     source: spec.source,
+    decompress: spec.decompress,
+    unpackedSize: 0,
     blobId,
     // Epochs go on across a retry that takes over bytes: the blob has one segment for each of them.
     writerEpoch: spec.takeOver?.from.writerEpoch ?? 0,

@@ -46,6 +46,8 @@ export async function detachLostWriters(
   return detached;
 }
 
+const finishingPhases: ReadonlySet<string> = new Set(['VERIFYING', 'UNPACKING', 'PUBLISHING']);
+
 type Detachment = 'not its' | 'detached' | 'finish received';
 
 async function detach(ledger: TaskLedger, taskId: TaskId, lost: LostProcess): Promise<Detachment> {
@@ -65,15 +67,14 @@ function detachEntry(entry: LedgerEntry, lost: LostProcess): Detachment {
   if (task.writerProcessId !== lost.id) {
     return 'not its';
   }
-  const isFinishing =
-    (task.phase === 'VERIFYING' || task.phase === 'PUBLISHING') && task.finishSize != null;
+  const isFinishing = task.finishSize != null && finishingPhases.has(task.phase);
   const process = lost.host === '' ? 'The service process' : `The service process on ${lost.host}`;
   entry.survive({
     reason: 'SERVICE_LOST',
     code: Code.UNAVAILABLE,
     message: isFinishing
-      ? `${process} died while it checked the ${task.committedSize} bytes, all of which had come. ` +
-        'Another one checks them: nothing needs to be done.'
+      ? `${process} died while it ${task.phase === 'UNPACKING' ? 'unpacked' : 'checked'} the ${task.committedSize} ` +
+        'bytes, all of which had come. Another one does it again: nothing needs to be done.'
       : `${process} died during the ${task.type === 'IMPORT' ? 'import' : 'upload'}. ${whereToGoOn(task)}`,
     origin: 'SERVER',
     retryable: true,

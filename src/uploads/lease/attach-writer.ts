@@ -140,7 +140,8 @@ function enterTransfer(entry: LedgerEntry, { role, peer }: WouldBeWriter): void 
 
 /**
  * Gives an upload to a new writer: the old one is fenced. A task that has SUCCEEDED is answered as it
- * is, so that a client whose answer was lost can send its finish again.
+ * is, so that a client whose answer was lost can send its finish again; and so is one whose bytes are being
+ * unpacked, for a client that did not wait for it would begin it anew, again and again.
  *
  * @throws DarkroomError TASK_NOT_FOUND, TASK_TERMINAL, TASK_EXPIRED, TASK_STATE_INVALID (an import).
  */
@@ -150,15 +151,22 @@ export async function giveToNewWriter(
   caller: Caller,
   peer: string,
 ): Promise<Task> {
-  return ledger.change(taskId, caller, (entry) => {
+  return ledger.change(taskId, caller, async (entry) => {
     const { task } = entry;
-    if (task.state !== 'SUCCEEDED') {
+    if (task.state !== 'SUCCEEDED' && !(await isBeingUnpacked(entry))) {
       assertTakesBytes(task);
       const superseded = task.writerPeer ? `, which ${task.writerPeer} was writing` : '';
       entry.changeWriter(`${peer} resumes the upload${superseded}, at byte ${task.committedSize}`);
     }
     return task;
   });
+}
+
+async function isBeingUnpacked({ em, task }: LedgerEntry): Promise<boolean> {
+  const { phase, writerProcessId } = task;
+  return (
+    phase === 'UNPACKING' && Boolean(writerProcessId && (await isProcessAlive(em, writerProcessId)))
+  );
 }
 
 function assertTakesBytes(task: Task): void {
@@ -284,7 +292,11 @@ function leaseOf(
     expectedSize: task.expectedSize ?? null,
     expectedSha256: task.expectedSha256 ?? null,
     expectedSha512: task.expectedSha512 ?? null,
-    declared: { diskFormat: image.diskFormat, containerFormat: image.containerFormat },
+    declared: {
+      diskFormat: image.diskFormat,
+      containerFormat: task.decompress ? 'COMPRESSED' : image.containerFormat,
+    },
+    decompress: task.decompress,
     idleTimeoutMs: task.idleTimeoutMs,
     finishSize: task.finishSize ?? null,
   };
@@ -295,7 +307,10 @@ function writerActive(task: Task): DarkroomError {
   const peer = task.writerPeer ?? 'another stream';
   return new DarkroomError(
     'WRITER_ACTIVE',
-    `Task ${task.id} is being uploaded by ${peer} since ${since}. Wait for it, or call ResumeUpload to take over.`,
+    task.phase === 'UNPACKING'
+      ? `All bytes of task ${task.id} have come and are being unpacked. Wait for it with WatchTask, or send the finish ` +
+          'again later.'
+      : `Task ${task.id} is being uploaded by ${peer} since ${since}. Wait for it, or call ResumeUpload to take over.`,
     { metadata: { writer: peer, since }, retryDelayMs: writerActiveRetryDelayMs },
   );
 }

@@ -23,8 +23,10 @@ export interface WriterLease {
   readonly expectedSize: number | null;
   readonly expectedSha256: string | null;
   readonly expectedSha512: string | null;
-  /** What the image was said to be. */
+  /** What the bytes that come were said to be. */
   readonly declared: DeclaredFormat;
+  /** Whether the image is what is inside of the bytes that come. */
+  readonly decompress: boolean;
   readonly idleTimeoutMs: number;
   /** Bytes of the whole that a finish before stated, which could not be taken to its end; null without one. */
   readonly finishSize: number | null;

@@ -13,6 +13,7 @@ const fatalReasons: ReadonlySet<string> = new Set([
   'SIZE_SHORT',
   'SIZE_EXCEEDED',
   'DIGEST_MISMATCH',
+  'COMPRESSION_INVALID',
   'STORED_BYTES_LOST',
   'FORMAT_MISMATCH',
   'FORMAT_UNSAFE',

@@ -10,7 +10,7 @@ import {
   type FinishClaim,
 } from '../publishing/finish-claim.ts';
 import type { Interruption } from '../../domain/interruption.ts';
-import { verifyReplay } from './replay.ts';
+import { verifyReplay } from '../blob/replay.ts';
 import type { SucceededTask } from '../lease/attach-writer.ts';
 import type { UploadParts } from './upload-parts.ts';
 
@@ -51,7 +51,7 @@ export class SucceededUpload {
     return new SucceededUpload(parts, succeeded, reader, interruption);
   }
 
-  /** Bytes of the whole image. */
+  /** Bytes of all that came. */
   get size(): number {
     return this.#task.committedSize;
   }
@@ -67,6 +67,9 @@ export class SucceededUpload {
         'SIZE_EXCEEDED',
         `The upload is done with ${this.size} bytes; nothing can be added at ${end}.`,
       );
+    }
+    if (this.#image.packedSha256 != null) {
+      throw this.#packedBytesGone();
     }
     if (!this.#reader) {
       throw this.#bytesGone();
@@ -84,7 +87,9 @@ export class SucceededUpload {
     const received = this.size;
     const facts = { received, expectedSize: null, expectedSha256: null, expectedSha512: null };
     assertClaimedSize(claim, facts);
-    assertClaimedDigest({ sha256: this.#image.sha256 ?? '', sha512: undefined }, claim, facts);
+    // Of what came, though that is not what is stored.
+    const sha256 = this.#image.packedSha256 ?? this.#image.sha256 ?? '';
+    assertClaimedDigest({ sha256, sha512: undefined }, claim, facts);
   }
 
   /** Never throws. */
@@ -102,6 +107,16 @@ export class SucceededUpload {
       'IMAGE_STATE_INVALID',
       `Image ${this.#image.id} is DELETED: its bytes are gone and cannot be compared.`,
       { metadata: { image_id: this.#image.id, state: 'DELETED' } },
+    );
+  }
+
+  #packedBytesGone(): DarkroomError {
+    const { id, state, packedFormat } = this.#image;
+    return new DarkroomError(
+      'IMAGE_STATE_INVALID',
+      `Image ${id} is what was inside of the ${packedFormat} that was sent, whose bytes are gone and cannot be compared ` +
+        'any more. Send the finish alone: it is answered as before.',
+      { metadata: { image_id: id, state } },
     );
   }
 }

@@ -6,18 +6,17 @@ import type { TaskLedger } from '../../tasks/ledger/task-ledger.ts';
 import type { ParkedDigests } from '../digest/blob-digest.ts';
 import type { TaskChanges } from '../lease/task-changes.ts';
 import type { UploadAdmission } from '../lease/upload-admission.ts';
+import type { ContentLimits } from '../unpacking/content-writer.ts';
+import type { UnpackingLanes } from '../unpacking/unpacking-lanes.ts';
 
 /** Limits of uploads; sizes in bytes, times in ms. */
-export interface UploadLimits extends UploadAdmission {
+export interface UploadLimits extends UploadAdmission, ContentLimits {
   readonly maxChunkBytes: number;
-  readonly maxImageBytes: number;
   readonly streamIdleTimeoutMs: number;
   /** bytes/s; 0 allows any. */
   readonly minUploadRate: number;
   readonly commitBytes: number;
   readonly commitIntervalMs: number;
-  /** Whether an image that is not what it was said to be, or unsafe, is refused, or that only recorded. */
-  readonly formatCheck: 'refuse' | 'record';
 }
 
 /** What an upload works with. */
@@ -30,4 +29,8 @@ export interface UploadParts {
   readonly processId: ProcessId;
   readonly limits: UploadLimits;
   readonly logger: Logger;
+  /** Of this process. */
+  readonly unpackingLanes: UnpackingLanes;
+  /** Called after a commit that left bytes to be removed. */
+  readonly onBlobsReleased: () => void;
 }

@@ -10,9 +10,10 @@ import {
   type FinishFacts,
 } from '../publishing/finish-claim.ts';
 import { FormatCheck, type FormatFinding } from '../publishing/format-check.ts';
-import { GrowingBlob } from './growing-blob.ts';
+import { GrowingBlob } from '../blob/growing-blob.ts';
 import type { Interruption } from '../../domain/interruption.ts';
-import { publish, recordFinish } from '../publishing/publish.ts';
+import { publish, recordFinish, type VerifiedWhole } from '../publishing/publish.ts';
+import { unpack } from '../unpacking/unpack.ts';
 import { isFatal, isLoss, recordEnd, type SettleEnd } from './session-end.ts';
 import type { UploadParts } from './upload-parts.ts';
 import {
@@ -132,8 +133,8 @@ export class UploadSession {
   /**
    * Checks the whole and makes it the image's. Ends the session if it succeeds.
    *
-   * @throws DarkroomError SIZE_SHORT, SIZE_EXCEEDED, DIGEST_MISMATCH, FORMAT_MISMATCH, FORMAT_UNSAFE, a storage
-   *   error, or why the session was interrupted.
+   * @throws DarkroomError SIZE_SHORT, SIZE_EXCEEDED, DIGEST_MISMATCH, COMPRESSION_INVALID, FORMAT_MISMATCH,
+   *   FORMAT_UNSAFE, a storage error, or why the session was interrupted.
    */
   async finish(claim: FinishClaim): Promise<void> {
     this.#interruption.throwIfInterrupted();
@@ -145,8 +146,15 @@ export class UploadSession {
     for (const segment of this.#blob.segments) {
       await this.#parts.store.complete(segment.id, segment.length);
     }
-    const whole = { size: claim.totalSize, sha256: digests.sha256, format };
-    await retryWhileDatabaseIsAway(() => publish(this.#parts.ledger, this.#lease, claim, whole));
+    const came = { size: claim.totalSize, sha256: digests.sha256 };
+    if (this.#lease.decompress) {
+      const packed = { ...came, segments: this.#blob.segments };
+      await unpack(this.#parts, this.#lease, claim, packed, this.#interruption, (whole) =>
+        this.#publish(claim, whole),
+      );
+    } else {
+      await this.#publish(claim, { ...came, format });
+    }
     await this.#close();
     await this.#blob.dropDigest();
   }
@@ -235,6 +243,10 @@ export class UploadSession {
 
   #recordProgress(progress: UploadProgress): Promise<boolean> {
     return commitProgress(this.#parts.database, this.#lease, progress);
+  }
+
+  #publish(claim: FinishClaim, whole: VerifiedWhole): Promise<void> {
+    return retryWhileDatabaseIsAway(() => publish(this.#parts.ledger, this.#lease, claim, whole));
   }
 
   async #verify(claim: FinishClaim): Promise<Verification> {

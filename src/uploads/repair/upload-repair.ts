@@ -153,7 +153,7 @@ export class UploadRepair {
     return failed;
   }
 
-  /** Staged blobs of no task, and those of tasks that nobody can retry, or that nobody retried in time. */
+  /** Staged blobs of no task and no unpacking that is under way, and those of tasks that nobody can retry, or that nobody retried in time. */
   async #releaseUnreferencedBlobs(): Promise<number> {
     // Whatever somebody else has locked just now is left to the next repair: nothing is waited for, so
     // that the locks' order, which differs from the ledger's, does no harm.
@@ -175,6 +175,10 @@ export class UploadRepair {
           and not exists (
             select from tasks
             where tasks.blob_id = blobs.id and tasks.id not in (select id from useless))
+          and not exists (
+            select from tasks
+            where tasks.id = blobs.unpacking_task_id and tasks.writer_epoch = blobs.unpacking_epoch
+              and tasks.writer_process_id is not null)
         for update skip locked
       )
       update blobs set state = 'DELETING', update_time = now()

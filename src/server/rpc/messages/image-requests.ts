@@ -47,12 +47,14 @@ function imageSource(source: CreateImageMessage['source']): ImageSource | undefi
         kind: 'upload',
         totalSize: numberOf(source.value.totalSize),
         sha256: source.value.sha256,
+        decompress: source.value.decompress,
       };
     case 'snapshot':
       return {
         kind: 'snapshot',
         totalSize: numberOf(source.value.totalSize),
         sha256: source.value.sha256,
+        decompress: source.value.decompress,
         labels: source.value.labels,
       };
     case 'copyFrom':
@@ -63,7 +65,7 @@ function imageSource(source: CreateImageMessage['source']): ImageSource | undefi
 }
 
 function copySource(message: CreateImageRequest_CopyFrom) {
-  const { from, totalSize, sha256, sha512, maxSizeBytes, headers } = message;
+  const { from, totalSize, sha256, sha512, maxSizeBytes, headers, decompress } = message;
   return {
     from:
       from.case === 'url'
@@ -76,6 +78,7 @@ function copySource(message: CreateImageRequest_CopyFrom) {
     sha512,
     maxSizeBytes: numberOf(maxSizeBytes),
     headers,
+    decompress,
   };
 }
 

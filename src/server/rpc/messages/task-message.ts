@@ -51,6 +51,7 @@ export function taskMessage(task: Task, lastFault: Fault | undefined, caller: Ca
     updateTime: timestampOf(task.updateTime),
     finishTime: timestampOf(task.finishTime),
     source: task.source ?? '',
+    decompress: task.decompress,
   });
 }
 
@@ -61,6 +62,7 @@ export function progressMessage(task: Readonly<Task>): Task_Progress {
     bytesDone: BigInt(done),
     bytesTotal: total === undefined ? undefined : BigInt(total),
     bytesStored: BigInt(task.storedBytes),
+    bytesUnpacked: task.unpackedSize > 0 ? BigInt(task.unpackedSize) : undefined,
   });
 }
 

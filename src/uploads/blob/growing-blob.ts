@@ -1,18 +1,23 @@
 import { assertHeld, BlobReader, type SegmentPlace } from '../../storage/blob-reader.ts';
-import type { SegmentWriter } from '../../storage/blob-store.ts';
-import { BlobDigest } from '../digest/blob-digest.ts';
+import type { BlobStore, SegmentWriter } from '../../storage/blob-store.ts';
+import { BlobDigest, type ParkedDigests } from '../digest/blob-digest.ts';
 import type { Digests } from '../digest/digest-stream.ts';
 import type { Interruption } from '../../domain/interruption.ts';
 import { verifyReplay } from './replay.ts';
-import type { UploadParts } from './upload-parts.ts';
 import type { UploadProgress, WriterLease } from '../lease/writer-lease.ts';
+
+/** What a blob is written with. */
+export interface BlobParts {
+  readonly store: BlobStore;
+  readonly digests: ParkedDigests;
+}
 
 /**
  * The bytes of an upload as its writer has them: those that were committed before, and what it appends
  * to the segment of its lease, digested as they come.
  */
 export class GrowingBlob {
-  readonly #parts: UploadParts;
+  readonly #parts: BlobParts;
   readonly #lease: WriterLease;
   readonly #interruption: Interruption;
   readonly #writer: SegmentWriter;
@@ -26,7 +31,7 @@ export class GrowingBlob {
   #writing: Promise<unknown> = Promise.resolve();
 
   private constructor(
-    parts: UploadParts,
+    parts: BlobParts,
     lease: WriterLease,
     interruption: Interruption,
     writer: SegmentWriter,
@@ -53,7 +58,7 @@ export class GrowingBlob {
    * @throws a storage error; STORED_BYTES_LOST if committed bytes are not there.
    */
   static async open(
-    parts: UploadParts,
+    parts: BlobParts,
     lease: WriterLease,
     interruption: Interruption,
   ): Promise<GrowingBlob> {
