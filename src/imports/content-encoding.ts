@@ -1,20 +1,22 @@
 import type { IncomingMessage } from 'node:http';
-import { pipeline, type Readable, type Transform } from 'node:stream';
-import {
-  createBrotliDecompress,
-  createGunzip,
-  createInflate,
-  createZstdDecompress,
-} from 'node:zlib';
+import { pipeline, Readable, type Transform } from 'node:stream';
+import { createBrotliDecompress, createInflate } from 'node:zlib';
+import { decompress } from '../formats/compression.ts';
 import { protocolInvalid } from './source-failure.ts';
 
-const decoders: Readonly<Record<string, () => Transform>> = {
-  gzip: createGunzip,
-  'x-gzip': createGunzip,
-  deflate: createInflate,
-  br: createBrotliDecompress,
-  zstd: createZstdDecompress,
+const decoders: Readonly<Record<string, (encoded: Readable) => Readable>> = {
+  // Of several members or frames, Node's own decoders may end with the first, without a word.
+  gzip: (encoded) => Readable.from(decompress('gzip', encoded), { highWaterMark: 1 }),
+  'x-gzip': (encoded) => Readable.from(decompress('gzip', encoded), { highWaterMark: 1 }),
+  zstd: (encoded) => Readable.from(decompress('zstd', encoded), { highWaterMark: 1 }),
+  deflate: (encoded) => through(encoded, createInflate()),
+  br: (encoded) => through(encoded, createBrotliDecompress()),
 };
+
+/** Errors of either end come out of the decoder. */
+function through(encoded: Readable, decoder: Transform): Readable {
+  return pipeline(encoded, decoder, () => {});
+}
 
 /** Whether the body of an answer is compressed for the transfer. */
 export function isEncoded(response: IncomingMessage): boolean {
@@ -43,6 +45,5 @@ export function decodedBody(
   if (decoder === undefined) {
     throw protocolInvalid(`${name} sends with a content-encoding that is not known.`);
   }
-  // Errors of either end come out of the body.
-  return { body: pipeline(response, decoder(), () => {}), isEncoded: true };
+  return { body: decoder(response), isEncoded: true };
 }

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { Code } from '../../gen/google/rpc/code_pb.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import type { FailureReason } from '../domain/failure-reason.ts';
+import { CompressionError } from '../formats/compression-error.ts';
 
 /** What failed at a source. */
 export interface SourceFailureOptions {
@@ -90,6 +91,9 @@ export function failureOfBody(error: unknown, source: string, received: number):
   }
   if (code.startsWith('Z_') && code !== 'Z_BUF_ERROR') {
     return protocolInvalid(`What ${source} sent cannot be decompressed (${code}).`, error);
+  }
+  if (error instanceof CompressionError && error.problem !== 'cut short') {
+    return protocolInvalid(`What ${source} sent cannot be decompressed: ${error.message}.`, error);
   }
   return new SourceFailure(
     'SOURCE_CUT_SHORT',

@@ -69,6 +69,15 @@ describe('an import of a url', () => {
     ['deflate', deflateSync(bytes)],
     ['br', brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 1 } })],
     ['zstd', zstdCompressSync(bytes)],
+    // Of several parts, each of which is whole by itself.
+    ['gzip', Buffer.concat([gzipSync(bytes.subarray(0, 5000)), gzipSync(bytes.subarray(5000))])],
+    [
+      'zstd',
+      Buffer.concat([
+        zstdCompressSync(bytes.subarray(0, 5000)),
+        zstdCompressSync(bytes.subarray(5000)),
+      ]),
+    ],
   ])('undoes the %s of a transfer that nobody asked for', async (encoding, encoded) => {
     const world = await openImportWorld(database());
     const source = await startSource((_, response) => {
