@@ -1,9 +1,8 @@
-import { isIP } from 'node:net';
 import { z } from 'zod';
-import { isHostPattern } from '../domain/host-name.ts';
+import { connectionSettingSpecs } from './connection-settings.ts';
 import { importSettingSpecs } from './import-settings.ts';
 import { serviceLinksIn } from './service-links.ts';
-import { list, oneOf, setting, text, wholeNumber, type SettingSpec } from './setting-spec.ts';
+import { oneOf, setting, text, wholeNumber, type SettingSpec } from './setting-spec.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -59,20 +58,7 @@ export const settingSpecs = {
     ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
     'Least severe log lines to write. The log is JSON lines on standard output.',
   ),
-  hosts: list(
-    'DARKROOM_HOSTS',
-    '',
-    (name) => name === '*' || (isHostPattern(name) && isIP(name) === 0 && !name.includes(':')),
-    'a list of names such as darkroom.example.com or *.example.com, separated by commas, or * for all',
-    'Names by which the service may be called, besides any IP address, localhost and DARKROOM_HOST.',
-  ),
-  corsOrigins: list(
-    'DARKROOM_CORS_ORIGINS',
-    '',
-    (origin) => origin === '*' || (!origin.includes('*') && URL.parse(origin)?.origin === origin),
-    'a list of origins such as https://console.example.com, separated by commas, or * for all',
-    'Origins whose pages may call the service from a browser, besides its own; none if none is set.',
-  ),
+  ...connectionSettingSpecs,
   maxChunkBytes: wholeNumber(
     'DARKROOM_MAX_CHUNK_BYTES',
     4 * MiB,

@@ -39,6 +39,7 @@ export const failureReasons = {
   TOO_MANY_UPLOADS: { code: Code.RESOURCE_EXHAUSTED, retryable: true },
   CONNECTION_LOST: { code: Code.UNAVAILABLE, retryable: true },
   SERVICE_LOST: { code: Code.UNAVAILABLE, retryable: true },
+  TOO_MANY_CONNECTIONS: { code: Code.UNAVAILABLE, retryable: true },
   SERVER_DRAINING: { code: Code.UNAVAILABLE, retryable: true },
   STORAGE_UNAVAILABLE: { code: Code.UNAVAILABLE, retryable: true },
   DATABASE_UNAVAILABLE: { code: Code.UNAVAILABLE, retryable: true },

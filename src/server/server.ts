@@ -31,7 +31,16 @@ const endMs = 2000;
 export interface ServerOptions {
   readonly settings: Pick<
     Settings,
-    'host' | 'port' | 'hosts' | 'corsOrigins' | 'maxChunkBytes' | 'drainTimeoutMs'
+    | 'host'
+    | 'port'
+    | 'hosts'
+    | 'corsOrigins'
+    | 'maxConnections'
+    | 'maxConnectionsPerPeer'
+    | 'headTimeoutMs'
+    | 'idleTimeoutMs'
+    | 'maxChunkBytes'
+    | 'drainTimeoutMs'
   >;
   readonly logger: Logger;
   /** What will be served: their calls are refused until there is an application. */
@@ -138,8 +147,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   }
 
   const listener = await startListener({
-    host: settings.host,
-    port: settings.port,
+    ...settings,
     logger,
     handler(request, response) {
       try {

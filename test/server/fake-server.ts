@@ -38,6 +38,14 @@ export interface FakeServerOptions {
   readonly httpRoutes?: Application['httpRoutes'];
 }
 
+/** Limits of connections that no test reaches which is not about them. */
+export const roomyLimits = {
+  maxConnections: 1000,
+  maxConnectionsPerPeer: 1000,
+  headTimeoutMs: 10_000,
+  idleTimeoutMs: 75_000,
+};
+
 /** Always serving. */
 export const healthy: HealthSource = {
   status: () => 'SERVING',
@@ -54,6 +62,7 @@ export async function startFakeServer(options: FakeServerOptions = {}): Promise<
       port: 0,
       hosts: [],
       corsOrigins: [],
+      ...roomyLimits,
       maxChunkBytes: 256 * 1024,
       drainTimeoutMs: 0,
       ...options.settings,

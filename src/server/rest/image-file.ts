@@ -15,7 +15,6 @@ import { answerTo } from '../errors/error-mapping.ts';
 import type { HttpCall } from '../http/http-endpoints.ts';
 import { isHttp2 } from '../transport/node-http.ts';
 import { BodyWriter } from './body-writer.ts';
-import { inTurn } from './connection-turns.ts';
 import { fileAnswer } from './file-request.ts';
 import { sendFault } from './rest-answer.ts';
 
@@ -37,15 +36,11 @@ const longestHole = 1024 * 1024;
  *
  * @throws as `downloadImage`, as long as nothing was sent.
  */
-export function sendImageFile(
+export async function sendImageFile(
   parts: ImageFileParts,
   call: HttpCall,
   imageId: ImageId,
 ): Promise<void> {
-  return inTurn(call.request, () => send(parts, call, imageId));
-}
-
-async function send(parts: ImageFileParts, call: HttpCall, imageId: ImageId): Promise<void> {
   const { request, context } = call;
   // That of HTTP/2 has all that is used here, but types that do not agree.
   const response = call.response as ServerResponse;

@@ -1,23 +1,20 @@
-import * as http from 'node:http';
-import * as http2 from 'node:http2';
 import * as net from 'node:net';
 import type { Logger } from 'pino';
+import { Connections, type ConnectionLimits } from './connections.ts';
 import { DeadPeers } from './dead-peers.ts';
 import { tellProtocol } from './first-bytes.ts';
+import { http1Server } from './http1-server.ts';
+import { http2Server } from './http2-server.ts';
 import type { RequestHandler } from './node-http.ts';
-
-const KiB = 1024;
-const MiB = 1024 * KiB;
+import { RefusedConnections } from './refused-connections.ts';
 
 /** What a listener needs to begin. */
-export interface ListenerOptions {
+export interface ListenerOptions extends ConnectionLimits {
   readonly host: string;
   /** 0 takes any free port. */
   readonly port: number;
   readonly handler: RequestHandler;
   readonly logger: Logger;
-  /** How long a connection may stay silent, or an HTTP/1.1 request's header take, in ms; 10 s if not set. */
-  readonly firstBytesTimeoutMs?: number;
   /** How often silent HTTP/2 peers are looked for, in ms; 20 s if not set. */
   readonly deadPeerIntervalMs?: number;
 }
@@ -49,71 +46,14 @@ export class ListenError extends Error {
  * @throws ListenError where the port is in use, forbidden, or the host is not one of this machine.
  */
 export async function startListener(options: ListenerOptions): Promise<Listener> {
-  const { handler, logger, firstBytesTimeoutMs = 10_000, deadPeerIntervalMs = 20_000 } = options;
+  const { handler, logger, headTimeoutMs, deadPeerIntervalMs = 20_000 } = options;
   const sockets = new Set<net.Socket>();
-  const sessions = new Set<http2.ServerHttp2Session>();
-  const http1Responses = new Set<http.ServerResponse>();
+  const connections = new Connections(options);
+  const refused = new RefusedConnections(logger);
   const deadPeers = new DeadPeers(deadPeerIntervalMs);
+  const http1 = http1Server(handler, options);
+  const http2 = http2Server(handler, { ...options, deadPeers });
   let draining = false;
-
-  const http1 = http.createServer(
-    {
-      // The default of 300 s would kill every upload that takes longer.
-      requestTimeout: 0,
-      headersTimeout: firstBytesTimeoutMs,
-      connectionsCheckingInterval: Math.min(firstBytesTimeoutMs, 5000),
-      // Longer than the 60 s of common proxies, which else reuse a connection while it is being closed.
-      keepAliveTimeout: 75_000,
-      maxHeaderSize: 16 * KiB,
-    },
-    (request, response) => {
-      trackHttp1(response);
-      handler(request, response);
-    },
-  );
-  // Else Node ends the connection with the client's half, before an answer that takes a while.
-  Object.assign(http1, { httpAllowHalfOpen: true });
-  // Node begins to enforce headersTimeout when the server itself starts to listen, which this one never does.
-  http1.emit('listening');
-
-  const http2Server = http2.createServer(
-    {
-      settings: {
-        // 4 MiB for a stream and 16 MiB for a session doubled or tripled the rate of uploads over the 64 KiB
-        // of the default (bench: 850 MiB/s).
-        initialWindowSize: 4 * MiB,
-        // Bounds what one client can hold: 256 windows of 4 MiB share the session's 16 MiB.
-        maxConcurrentStreams: 256,
-        maxHeaderListSize: 64 * KiB,
-      },
-      // In MB. The default of 10 counts what waits to be sent: ten downloads of 1 MiB chunks to slow readers
-      // would have new calls of that client refused.
-      maxSessionMemory: 256,
-    },
-    handler,
-  );
-  http2Server.on('session', (session) => {
-    session.setLocalWindowSize(16 * MiB);
-    sessions.add(session);
-    session.once('close', () => sessions.delete(session));
-    deadPeers.watch(session);
-    if (draining) {
-      session.close();
-    }
-  });
-  http2Server.on('sessionError', (error) => logger.debug({ err: error }, 'HTTP/2 session broke'));
-
-  function trackHttp1(response: http.ServerResponse): void {
-    http1Responses.add(response);
-    const { socket } = response;
-    response.once('close', () => {
-      http1Responses.delete(response);
-      if (draining) {
-        socket?.destroySoon();
-      }
-    });
-    response.shouldKeepAlive &&= !draining;
-  }
 
   const tcp = net.createServer(
     // HTTP/1.1 clients may end their side after the request and still wait for the answer. The keepalive
@@ -123,20 +63,20 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
       sockets.add(socket);
       socket.once('close', () => sockets.delete(socket));
       socket.on('error', (error) => logger.debug({ err: error }, 'connection broke'));
-      tellProtocol(socket, firstBytesTimeoutMs, (protocol) => {
-        if (protocol === 'http2') {
-          // A client that ended its side of an HTTP/2 connection can send no more window updates nor acks.
-          socket.allowHalfOpen = false;
-          http2Server.emit('connection', socket);
-        } else {
-          http1.emit('connection', socket);
-        }
-      });
+      const connection = connections.admit(socket);
+      if (typeof connection === 'string') {
+        refused.refuse(socket, connection);
+        return;
+      }
+      tellProtocol(socket, headTimeoutMs, (protocol) =>
+        (protocol === 'http2' ? http2 : http1).take(socket, connection),
+      );
     },
   );
   const closed = new Promise<void>((resolve) => {
     tcp.once('close', () => {
       deadPeers.stop();
+      connections.stop();
       resolve();
     });
   });
@@ -147,14 +87,8 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     }
     draining = true;
     tcp.close();
-    for (const session of sessions) {
-      session.close();
-    }
-    for (const response of http1Responses) {
-      response.shouldKeepAlive = false;
-    }
-    // Also closes the idle connections.
-    http1.close();
+    http2.drain();
+    http1.drain();
     for (const socket of sockets) {
       if (socket.bytesRead === 0) {
         socket.destroy();
@@ -171,9 +105,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     drain,
     destroy() {
       drain();
-      for (const session of sessions) {
-        session.destroy();
-      }
+      http2.destroy();
       for (const socket of sockets) {
         socket.destroy();
       }

@@ -4,6 +4,7 @@ import * as net from 'node:net';
 import { once } from 'node:events';
 import { expect, it, onTestFinished } from 'vitest';
 import { DarkroomError } from '../../../src/domain/darkroom-error.ts';
+import { callHead, flags, frame, frameTypes, magic, reset } from '../../support/http2-frames.ts';
 import { startFakeServer, type FakeServer } from '../fake-server.ts';
 
 /** A chunk's whole message: after it the stream stands between two envelopes. */
@@ -64,37 +65,19 @@ it('takes the end of the request for its end', async () => {
 /** The frames of HTTP/2 that a client sends by hand, as clients do that are not Node's. */
 const frames = {
   begin: Buffer.concat([
-    Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
-    frame(4, 0, 0, Buffer.alloc(0)),
+    magic,
+    frame(frameTypes.settings, 0, 0),
     frame(
+      frameTypes.headers,
+      flags.endHeaders,
       1,
-      4,
-      1,
-      Buffer.concat([
-        Buffer.from('838641', 'hex'),
-        literal('localhost'),
-        Buffer.of(0x04),
-        literal('/darkroom.v1.ImageService/UploadImage'),
-        Buffer.from('0f10', 'hex'),
-        literal('application/grpc'),
-      ]),
+      callHead('/darkroom.v1.ImageService/UploadImage'),
     ),
-    frame(0, 0, 1, wholeEnvelope),
+    frame(frameTypes.data, 0, 1, wholeEnvelope),
   ]),
-  end: frame(0, 1, 1, Buffer.alloc(0)),
-  reset: (code: number) => frame(3, 0, 1, Buffer.from([0, 0, 0, code])),
+  end: frame(frameTypes.data, flags.endStream, 1),
+  reset: (code: number) => reset(1, code),
 };
-
-function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(payload.byteLength, 0, 3);
-  head.set([type, flags, 0, 0, 0, stream], 3);
-  return Buffer.concat([head, payload]);
-}
-
-function literal(text: string): Buffer {
-  return Buffer.concat([Buffer.of(text.length), Buffer.from(text)]);
-}
 
 it.each([
   ['NO_ERROR', 0],

@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers';
 import { setImmediate as nextEvent } from 'node:timers/promises';
 import { pino } from 'pino';
 import { expect, it, onTestFinished } from 'vitest';
+import { roomyLimits } from '../fake-server.ts';
 import {
   startListener,
   type Listener,
@@ -17,6 +18,7 @@ async function listen(options: Partial<ListenerOptions> = {}): Promise<Listener>
   const listener = await startListener({
     host: '127.0.0.1',
     port: 0,
+    ...roomyLimits,
     logger: pino({ level: 'silent' }),
     handler: (request, response) => {
       response.setHeader('x-version', request.httpVersion);
@@ -113,7 +115,7 @@ it.each([
   ['stops in the preface', 'PRI * HT'],
   ['stops in the header of a request', 'GET / HTTP/1.1\r\nhost: a\r\n'],
 ])('closes a connection that %s', async (_, said) => {
-  const listener = await listen({ firstBytesTimeoutMs: 50 });
+  const listener = await listen({ headTimeoutMs: 50 });
   const socket = connect(listener).resume();
   socket.write(said);
   await once(socket, 'close');

@@ -1,0 +1,49 @@
+import { isIP } from 'node:net';
+import { isHostPattern } from '../domain/host-name.ts';
+import { list, wholeNumber } from './setting-spec.ts';
+
+/** The settings of who may connect and call. Times are in ms. */
+export const connectionSettingSpecs = {
+  hosts: list(
+    'DARKROOM_HOSTS',
+    '',
+    (name) => name === '*' || (isHostPattern(name) && isIP(name) === 0 && !name.includes(':')),
+    'a list of names such as darkroom.example.com or *.example.com, separated by commas, or * for all',
+    'Names by which the service may be called, besides any IP address, localhost and DARKROOM_HOST.',
+  ),
+  corsOrigins: list(
+    'DARKROOM_CORS_ORIGINS',
+    '',
+    (origin) => origin === '*' || (!origin.includes('*') && URL.parse(origin)?.origin === origin),
+    'a list of origins such as https://console.example.com, separated by commas, or * for all',
+    'Origins whose pages may call the service from a browser, besides its own; none if none is set.',
+  ),
+  maxConnections: wholeNumber(
+    'DARKROOM_MAX_CONNECTIONS',
+    4096,
+    [1, 1_000_000],
+    'connections',
+    'Largest number of connections of clients at the same time.',
+  ),
+  maxConnectionsPerPeer: wholeNumber(
+    'DARKROOM_MAX_CONNECTIONS_PER_PEER',
+    2048,
+    [1, 1_000_000],
+    'connections',
+    'Largest number of connections of one client address (of IPv6, one /64) at the same time.',
+  ),
+  headTimeoutMs: wholeNumber(
+    'DARKROOM_HEAD_TIMEOUT_MS',
+    10_000,
+    [10, 3_600_000],
+    'ms',
+    'How long the head of a request, or the beginning of a connection of HTTP/2, may take.',
+  ),
+  idleTimeoutMs: wholeNumber(
+    'DARKROOM_IDLE_CONNECTION_TIMEOUT_MS',
+    75_000,
+    [10, 24 * 3600 * 1000],
+    'ms',
+    'A connection on which no request is open for so long is closed.',
+  ),
+} as const;

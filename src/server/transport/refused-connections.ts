@@ -1,0 +1,109 @@
+import type { Socket } from 'node:net';
+import type { Logger } from 'pino';
+import type { FailureReason } from '../../domain/failure-reason.ts';
+import type { ReachedLimit } from './connections.ts';
+import { tellProtocol } from './first-bytes.ts';
+
+/** How long a client that is refused may take to say its protocol, and then to read why, in ms each. */
+const refusalMs = 1000;
+
+/** How long a client of HTTP/2 is let wait for its refusal, in ms: those of gRPC come back at once, without end. */
+const http2PauseMs = 1000;
+
+/** More than so many clients at once are not told why: they would be one more thing to run out of. */
+const maxAtOnce = 256;
+
+/** How often the log tells that connections are refused, in ms. */
+const logIntervalMs = 10_000;
+
+/** The setting of each limit. */
+const settingOf: Readonly<Record<ReachedLimit, string>> = {
+  maxConnections: 'DARKROOM_MAX_CONNECTIONS',
+  maxConnectionsPerPeer: 'DARKROOM_MAX_CONNECTIONS_PER_PEER',
+};
+
+/**
+ * Refuses connections in the words of their protocol, so that clients know why and try again later or elsewhere: 503 in
+ * HTTP/1.1; in HTTP/2 a GOAWAY that says that no call was begun, which to clients of gRPC is UNAVAILABLE. It has no error
+ * code: with ENHANCE_YOUR_CALM they would take it for RESOURCE_EXHAUSTED, and not try again.
+ */
+export class RefusedConnections {
+  readonly #logger: Logger;
+  #telling = 0;
+  #refused = 0;
+  #lastLogged = -Infinity;
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  /** Answers a connection, and ends it. */
+  refuse(socket: Socket, limit: ReachedLimit): void {
+    this.#log(socket, limit);
+    if (this.#telling >= maxAtOnce) {
+      socket.destroy();
+      return;
+    }
+    this.#telling += 1;
+    socket.once('close', () => (this.#telling -= 1));
+    const message =
+      limit === 'maxConnections'
+        ? `too many connections are busy: try again later, or have the operator raise ${settingOf[limit]}`
+        : `too many connections from this address are busy: use fewer, or have the operator raise ${settingOf[limit]}`;
+    tellProtocol(socket, refusalMs, (protocol) => {
+      // What the client has sent is read: closing before would take the answer away from it.
+      socket.resume();
+      const isHttp2 = protocol === 'http2';
+      const pauseMs = isHttp2 ? http2PauseMs : 0;
+      const answer = setTimeout(
+        () => socket.end(isHttp2 ? goaway(message) : unavailable(message)),
+        pauseMs,
+      );
+      const end = setTimeout(() => socket.destroy(), pauseMs + refusalMs);
+      socket.once('close', () => {
+        clearTimeout(answer);
+        clearTimeout(end);
+      });
+    });
+  }
+
+  #log(socket: Socket, limit: ReachedLimit): void {
+    this.#refused += 1;
+    const now = performance.now();
+    if (now - this.#lastLogged >= logIntervalMs) {
+      this.#logger.warn(
+        { refused: this.#refused, peer: socket.remoteAddress },
+        `connections are refused: all that ${settingOf[limit]} allows have requests open`,
+      );
+      this.#lastLogged = now;
+      this.#refused = 0;
+    }
+  }
+}
+
+function unavailable(message: string): string {
+  const reason: FailureReason = 'TOO_MANY_CONNECTIONS';
+  const body = JSON.stringify({ code: 'UNAVAILABLE', reason, message });
+  return (
+    'HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n' +
+    `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+  );
+}
+
+/** The server's preface, which is its SETTINGS, and then GOAWAY with NO_ERROR (RFC 9113, sections 3.4 and 6.8). */
+function goaway(message: string): Buffer {
+  const lastStreamAndCode = Buffer.alloc(8);
+  const payload = Buffer.concat([lastStreamAndCode, Buffer.from(message)]);
+  return Buffer.concat([frame(settingsType, Buffer.of()), frame(goawayType, payload)]);
+}
+
+const settingsType = 4;
+const goawayType = 7;
+
+/** A frame of the whole connection, without flags (RFC 9113, section 4.1). */
+function frame(type: number, payload: Buffer): Buffer {
+  const head = Buffer.alloc(9);
+  head.writeUIntBE(payload.byteLength, 0, 3);
+  head[3] = type;
+  return Buffer.concat([head, payload]);
+}

@@ -1,0 +1,250 @@
+import * as http2 from 'node:http2';
+import { once } from 'node:events';
+import { setTimeout as after } from 'node:timers/promises';
+import { pino } from 'pino';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { startListener, type Listener } from '../../../src/server/transport/listener.ts';
+import {
+  callHead,
+  flags,
+  frame,
+  frameTypes,
+  literal,
+  magic,
+  openRaw,
+  reset,
+  type RawConnection,
+} from '../../support/http2-frames.ts';
+import { roomyLimits } from '../fake-server.ts';
+
+const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR } = http2.constants;
+
+interface CountingListener extends Listener {
+  /** How many requests were handled. */
+  handled(): number;
+  readonly log: string[];
+}
+
+/** @param path of requests that are answered; others stay open. */
+async function listen(answered = '/answered'): Promise<CountingListener> {
+  let count = 0;
+  const log: string[] = [];
+  const listener = await startListener({
+    ...roomyLimits,
+    host: '127.0.0.1',
+    port: 0,
+    logger: pino({ level: 'info' }, { write: (line: string) => log.push(line) }),
+    handler(request, response) {
+      count += 1;
+      if (request.url === answered) {
+        response.end('hello');
+      }
+    },
+  });
+  onTestFinished(() => {
+    listener.destroy();
+    return listener.closed;
+  });
+  return { ...listener, handled: () => count, log };
+}
+
+function raw(listener: Listener, bytes: Uint8Array): RawConnection {
+  const connection = openRaw(listener.port, bytes);
+  onTestFinished(() => void connection.socket.destroy());
+  return connection;
+}
+
+function connect(listener: Listener): http2.ClientHttp2Session {
+  const session = http2.connect(`http://127.0.0.1:${listener.port}`);
+  session.on('error', () => {});
+  onTestFinished(() => session.destroy());
+  return session;
+}
+
+async function get(session: http2.ClientHttp2Session, path = '/answered'): Promise<string> {
+  const stream = session.request({ ':path': path });
+  let body = '';
+  stream.on('data', (bytes) => (body += String(bytes)));
+  await once(stream, 'end');
+  return body;
+}
+
+const begin = Buffer.concat([magic, frame(frameTypes.settings, 0, 0)]);
+const head = callHead('/open');
+
+/** What `of` gives for each of so many streams of a client. */
+function streams(count: number, of: (stream: number) => Buffer, first = 1): Buffer {
+  return Buffer.concat(Array.from({ length: count }, (_, i) => of(first + 2 * i)));
+}
+
+/** A call that is whole, and given up. */
+function cancelled(stream: number, code: number): Buffer {
+  const whole = frame(frameTypes.headers, flags.endHeaders + flags.endStream, stream, head);
+  return Buffer.concat([whole, reset(stream, code)]);
+}
+
+/** A call of whose body some has come, and given up. */
+function broken(stream: number): Buffer {
+  return Buffer.concat([
+    frame(frameTypes.headers, flags.endHeaders, stream, head),
+    frame(frameTypes.data, 0, stream, Buffer.alloc(5)),
+    reset(stream, NGHTTP2_CANCEL),
+  ]);
+}
+
+describe('20,000 calls that are begun and given up at once', () => {
+  it.each([
+    ['with CANCEL', (stream: number) => cancelled(stream, NGHTTP2_CANCEL)],
+    ['with NO_ERROR', (stream: number) => cancelled(stream, NGHTTP2_NO_ERROR)],
+    ['in the middle of their bodies', broken],
+  ])('end their connection, and are not handled: %s', async (_, call) => {
+    const listener = await listen();
+    const other = connect(listener);
+    const attack = raw(listener, Buffer.concat([begin, streams(20_000, call)]));
+    await attack.closed;
+    expect(attack.goaways).toMatchObject([{ code: NGHTTP2_ENHANCE_YOUR_CALM }]);
+    expect(listener.handled()).toBe(0);
+    expect(listener.log.join('')).toContain('it gave up too many calls that it had just begun');
+    expect(await get(other)).toBe('hello');
+  });
+
+  it('end their connection also where the service had begun with each', async () => {
+    const listener = await listen();
+    const attack = raw(listener, begin);
+    let begun = 0;
+    while (!attack.socket.destroyed && begun < 20_000) {
+      const first = 1 + 2 * begun;
+      const open = (stream: number): Buffer =>
+        frame(frameTypes.headers, flags.endHeaders + flags.endStream, stream, head);
+      attack.socket.write(streams(100, open, first));
+      begun += 100;
+      await expect.poll(() => listener.handled() >= begun || attack.socket.destroyed).toBe(true);
+      attack.socket.write(streams(100, (stream) => reset(stream, NGHTTP2_CANCEL), first));
+    }
+    await attack.closed;
+    expect(attack.goaways).toMatchObject([{ code: NGHTTP2_ENHANCE_YOUR_CALM }]);
+    expect(listener.handled()).toBeLessThan(2000);
+  });
+
+  it('end their connection also where faults of the client have the service reset them', async () => {
+    const listener = await listen();
+    const attack = raw(listener, begin);
+    // Says that one byte will come, and sends five.
+    const headOfOneByte = Buffer.concat([head, Buffer.from('0f0d', 'hex'), literal('1')]);
+    let begun = 0;
+    while (!attack.socket.destroyed && begun < 20_000) {
+      const first = 1 + 2 * begun;
+      const open = (stream: number): Buffer =>
+        frame(frameTypes.headers, flags.endHeaders, stream, headOfOneByte);
+      attack.socket.write(streams(50, open, first));
+      begun += 50;
+      await expect.poll(() => listener.handled() >= begun || attack.socket.destroyed).toBe(true);
+      const end = (stream: number): Buffer =>
+        frame(frameTypes.data, flags.endStream, stream, Buffer.alloc(5));
+      attack.socket.write(streams(50, end, first));
+    }
+    await attack.closed;
+    expect(attack.goaways.at(-1)?.code).not.toBe(NGHTTP2_NO_ERROR);
+    expect(listener.handled()).toBeLessThan(2000);
+  });
+});
+
+describe('a connection is kept', () => {
+  it('of a client whose calls are answered, however many they are', async () => {
+    const listener = await listen();
+    const session = connect(listener);
+    for (let round = 0; round < 20; round += 1) {
+      const answers = await Promise.all(Array.from({ length: 200 }, () => get(session)));
+      expect(answers.every((body) => body === 'hello')).toBe(true);
+    }
+    expect(listener.log).toEqual([]);
+  });
+
+  it('of a client that cancels all it has open, and does so again', async () => {
+    const listener = await listen();
+    const session = connect(listener);
+    await once(session, 'remoteSettings');
+    for (let round = 1; round <= 2; round += 1) {
+      const calls = Array.from({ length: 256 }, () => session.request({ ':path': '/open' }));
+      await expect.poll(() => listener.handled()).toBe(256 * round);
+      const closed = calls.map((call) => once(call, 'close'));
+      calls.forEach((call) => call.close(NGHTTP2_CANCEL));
+      await Promise.all(closed);
+    }
+    expect(await get(session)).toBe('hello');
+  });
+
+  it('of a client that cancels calls that are older, as watches are', async () => {
+    const listener = await listen();
+    const session = connect(listener);
+    await once(session, 'remoteSettings');
+    for (let round = 1; round <= 3; round += 1) {
+      const calls = Array.from({ length: 250 }, () => session.request({ ':path': '/open' }));
+      await expect.poll(() => listener.handled()).toBe(250 * round);
+      // What counts is their age.
+      await after(1010);
+      const closed = calls.map((call) => once(call, 'close'));
+      calls.forEach((call) => call.close(NGHTTP2_CANCEL));
+      await Promise.all(closed);
+    }
+    expect(await get(session)).toBe('hello');
+  });
+});
+
+describe('a flood of frames that cost their sender nothing ends the connection', () => {
+  const open = frame(frameTypes.headers, flags.endHeaders, 1, head);
+  const unfinished = frame(frameTypes.headers, 0, 1, head);
+  const longHeader = Buffer.concat([Buffer.of(0), literal('a'), literal('b'.repeat(100))]);
+
+  it.each([
+    ['PING', begin, frame(frameTypes.ping, 0, 0, Buffer.alloc(8))],
+    [
+      'answers to PING that were not asked for',
+      begin,
+      frame(frameTypes.ping, flags.ack, 0, Buffer.alloc(8)),
+    ],
+    ['SETTINGS', begin, frame(frameTypes.settings, 0, 0, Buffer.of(0, 4, 0, 0, 0, 9))],
+    ['SETTINGS with many entries', begin, frame(frameTypes.settings, 0, 0, Buffer.alloc(6 * 100))],
+    ['PRIORITY', begin, frame(frameTypes.priority, 0, 1, Buffer.of(0, 0, 0, 0, 16))],
+    ['frames of no known type', begin, frame(0x77, 0, 0)],
+    ['empty DATA', Buffer.concat([begin, open]), frame(frameTypes.data, 0, 1)],
+    [
+      'DATA of padding alone',
+      Buffer.concat([begin, open]),
+      frame(frameTypes.data, flags.padded, 1, Buffer.of(0)),
+    ],
+    [
+      'empty CONTINUATION',
+      Buffer.concat([begin, unfinished]),
+      frame(frameTypes.continuation, 0, 1),
+    ],
+    [
+      'CONTINUATION without an end',
+      Buffer.concat([begin, unfinished]),
+      frame(frameTypes.continuation, 0, 1, longHeader),
+    ],
+    ['trailers after trailers', begin, open],
+  ])('%s', async (_, first, again) => {
+    const listener = await listen();
+    const other = connect(listener);
+    const flood = raw(listener, Buffer.concat([first, ...Array<Buffer>(50_000).fill(again)]));
+    await flood.closed;
+    // Where the client is still sending, the answer may be lost to it.
+    expect(flood.goaways.map(({ code }) => code)).not.toContain(NGHTTP2_NO_ERROR);
+    expect(await get(other)).toBe('hello');
+  });
+
+  it('calls beyond those that may be open at once', async () => {
+    const listener = await listen();
+    const flood = raw(
+      listener,
+      Buffer.concat([
+        begin,
+        streams(20_000, (stream) => frame(frameTypes.headers, flags.endHeaders, stream, head)),
+      ]),
+    );
+    await flood.closed;
+    expect(flood.goaways.at(-1)?.code).not.toBe(NGHTTP2_NO_ERROR);
+    expect(listener.handled()).toBeLessThanOrEqual(256);
+  });
+});
