@@ -85,6 +85,12 @@ describe('docs/architecture.md', () => {
   });
 });
 
+test('CONTRIBUTING.md names settings, scripts and code that there are', async () => {
+  const isMeant = (span: string): boolean =>
+    /^(?:DARKROOM_[A-Z_]+|npm .*|[A-Za-z][a-z]+[A-Z]\w*)$/.test(span);
+  expect(await missingNames(await readPage('CONTRIBUTING.md'), isMeant)).toEqual([]);
+});
+
 test('links of the documentation lead to files, and files that it names are there', async () => {
   const pages = await Array.fromAsync(glob(['*.md', 'docs/**/*.md'], { cwd: repository }));
   expect(pages).toContain('README.md');

@@ -10,12 +10,17 @@ const settings = new Set<string>(Object.values(settingSpecs).map(({ env }) => en
  * What a page in Markdown names between backticks and is not there: files, settings, scripts of
  * package.json, and names of the code, which must be declared in a file that the same paragraph, row or
  * item names. Each with what is wrong.
+ *
+ * @param isMeant whether a span is one of these at all; all are if not set.
  */
-export async function missingNames(markdown: string): Promise<string[]> {
+export async function missingNames(
+  markdown: string,
+  isMeant: (span: string) => boolean = () => true,
+): Promise<string[]> {
   const prose = markdown.replaceAll(/^```.*?^```$/gms, '');
   const missing: string[] = [];
   for (const block of blocksOf(prose)) {
-    missing.push(...(await missingInBlock(block)));
+    missing.push(...(await missingInBlock(block, isMeant)));
   }
   return missing;
 }
@@ -36,11 +41,14 @@ function blocksOf(prose: string): string[] {
   return prose.split(/\n\s*\n|\n(?=\||- |\d+\. )/);
 }
 
-async function missingInBlock(block: string): Promise<string[]> {
+async function missingInBlock(
+  block: string,
+  isMeant: (span: string) => boolean,
+): Promise<string[]> {
   const spans = [...block.matchAll(/`([^`]+)`/g)].map(([, span]) => span!.replaceAll(/\s+/g, ' '));
   const files = spans.filter((span) => isPath(span) && /\.\w+$/.test(span) && isThere(span));
   const texts = await Promise.all(files.map((file) => readFile(join(repository, file), 'utf8')));
-  const problems = await Promise.all(spans.map((span) => problemOf(span, texts)));
+  const problems = await Promise.all(spans.filter(isMeant).map((span) => problemOf(span, texts)));
   return problems.filter((problem) => problem !== undefined);
 }
 
