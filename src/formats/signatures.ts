@@ -15,16 +15,13 @@ export type HeadFormat =
   | 'parallels'
   | 'bochs'
   | 'cloop'
-  | 'gzip'
-  | 'xz'
-  | 'zstd'
-  | 'bzip2'
+  | Compression
   | 'tar';
 
 const compressions: readonly Compression[] = ['gzip', 'xz', 'zstd', 'bzip2'];
 
 /** Formats of one compressed file. */
-export const compressedFormats: ReadonlySet<HeadFormat> = new Set(compressions);
+export const compressedFormats: ReadonlySet<Compression> = new Set(compressions);
 
 /** The formats whose signatures the image's first bytes carry: none, one, or more in bytes made to deceive. */
 export function signaturesIn(head: Uint8Array): HeadFormat[] {

@@ -21,6 +21,11 @@ const declarable: Partial<Record<FoundFormat, DiskFormat>> = {
   parallels: 'PLOOP',
 };
 
+/** Whether what was found is a format that can be declared, by its name. */
+export function isFormatName(found: string): boolean {
+  return Object.hasOwn(declarable, found);
+}
+
 /** The refusal of bytes that are of another format, with what to do about it. */
 export function wrongFormat(found: FoundFormat): Refusal {
   const diskFormat = declarable[found];

@@ -1,12 +1,10 @@
-import { gzipSync, zstdCompressSync } from 'node:zlib';
-import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { ImageReader, maxInspectedBytes } from '../../src/formats/image-reader.ts';
 import { containerFormats, diskFormats } from '../../src/records/image.ts';
 import { bootSectorDisk, minimalIso, tarArchive, withBytes } from './forgeries.ts';
+import { compressed, compressions } from './compressors.ts';
 import { as, inspectGrowing, inspectPrefix, inspectWhole, PrefixSource } from './inspections.ts';
-import { hasProgram } from '../support/disk-images.ts';
 
 const KiB = 1024;
 
@@ -25,17 +23,6 @@ const headers: readonly (readonly [found: string, offset: number, signature: str
   ['parallels', 0, 'WithouFreSpacExt'],
   ['bochs', 0, 'Bochs Virtual HD Image'],
   ['cloop', 0, '#!/bin/sh\n#V2.0 Format\n'],
-];
-
-const compressors = [
-  { name: 'gzip', compress: (bytes: Buffer) => gzipSync(bytes) },
-  { name: 'zstd', compress: (bytes: Buffer) => zstdCompressSync(bytes) },
-  ...['xz', 'bzip2']
-    .filter((program) => hasProgram(program, program === 'xz' ? 'xz-utils' : program))
-    .map((name) => ({
-      name,
-      compress: (input: Buffer) => spawnSync(name, ['-c'], { input }).stdout,
-    })),
 ];
 
 describe('an empty file', () => {
@@ -169,13 +156,13 @@ describe('bytes with the signature of', () => {
 });
 
 describe('a compressed file', () => {
-  test.for(compressors)('by $name is sound as such, and a kernel', async ({ name, compress }) => {
+  test.for(compressions)('by %s is sound as such, and a kernel', async (name) => {
     for (const content of [Buffer.alloc(0), randomBytes(5000)]) {
-      const bytes = compress(content);
-      for (const diskFormat of ['RAW', 'QCOW2', 'ISO'] as const) {
-        const inspection = await inspectWhole(as(diskFormat, 'COMPRESSED'), bytes);
-        expect(inspection).toEqual({ kind: 'sound', virtualSize: undefined });
-      }
+      const bytes = compressed(name, content);
+      expect(await inspectWhole(as('RAW', 'COMPRESSED'), bytes)).toEqual({
+        kind: 'sound',
+        virtualSize: content.length,
+      });
       expect(await inspectWhole(as('AKI'), bytes)).toEqual({
         kind: 'sound',
         virtualSize: undefined,
