@@ -1,33 +1,30 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { readImage } from '../../src/access/find-image.ts';
 import { readTask } from '../../src/access/find-task.ts';
-import type { Database } from '../../src/database/database.ts';
 import type { ImageId, TaskId } from '../../src/records/ids.ts';
 import { TaskReader } from '../../src/tasks/reading/task-reader.ts';
-import { change, fault, makeTask, member, openDatabase } from '../tasks/task-fixtures.ts';
+import { useDatabase } from '../support/test-database.ts';
+import { change, fault, makeTask, member } from '../tasks/task-fixtures.ts';
 
-let database: Database;
+// One connection, so that what was prepared before is what is used after.
+const database = useDatabase(1);
 let taskId: TaskId;
 let imageId: ImageId;
 let reader: TaskReader;
 
 beforeAll(async () => {
-  // One connection, so that what was prepared before is what is used after.
-  const opened = await openDatabase(1);
-  ({ database } = opened);
-  ({ taskId, imageId } = await makeTask(database));
-  await change(database, taskId, (entry) => void entry.survive(fault));
-  reader = new TaskReader(database);
-  return () => opened.close();
+  ({ taskId, imageId } = await makeTask(database()));
+  await change(database(), taskId, (entry) => void entry.survive(fault));
+  reader = new TaskReader(database());
 });
 
 describe('a process goes on when a newer one has added a column to each table', () => {
   const calls = {
     'a task as watches read it': () => reader.snapshot(taskId),
     'events as watches read them': () => reader.events({ taskId, after: 0, upTo: 2 }),
-    'a task by its id': () => readTask(database, member, taskId),
-    'an image by its id': () => readImage(database, member, imageId),
-    'a change of a task': () => change(database, taskId, ({ task }) => task.id),
+    'a task by its id': () => readTask(database(), member, taskId),
+    'an image by its id': () => readImage(database(), member, imageId),
+    'a change of a task': () => change(database(), taskId, ({ task }) => task.id),
   } as const;
   const before = new Map<string, unknown>();
 
@@ -36,7 +33,7 @@ describe('a process goes on when a newer one has added a column to each table', 
       before.set(name, await call());
     }
     for (const table of ['tasks', 'task_events', 'faults', 'images', 'blobs', 'blob_segments']) {
-      await database.pool.query(`alter table ${table} add column of_a_newer_version text`);
+      await database().pool.query(`alter table ${table} add column of_a_newer_version text`);
     }
   });
 

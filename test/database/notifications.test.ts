@@ -1,15 +1,10 @@
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { beforeAll, expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { Notifications } from '../../src/database/notifications.ts';
-import { openDatabase, type OpenDatabase } from '../tasks/task-fixtures.ts';
+import { useOpenDatabase } from '../support/test-database.ts';
 
-let opened: OpenDatabase;
-
-beforeAll(async () => {
-  opened = await openDatabase();
-  return () => opened.close();
-});
+const opened = useOpenDatabase();
 
 interface Heard {
   readonly payloads: string[];
@@ -37,15 +32,15 @@ function listen(url: string, checkIntervalMs: number): Heard {
 }
 
 async function notify(payload: string): Promise<void> {
-  await opened.database.pool.query('select pg_notify($1, $2)', ['a "channel"', payload]);
+  await opened().database.pool.query('select pg_notify($1, $2)', ['a "channel"', payload]);
 }
 
 test('notifications arrive, also after the connection was cut', async () => {
-  const heard = listen(opened.url, 10_000);
+  const heard = listen(opened().url, 10_000);
   await expect.poll(() => heard.listening, { timeout: 5000 }).toBe(1);
   await notify('one');
   await expect.poll(() => heard.payloads, { timeout: 5000 }).toEqual(['one']);
-  await opened.database.pool.query(
+  await opened().database.pool.query(
     `select pg_terminate_backend(pid) from pg_stat_activity
       where datname = current_database() and application_name = 'darkroom listen'`,
   );
@@ -56,7 +51,7 @@ test('notifications arrive, also after the connection was cut', async () => {
 });
 
 test('a server that is not there yet is waited for, and closing does not wait for it', async () => {
-  const url = new URL(opened.url);
+  const url = new URL(opened().url);
   url.port = '1';
   const heard = listen(url.href, 10_000);
   await delay(500);
@@ -68,7 +63,7 @@ test('a server that is not there yet is waited for, and closing does not wait fo
 });
 
 test('a connection whose other end went silent is replaced', async () => {
-  const proxy = await startProxy(opened.url);
+  const proxy = await startProxy(opened().url);
   const heard = listen(proxy.url, 200);
   await expect.poll(() => heard.listening, { timeout: 5000 }).toBe(1);
   proxy.freeze();

@@ -8,15 +8,17 @@ import {
   failureOf,
   maxImageBytes,
   newImage,
-  openImages,
+  useImages,
   refusedFields,
 } from './images-world.ts';
+
+const openImages = useImages();
 
 let database: Database;
 let images: ImageService;
 
 beforeAll(async () => {
-  ({ database, images } = await openImages());
+  ({ database, images } = openImages());
 });
 
 const many = (count: number, value = 'v'): Record<string, string> =>

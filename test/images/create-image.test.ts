@@ -4,7 +4,9 @@ import { Image } from '../../src/records/image.ts';
 import { Blob } from '../../src/records/blob.ts';
 import { TaskEvent } from '../../src/records/task-event.ts';
 import { Task } from '../../src/records/task.ts';
-import { alice, bob, failureOf, newImage, openImages, openOwnImages } from './images-world.ts';
+import { alice, bob, failureOf, newImage, useImages, openOwnImages } from './images-world.ts';
+
+const openImages = useImages();
 
 const sha256 = 'ABCDEF0123456789'.repeat(4);
 
@@ -79,14 +81,14 @@ test('a new image is QUEUED and EXPECTED, with a PENDING task, its first event a
 });
 
 test('what is not set has its default', async () => {
-  const { images } = await openImages();
+  const { images } = openImages();
   const { image, task } = await images.createImage(alice, newImage());
   expect(image).toMatchObject({ containerFormat: 'BARE', visibility: 'PRIVATE' });
   expect(task?.task).toMatchObject({ idleTimeoutMs: 60_000, expectedSize: null, requestId: null });
 });
 
 test('a snapshot has a task with the labels', async () => {
-  const { images } = await openImages();
+  const { images } = openImages();
   const labels = { instance: '8b3e', 'a.b/c': '' };
   const { task } = await images.createImage(
     alice,
@@ -111,7 +113,7 @@ test('the same request 20 times at once makes one image, and each gets it', asyn
 });
 
 test('without a request id every request makes an image', async () => {
-  const { images } = await openImages();
+  const { images } = openImages();
   const first = await images.createImage(alice, newImage());
   const second = await images.createImage(alice, newImage());
   expect(second.image.id).not.toBe(first.image.id);
@@ -146,7 +148,7 @@ test('a repeated request gets the image as it is now, and the first task', async
 });
 
 test('a request id belongs to its project', async () => {
-  const { images } = await openImages();
+  const { images } = openImages();
   const a = await images.createImage(alice, newImage({}, { requestId: 'r' }));
   const b = await images.createImage(bob, newImage({ name: 'other' }, { requestId: 'r' }));
   expect(b.image.id).not.toBe(a.image.id);
@@ -172,7 +174,7 @@ test.each([
   ],
   ['idle timeout', newImage({}, { idleTimeoutMs: 60_000 })],
 ])('the same request id with another %s is refused', async (_, other) => {
-  const { images } = await openImages();
+  const { images } = openImages();
   const requestId = randomUUID();
   const { image } = await images.createImage(alice, newImage({}, { requestId }));
   const error = await failureOf(images.createImage(alice, { ...other, requestId }));

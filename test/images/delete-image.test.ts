@@ -9,7 +9,9 @@ import { Fault } from '../../src/records/fault.ts';
 import { TaskEvent } from '../../src/records/task-event.ts';
 import { TaskLedger } from '../../src/tasks/ledger/task-ledger.ts';
 import { Task } from '../../src/records/task.ts';
-import { alice, change, failureOf, newImage, openImages, openOwnImages } from './images-world.ts';
+import { alice, change, failureOf, newImage, useImages, openOwnImages } from './images-world.ts';
+
+const openImages = useImages();
 
 async function blobStates(database: Database): Promise<string[]> {
   return (await database.fork().find(Blob, {})).map(({ state }) => state);
@@ -111,7 +113,7 @@ test('bytes that a failed attempt kept for a retry go too', async () => {
 
 test('deleting a deleted image answers as the first time, with the old etag too', async () => {
   let releases = 0;
-  const { images } = await openImages(() => (releases += 1));
+  const { images } = openImages(() => (releases += 1));
   const { image } = await images.createImage(alice, newImage());
   const request = { imageId: image.id, etag: etagOf(image) };
   const first = await images.deleteImage(alice, request);
@@ -125,7 +127,7 @@ test('deleting a deleted image answers as the first time, with the old etag too'
 });
 
 test('a stale etag keeps the image', async () => {
-  const { database, images } = await openImages();
+  const { database, images } = openImages();
   const { image } = await images.createImage(alice, newImage());
   const stale = etagOf(image);
   await images.updateImage(alice, change(image.id, { name: 'new' }));
@@ -137,7 +139,7 @@ test('a stale etag keeps the image', async () => {
 });
 
 test('a task whose time had passed before has failed of that', async () => {
-  const { database, images } = await openImages();
+  const { database, images } = openImages();
   const { image } = await images.createImage(alice, newImage());
   await database.pool.query(
     `update tasks set expire_time = now() - interval '1 s' where image_id = $1`,
@@ -148,7 +150,7 @@ test('a task whose time had passed before has failed of that', async () => {
 });
 
 test('a fault that was pruned is no longer told', async () => {
-  const { database, images } = await openImages();
+  const { database, images } = openImages();
   const { image } = await images.createImage(alice, newImage());
   await images.deleteImage(alice, { imageId: image.id, etag: '' });
   await database.pool.query('delete from tasks');

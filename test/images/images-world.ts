@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, expect } from 'vitest';
+import { expect } from 'vitest';
 import { readSettings } from '../../src/config/settings.ts';
-import { Database } from '../../src/database/database.ts';
+import type { Database } from '../../src/database/database.ts';
 import type { Caller } from '../../src/access/caller.ts';
 import { DarkroomError } from '../../src/domain/darkroom-error.ts';
 import { newId, type BlobId, type ImageId } from '../../src/records/ids.ts';
@@ -15,7 +15,7 @@ import type {
 import { ImageService } from '../../src/images/image-service.ts';
 import { Image, type ImageState } from '../../src/records/image.ts';
 import { ReachPolicy } from '../../src/imports/reach-policy.ts';
-import { connectTestDatabase, createTestDatabase } from '../support/test-database.ts';
+import { connectTestDatabase, useDatabase } from '../support/test-database.ts';
 
 /** The largest image that the services of these tests take, in bytes. */
 export const maxImageBytes = 1_000_000;
@@ -28,26 +28,10 @@ interface ImagesWorld {
   readonly images: ImageService;
 }
 
-let shared: Promise<{ database: Database; drop: () => Promise<void> }> | undefined;
-
-async function connectShared(): Promise<{ database: Database; drop: () => Promise<void> }> {
-  const copy = await createTestDatabase();
-  return {
-    database: await Database.connect({ url: copy.url, poolSize: 8, onWarning: console.warn }),
-    drop: () => copy.drop(),
-  };
-}
-
-afterAll(async () => {
-  const opened = await shared;
-  await opened?.database.close();
-  await opened?.drop();
-});
-
-/** An image service on a database that all tests of a file share. */
-export async function openImages(onBlobsReleased?: () => void): Promise<ImagesWorld> {
-  shared ??= connectShared();
-  return imagesOn((await shared).database, onBlobsReleased);
+/** An image service on a database that all tests of the file share; opens one once they run. */
+export function useImages(): (onBlobsReleased?: () => void) => ImagesWorld {
+  const database = useDatabase();
+  return (onBlobsReleased) => imagesOn(database(), onBlobsReleased);
 }
 
 /** An image service on a database of the running test's own. */

@@ -4,7 +4,9 @@ import type { Database } from '../../src/database/database.ts';
 import { newId, type ImageId } from '../../src/records/ids.ts';
 import { imageOrders, type ImageOrder } from '../../src/images/image-order.ts';
 import type { Image } from '../../src/records/image.ts';
-import { alice, listOf, openImages, storeImages, type StoredImage } from './images-world.ts';
+import { alice, listOf, useImages, storeImages, type StoredImage } from './images-world.ts';
+
+const openImages = useImages();
 
 // Few different values, so that many rows tie and ids decide.
 const storedImage = fc.record({
@@ -50,7 +52,7 @@ async function disturb(database: Database, id: ImageId, kind: string): Promise<v
 test.each(imageOrders)(
   'while rows come, change and go, %s shows each stable row just once, in order',
   async (order) => {
-    const { database, images } = await openImages();
+    const { database, images } = openImages();
     await fc.assert(
       fc.asyncProperty(
         fc.array(sized, { maxLength: 14 }),

@@ -8,10 +8,12 @@ import {
   failureOf,
   listOf,
   newImage,
-  openImages,
+  useImages,
   refusedFields,
   storeImages,
 } from './images-world.ts';
+
+const openImages = useImages();
 
 let database: Database;
 let images: ImageService;
@@ -19,7 +21,7 @@ let images: ImageService;
 const day = (n: number): Date => new Date(Date.UTC(2026, 0, n));
 
 beforeAll(async () => {
-  ({ database, images } = await openImages());
+  ({ database, images } = openImages());
   await storeImages(database, [
     {
       name: 'a_1%',

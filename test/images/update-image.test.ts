@@ -7,13 +7,15 @@ import {
   failureOf,
   listOf,
   newImage,
-  openImages,
+  useImages,
   refusedFields,
   unknownId,
 } from './images-world.ts';
 
+const openImages = useImages();
+
 test('changes what the mask names and nothing else, and the etag with it', async () => {
-  const { images } = await openImages();
+  const { images } = openImages();
   const { image: before } = await images.createImage(
     alice,
     newImage({ name: 'old', tags: ['a', 'b'], properties: { a: '1' } }),
@@ -38,7 +40,7 @@ test('changes what the mask names and nothing else, and the etag with it', async
 });
 
 test('every field can be changed and set back to nothing', async () => {
-  const { images } = await openImages();
+  const { images } = openImages();
   const { image } = await images.createImage(alice, newImage());
   const values = {
     name: 'new',
@@ -70,7 +72,7 @@ test('every field can be changed and set back to nothing', async () => {
 });
 
 test('an update that changes nothing keeps the etag and the time', async () => {
-  const { images } = await openImages();
+  const { images } = openImages();
   const { image } = await images.createImage(
     alice,
     newImage({ tags: ['a'], properties: { a: 'b' } }),
@@ -83,7 +85,7 @@ test('an update that changes nothing keeps the etag and the time', async () => {
 });
 
 test('of many updates with one etag at the same time, just one wins', async () => {
-  const { images } = await openImages();
+  const { images } = openImages();
   const { image } = await images.createImage(alice, newImage());
   const outcomes = await Promise.allSettled(
     Array.from({ length: 8 }, (_, i) =>
@@ -99,7 +101,7 @@ test('of many updates with one etag at the same time, just one wins', async () =
 });
 
 test('updates without an etag at the same time all take effect', async () => {
-  const { images } = await openImages();
+  const { images } = openImages();
   const { image } = await images.createImage(alice, newImage());
   await Promise.all(
     Array.from({ length: 8 }, (_, i) =>
@@ -110,7 +112,7 @@ test('updates without an etag at the same time all take effect', async () => {
 });
 
 test('a stale, a malformed and another image’s etag are mismatches', async () => {
-  const { images } = await openImages();
+  const { images } = openImages();
   const { image } = await images.createImage(alice, newImage());
   const { image: other } = await images.createImage(alice, newImage());
   await images.updateImage(alice, change(other.id, { name: 'x' }));
@@ -121,7 +123,7 @@ test('a stale, a malformed and another image’s etag are mismatches', async () 
 });
 
 test('a deleted image takes no changes', async () => {
-  const { images } = await openImages();
+  const { images } = openImages();
   const { image } = await images.createImage(alice, newImage());
   await images.deleteImage(alice, { imageId: image.id, etag: '' });
   const error = await failureOf(images.updateImage(alice, change(image.id, { name: 'x' })));
@@ -129,7 +131,7 @@ test('a deleted image takes no changes', async () => {
 });
 
 test('an image of another project is not there', async () => {
-  const { images } = await openImages();
+  const { images } = openImages();
   const { image } = await images.createImage(alice, newImage({ visibility: 'PUBLIC' }));
   for (const call of [
     () => images.updateImage(bob, change(image.id, { name: 'x' })),
@@ -145,7 +147,7 @@ test('an image of another project is not there', async () => {
 });
 
 test('ids in upper case are taken, texts that are no UUID are refused', async () => {
-  const { images } = await openImages();
+  const { images } = openImages();
   const { image } = await images.createImage(alice, newImage());
   expect((await images.getImage(alice, image.id.toUpperCase())).image.id).toBe(image.id);
   for (const id of ['', 'x', `${image.id} `, '\0', "' or 1=1 --", image.id.replaceAll('-', '')]) {
@@ -169,7 +171,7 @@ test.each([
   ['what the service sets', ['state'], 'state, which the service sets'],
   ['the id', ['id'], 'id, which the service sets'],
 ])('a mask that names %s is refused', async (_, paths, text) => {
-  const { images } = await openImages();
+  const { images } = openImages();
   const { image } = await images.createImage(alice, newImage());
   const error = await failureOf(images.updateImage(alice, { ...change(image.id, {}), paths }));
   expect(error.reason).toBe('FIELD_INVALID');
@@ -179,7 +181,7 @@ test.each([
 });
 
 test('all that is wrong is told at once; what the mask does not name may be wrong', async () => {
-  const { images } = await openImages();
+  const { images } = openImages();
   const wrong = {
     name: '',
     minDiskBytes: -1,

@@ -4,14 +4,8 @@ import { describe, expect, test } from 'vitest';
 import type { Caller } from '../../src/access/caller.ts';
 import type { TaskId } from '../../src/records/ids.ts';
 import { Blob, BlobSegment } from '../../src/records/blob.ts';
-import {
-  download,
-  loseProcess,
-  readFaults,
-  readImage,
-  readTask,
-  useDatabase,
-} from '../support/upload-world.ts';
+import { useDatabase } from '../support/test-database.ts';
+import { download, loseProcess, readFaults, readImage, readTask } from '../support/upload-world.ts';
 import { FaultyStore } from '../uploads/faulty-store.ts';
 import { ended, openImportWorld, type ImportWorld } from './import-world.ts';
 import { rangeOf, serves, startSource, type SourceServer } from './source-server.ts';

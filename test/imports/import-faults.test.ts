@@ -2,7 +2,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { findFreePort } from '../support/free-port.ts';
-import { readFaults, readImage, readTask, useDatabase } from '../support/upload-world.ts';
+import { useDatabase } from '../support/test-database.ts';
+import { readFaults, readImage, readTask } from '../support/upload-world.ts';
 import { ended, openImportWorld, type ImportWorldOptions } from './import-world.ts';
 import {
   serves,

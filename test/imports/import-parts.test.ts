@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { describe, expect, test } from 'vitest';
 import { hasProgram, makeQcow2Image } from '../support/disk-images.ts';
-import { useDatabase } from '../support/upload-world.ts';
+import { useDatabase } from '../support/test-database.ts';
 import { expectImage, importFrom, sha256Of } from './import-outcome.ts';
 import { breaksOnce, sendPart } from './range-answers.ts';
 import { servesInPieces } from './source-server.ts';

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { describe, expect, test } from 'vitest';
-import { readTask, useDatabase } from '../support/upload-world.ts';
+import { useDatabase } from '../support/test-database.ts';
+import { readTask } from '../support/upload-world.ts';
 import { expectImage, importFrom } from './import-outcome.ts';
 import { ended, openImportWorld } from './import-world.ts';
 import { breaksOnce, sendPart } from './range-answers.ts';

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { download, readFaults, useDatabase } from '../support/upload-world.ts';
+import { useDatabase } from '../support/test-database.ts';
+import { download, readFaults } from '../support/upload-world.ts';
 import { ended, openImportWorld } from './import-world.ts';
 import {
   serves,

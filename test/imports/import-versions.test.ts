@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { download, readTask, useDatabase } from '../support/upload-world.ts';
+import { useDatabase } from '../support/test-database.ts';
+import { download, readTask } from '../support/upload-world.ts';
 import { expectImage, importFrom } from './import-outcome.ts';
 import { ended, openImportWorld } from './import-world.ts';
 import { breaksOnce, sendPart } from './range-answers.ts';

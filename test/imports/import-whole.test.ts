@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { readImage, useDatabase } from '../support/upload-world.ts';
+import { useDatabase } from '../support/test-database.ts';
+import { readImage } from '../support/upload-world.ts';
 import { expectImage, importFrom, sha256Of } from './import-outcome.ts';
 import { ended } from './import-world.ts';
 import { breaksOnce, sendPart } from './range-answers.ts';

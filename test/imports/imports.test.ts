@@ -2,7 +2,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { brotliCompressSync, constants, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { ImportOrder } from '../../src/records/import-order.ts';
-import { download, readFaults, readImage, readTask, useDatabase } from '../support/upload-world.ts';
+import { useDatabase } from '../support/test-database.ts';
+import { download, readFaults, readImage, readTask } from '../support/upload-world.ts';
 import { ended, openImportWorld } from './import-world.ts';
 import { serves, servesInPieces, startSource } from './source-server.ts';
 

@@ -31,7 +31,6 @@ import {
 } from '../../src/uploads/receiving/upload-service.ts';
 import { UnpackingLanes } from '../../src/uploads/unpacking/unpacking-lanes.ts';
 import { CleanUps } from './clean-ups.ts';
-import { connectTestDatabase } from './test-database.ts';
 
 const KiB = 1024;
 
@@ -77,22 +76,6 @@ export interface UploadWorldOptions {
   readonly unpackingLanes?: number;
   /** Called with what closes the world; when the test is finished if not given. */
   readonly defer?: (close: () => Promise<void>) => void;
-}
-
-/** A database for all tests of the file; answers it once they run. */
-export function useDatabase(): () => Database {
-  const cleanUps = new CleanUps();
-  let database: Database | undefined;
-  beforeAll(async () => {
-    database = await connectTestDatabase(cleanUps.defer);
-  });
-  afterAll(cleanUps.run);
-  return () => {
-    if (!database) {
-      throw new Error('the database is there only while tests run');
-    }
-    return database;
-  };
 }
 
 /** A world for all tests of the file; answers it once they run. */

@@ -1,5 +1,5 @@
 import { onTestFinished } from 'vitest';
-import { Database } from '../../src/database/database.ts';
+import type { Database } from '../../src/database/database.ts';
 import { defaultCaller, type Caller } from '../../src/access/caller.ts';
 import { newId, type ImageId, type TaskId } from '../../src/records/ids.ts';
 import { Image } from '../../src/records/image.ts';
@@ -13,7 +13,7 @@ import type { TaskFilter } from '../../src/tasks/reading/list-requests.ts';
 import { TaskReader } from '../../src/tasks/reading/task-reader.ts';
 import { TaskTrails } from '../../src/tasks/watching/task-trail.ts';
 import { Task } from '../../src/records/task.ts';
-import { createTestDatabase } from '../support/test-database.ts';
+import type { OpenDatabase } from '../support/test-database.ts';
 
 /** A member of the project in which the fixtures make their images. */
 export const member: Caller = { ...defaultCaller, userId: 'ann', role: 'member' };
@@ -41,28 +41,6 @@ export const anyTask: TaskFilter = {
   updatedBefore: undefined,
   hasFaults: undefined,
 };
-
-/** A database of its own that several tests share, or that has to be known by its URL. */
-export interface OpenDatabase {
-  readonly database: Database;
-  readonly url: string;
-  close(): Promise<void>;
-}
-
-/** Copies the migrated template; the caller closes it. */
-export async function openDatabase(poolSize = 8): Promise<OpenDatabase> {
-  const created = await createTestDatabase();
-  const { url } = created;
-  const database = await Database.connect({ url, poolSize, onWarning: () => {} });
-  return {
-    database,
-    url,
-    close: async () => {
-      await database.close();
-      await created.drop();
-    },
-  };
-}
 
 /** A new image with its first task, PENDING. */
 export async function makeTask(
@@ -156,8 +134,7 @@ export interface WatchProcess {
 
 /** A feed of its own on a database: a process as far as watches go. */
 export function startWatchProcess(
-  database: Database,
-  url: string,
+  { database, url }: OpenDatabase,
   onWarning: (message: string) => void = () => {},
 ): WatchProcess {
   const feed = new TaskFeed({ database, url, onWarning });

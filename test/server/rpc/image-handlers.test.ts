@@ -27,7 +27,9 @@ import { ReachPolicy } from '../../../src/imports/reach-policy.ts';
 import { ImageService } from '../../../src/images/image-service.ts';
 import { imageHandlers } from '../../../src/server/rpc/image-handlers.ts';
 import { contextValuesWith } from '../../../src/server/transport/request-context.ts';
-import { openImages } from '../../images/images-world.ts';
+import { useImages } from '../../images/images-world.ts';
+
+const openImages = useImages();
 
 const never = new AbortController().signal;
 
@@ -52,7 +54,7 @@ function contextOf(role: Caller['role'] = 'member'): HandlerContext {
 }
 
 async function openHandlers() {
-  const { database } = await openImages();
+  const { database } = openImages();
   const settings = readSettings({});
   const handlers = imageHandlers(
     new ImageService({

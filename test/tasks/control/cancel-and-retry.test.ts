@@ -1,5 +1,4 @@
-import { beforeAll, describe, expect, test } from 'vitest';
-import type { Database } from '../../../src/database/database.ts';
+import { describe, expect, test } from 'vitest';
 import type { FailureReason } from '../../../src/domain/failure-reason.ts';
 import { newId, type TaskId } from '../../../src/records/ids.ts';
 import { Image } from '../../../src/records/image.ts';
@@ -14,28 +13,19 @@ import {
   fault,
   makeTask,
   member,
-  openDatabase,
   readRevisions,
   readTask,
   stranger,
-  type OpenDatabase,
 } from '../task-fixtures.ts';
+import { useDatabase } from '../../support/test-database.ts';
 
-let opened: OpenDatabase;
-let database: Database;
-let ledger: TaskLedger;
+const database = useDatabase();
+const ledger = (): TaskLedger => new TaskLedger(database());
 let released = 0;
-
-beforeAll(async () => {
-  opened = await openDatabase();
-  ({ database } = opened);
-  ledger = new TaskLedger(database);
-  return () => opened.close();
-});
 
 function retry(taskId: TaskId, requestId = '', caller = member): Promise<TaskSnapshot> {
   const parts = {
-    ledger,
+    ledger: ledger(),
     onBlobsReleased: () => {
       released += 1;
     },
@@ -45,31 +35,31 @@ function retry(taskId: TaskId, requestId = '', caller = member): Promise<TaskSna
 }
 
 const cancel = (taskId: TaskId, reason = '', caller = member): Promise<TaskSnapshot> =>
-  cancelTask({ ledger, onBlobsReleased: () => {} }, caller, { taskId, reason });
+  cancelTask({ ledger: ledger(), onBlobsReleased: () => {} }, caller, { taskId, reason });
 
 describe('CancelTask', () => {
   test('ends a task, says who and why, and answers the same again', async () => {
-    const { taskId, imageId } = await makeTask(database);
+    const { taskId, imageId } = await makeTask(database());
     const first = await cancel(taskId, 'the instance is gone');
     expect(first.task).toMatchObject({ state: 'CANCELLED', expireTime: null, revision: 2 });
-    const image = await database.fork().findOneOrFail(Image, { id: imageId });
+    const image = await database().fork().findOneOrFail(Image, { id: imageId });
     expect(image).toMatchObject({ state: 'QUEUED', outlook: 'NOT_COMING' });
-    const { rows } = await database.pool.query<{ cause: string }>(
+    const { rows } = await database().pool.query<{ cause: string }>(
       'select cause from task_events where task_id = $1 and revision = 2',
       [taskId],
     );
     expect(rows[0]?.cause).toBe('Cancelled by user ann: the instance is gone');
     expect((await cancel(taskId, 'again')).task).toEqual(first.task);
-    expect(await readRevisions(database, taskId)).toEqual([1, 2]);
+    expect(await readRevisions(database(), taskId)).toEqual([1, 2]);
   });
 
   test('refuses what is over, what is another project’s, and a reason that is too long', async () => {
-    const { taskId } = await makeTask(database);
+    const { taskId } = await makeTask(database());
     await expect(cancel(taskId, '', stranger)).rejects.toMatchObject({ reason: 'TASK_NOT_FOUND' });
     await expect(cancel(taskId, 'x'.repeat(1025))).rejects.toMatchObject({
       fieldViolations: [{ field: 'reason' }],
     });
-    await change(database, taskId, (entry) => {
+    await change(database(), taskId, (entry) => {
       entry.fail(fault);
     });
     await expect(cancel(taskId)).rejects.toMatchObject({ reason: 'TASK_TERMINAL' });
@@ -78,10 +68,10 @@ describe('CancelTask', () => {
 
 describe('RetryTask', () => {
   test('takes over the committed bytes, linked both ways', async () => {
-    const { taskId, imageId } = await makeTask(database, { labels: { instance: 'i-1' } });
-    await change(database, taskId, (entry) => entry.start('RECEIVING', 'test'));
-    await commitBytes(database, taskId, 5);
-    const { blobId } = await readTask(database, taskId);
+    const { taskId, imageId } = await makeTask(database(), { labels: { instance: 'i-1' } });
+    await change(database(), taskId, (entry) => entry.start('RECEIVING', 'test'));
+    await commitBytes(database(), taskId, 5);
+    const { blobId } = await readTask(database(), taskId);
     await cancel(taskId);
 
     const { task } = await retry(taskId, 'my retry');
@@ -95,13 +85,13 @@ describe('RetryTask', () => {
       labels: { instance: 'i-1' },
       revision: 1,
     });
-    expect(await readTask(database, taskId)).toMatchObject({
+    expect(await readTask(database(), taskId)).toMatchObject({
       state: 'CANCELLED',
       retriedBy: task.id,
       blobId: null,
       revision: 4,
     });
-    const image = await database.fork().findOneOrFail(Image, { id: imageId });
+    const image = await database().fork().findOneOrFail(Image, { id: imageId });
     expect(image).toMatchObject({ outlook: 'EXPECTED', latestTaskId: task.id, version: 3 });
   });
 
@@ -112,10 +102,10 @@ describe('RetryTask', () => {
     ['REPLAY_MISMATCH', false],
   ];
   test.each(reasonsToDoubt)('begins at the first byte after %s', async (reason, fatal) => {
-    const { taskId } = await makeTask(database);
-    await commitBytes(database, taskId, 5);
-    const before = await readTask(database, taskId);
-    await change(database, taskId, (entry) => {
+    const { taskId } = await makeTask(database());
+    await commitBytes(database(), taskId, 5);
+    const before = await readTask(database(), taskId);
+    await change(database(), taskId, (entry) => {
       if (fatal) {
         entry.fail({ ...fault, reason });
       } else {
@@ -127,14 +117,14 @@ describe('RetryTask', () => {
     const { task } = await retry(taskId);
     expect(task).toMatchObject({ committedSize: 0, storedBytes: 0, writerEpoch: 0 });
     expect(task.blobId).not.toBe(before.blobId);
-    expect(await readTask(database, taskId)).toMatchObject({ blobId: null, committedSize: 5 });
-    const blob = await database.fork().findOneOrFail(Blob, { id: before.blobId! });
+    expect(await readTask(database(), taskId)).toMatchObject({ blobId: null, committedSize: 5 });
+    const blob = await database().fork().findOneOrFail(Blob, { id: before.blobId! });
     expect(blob.state).toBe('DELETING');
     expect(released).toBe(releasedBefore + 1);
   });
 
   test('twice answers with the retry that there is, from however many callers', async () => {
-    const { taskId } = await makeTask(database);
+    const { taskId } = await makeTask(database());
     await cancel(taskId);
     const retries = await Promise.all(Array.from({ length: 5 }, () => retry(taskId)));
     expect(new Set(retries.map(({ task }) => task.id)).size).toBe(1);
@@ -150,7 +140,7 @@ describe('RetryTask', () => {
   });
 
   test('refuses what is at work, what succeeded, and an image that is not QUEUED', async () => {
-    const { taskId, imageId } = await makeTask(database);
+    const { taskId, imageId } = await makeTask(database());
     await expect(retry(taskId)).rejects.toMatchObject({ reason: 'TASK_STATE_INVALID' });
     await expect(retry(taskId, '', stranger)).rejects.toMatchObject({ reason: 'TASK_NOT_FOUND' });
     await expect(retry(newId<TaskId>())).rejects.toMatchObject({ reason: 'TASK_NOT_FOUND' });
@@ -158,7 +148,7 @@ describe('RetryTask', () => {
       fieldViolations: [{ field: 'request_id' }],
     });
     await cancel(taskId);
-    await database.pool.query(
+    await database().pool.query(
       `update images set state = 'DELETED', delete_time = now() where id = $1`,
       [imageId],
     );
@@ -166,8 +156,8 @@ describe('RetryTask', () => {
   });
 
   test('of a task whose time passes just now fails and retries it', async () => {
-    const { taskId } = await makeTask(database);
-    await database.pool.query('update tasks set expire_time = now() where id = $1', [taskId]);
+    const { taskId } = await makeTask(database());
+    await database().pool.query('update tasks set expire_time = now() where id = $1', [taskId]);
     expect((await retry(taskId)).task).toMatchObject({ attempt: 2, retryOf: taskId });
   });
 });

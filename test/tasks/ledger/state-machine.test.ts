@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Database } from '../../../src/database/database.ts';
 import type { TaskId } from '../../../src/records/ids.ts';
 import {
@@ -10,7 +10,8 @@ import {
 } from '../../../src/tasks/ledger/state-machine.ts';
 import { taskStates, type TaskState } from '../../../src/records/task.ts';
 import { askLedger } from './ledger-transitions.ts';
-import { change, makeTask, openDatabase, readRevisions, readTask } from '../task-fixtures.ts';
+import { change, makeTask, readRevisions, readTask } from '../task-fixtures.ts';
+import { useDatabase } from '../../support/test-database.ts';
 
 const transitions = [...new Set(transitionRules.map((rule) => rule.transition))];
 
@@ -58,48 +59,43 @@ describe('the table', () => {
 });
 
 describe('the ledger does what the table says', () => {
-  let database: Database;
-  beforeAll(async () => {
-    const opened = await openDatabase();
-    ({ database } = opened);
-    return () => opened.close();
-  });
+  const database = useDatabase();
 
   const cases = taskStates.flatMap((state) =>
     transitions.map((transition) => ({ state, transition })),
   );
   test.each(cases)('$transition of a $state task', async ({ state, transition }) => {
-    const { taskId } = await makeTask(database);
-    await walk(database, taskId, waysTo[state]);
-    const before = await readTask(database, taskId);
+    const { taskId } = await makeTask(database());
+    await walk(database(), taskId, waysTo[state]);
+    const before = await readTask(database(), taskId);
     expect(before.state).toBe(state);
 
     const expected = nextState(state, transition);
-    const outcome = change(database, taskId, (entry) => {
+    const outcome = change(database(), taskId, (entry) => {
       askLedger[transition](entry);
     });
     await (expected === undefined
       ? expect(outcome).rejects.toThrow(transition === 'EXPIRE' ? 'not expired' : before.state)
       : outcome);
 
-    const after = await readTask(database, taskId);
+    const after = await readTask(database(), taskId);
     if (expected === undefined) {
       expect(after).toEqual(before);
     } else {
       expect(after.state).toBe(expected);
       expect(after.revision).toBe(before.revision + (withoutRevision.has(transition) ? 0 : 1));
     }
-    expect(await readRevisions(database, taskId)).toEqual(countTo(after.revision));
+    expect(await readRevisions(database(), taskId)).toEqual(countTo(after.revision));
   });
 
   test.each(taskStates.filter(isTerminal))(
     'the database itself refuses to change %s',
     async (state) => {
-      const { taskId } = await makeTask(database);
-      await walk(database, taskId, waysTo[state]);
+      const { taskId } = await makeTask(database());
+      await walk(database(), taskId, waysTo[state]);
       for (const other of taskStates.filter((one) => one !== state)) {
         await expect(
-          database.pool.query('update tasks set state = $2 where id = $1', [taskId, other]),
+          database().pool.query('update tasks set state = $2 where id = $1', [taskId, other]),
         ).rejects.toThrow(/stays so/);
       }
     },

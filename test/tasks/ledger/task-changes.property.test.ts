@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { DarkroomError } from '../../../src/domain/darkroom-error.ts';
 import type { TaskId } from '../../../src/records/ids.ts';
 import { Image } from '../../../src/records/image.ts';
@@ -12,21 +12,17 @@ import {
 import { TaskEvent } from '../../../src/records/task-event.ts';
 import type { TaskState } from '../../../src/records/task.ts';
 import { askLedger } from './ledger-transitions.ts';
-import { change, makeTask, openDatabase, readTask, type OpenDatabase } from '../task-fixtures.ts';
+import { change, makeTask, readTask } from '../task-fixtures.ts';
+import { useDatabase } from '../../support/test-database.ts';
 
-let opened: OpenDatabase;
-
-beforeAll(async () => {
-  opened = await openDatabase(16);
-  return () => opened.close();
-});
+const database = useDatabase(16);
 
 const transitions = fc.constantFrom(...new Set(transitionRules.map((rule) => rule.transition)));
 
 /** Asks for a transition; answers whether it was allowed. */
 async function attempt(taskId: TaskId, transition: TaskTransition): Promise<boolean> {
   try {
-    await change(opened.database, taskId, (entry) => {
+    await change(database(), taskId, (entry) => {
       askLedger[transition](entry);
     });
     return true;
@@ -40,8 +36,8 @@ async function attempt(taskId: TaskId, transition: TaskTransition): Promise<bool
 
 /** What must hold of a task whatever happened to it. */
 async function assertSound(taskId: TaskId): Promise<void> {
-  const em = opened.database.fork();
-  const task = await readTask(opened.database, taskId);
+  const em = database().fork();
+  const task = await readTask(database(), taskId);
   const events = await em.find(TaskEvent, { taskId }, { orderBy: { revision: 'asc' } });
   // Revisions without gaps, and as many events.
   expect(events.map(({ revision }) => revision)).toEqual(events.map((_, i) => i + 1));
@@ -64,7 +60,7 @@ async function assertSound(taskId: TaskId): Promise<void> {
 test('any sequence of transitions goes as the table says', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(transitions, { minLength: 1, maxLength: 12 }), async (sequence) => {
-      const { taskId } = await makeTask(opened.database);
+      const { taskId } = await makeTask(database());
       let state: TaskState = 'PENDING';
       let isLinked = false;
       for (const transition of sequence) {
@@ -77,7 +73,7 @@ test('any sequence of transitions goes as the table says', async () => {
         isLinked ||= transition === 'LINK_RETRY' && next !== undefined;
         state = next ?? state;
       }
-      expect((await readTask(opened.database, taskId)).state).toBe(state);
+      expect((await readTask(database(), taskId)).state).toBe(state);
       await assertSound(taskId);
     }),
     { numRuns: 40 },
@@ -92,7 +88,7 @@ test('transitions from many connections at the same time never end a task twice'
         { minLength: 8, maxLength: 24 },
       ),
       async (asked) => {
-        const { taskId } = await makeTask(opened.database);
+        const { taskId } = await makeTask(database());
         const outcomes = await Promise.all(
           asked.map(async (transition) => ({
             transition,
@@ -104,7 +100,7 @@ test('transitions from many connections at the same time never end a task twice'
             isAllowed && ['SUCCEED', 'FAIL', 'EXPIRE', 'CANCEL'].includes(transition),
         );
         expect(endings.length).toBeLessThanOrEqual(1);
-        const { state } = await readTask(opened.database, taskId);
+        const { state } = await readTask(database(), taskId);
         expect(isTerminal(state)).toBe(endings.length === 1);
         await assertSound(taskId);
       },

@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { Database } from '../../../src/database/database.ts';
 import type { Caller } from '../../../src/access/caller.ts';
 import { newId, type ImageId, type TaskId } from '../../../src/records/ids.ts';
 import { matchesTaskFilter } from '../../../src/tasks/reading/task-filter.ts';
@@ -20,19 +19,11 @@ import {
   fault,
   makeTask,
   member,
-  openDatabase,
   stranger,
-  type OpenDatabase,
 } from '../task-fixtures.ts';
+import { useDatabase } from '../../support/test-database.ts';
 
-let opened: OpenDatabase;
-let database: Database;
-
-beforeAll(async () => {
-  opened = await openDatabase();
-  ({ database } = opened);
-  return () => opened.close();
-});
+const database = useDatabase();
 
 async function listAll(
   caller: Caller,
@@ -43,7 +34,7 @@ async function listAll(
   const ids: TaskId[] = [];
   let pageToken = '';
   do {
-    const page = await listTasks(database, caller, { filter, order, pageSize, pageToken });
+    const page = await listTasks(database(), caller, { filter, order, pageSize, pageToken });
     expect(page.rows.length).toBeLessThanOrEqual(pageSize);
     ids.push(...page.rows.map(({ task }) => task.id));
     pageToken = page.nextPageToken;
@@ -59,7 +50,7 @@ describe('ListTasks', () => {
 
   // Sixty tasks with few distinct values each, so that filters overlap and times are equal.
   beforeAll(async () => {
-    await database.pool.query(
+    await database().pool.query(
       `with made as (
          insert into images (id, project_id, created_by, name, disk_format, container_format, state,
              outlook, min_disk_bytes, min_ram_bytes, properties, tags, visibility, create_time, update_time)
@@ -80,7 +71,7 @@ describe('ListTasks', () => {
          from made`,
       [new Date(base)],
     );
-    tasks = await database.fork().find(Task, { projectId: caller.projectId });
+    tasks = await database().fork().find(Task, { projectId: caller.projectId });
   });
 
   const orNot = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
@@ -126,18 +117,18 @@ describe('ListTasks', () => {
     const busy = { ...member, projectId: 'busy' };
     const made = [];
     for (let i = 0; i < 12; i++) {
-      made.push((await makeTask(database, { caller: busy })).taskId);
+      made.push((await makeTask(database(), { caller: busy })).taskId);
     }
-    const first = await listTasks(database, busy, {
+    const first = await listTasks(database(), busy, {
       filter: anyTask,
       order: 'CREATE_TIME_ASC',
       pageSize: 5,
       pageToken: '',
     });
-    await change(database, made[0]!, (entry) => entry.cancel('test'));
-    await change(database, made[7]!, (entry) => entry.cancel('test'));
-    made.push((await makeTask(database, { caller: busy })).taskId);
-    const rest = await listTasks(database, busy, {
+    await change(database(), made[0]!, (entry) => entry.cancel('test'));
+    await change(database(), made[7]!, (entry) => entry.cancel('test'));
+    made.push((await makeTask(database(), { caller: busy })).taskId);
+    const rest = await listTasks(database(), busy, {
       filter: anyTask,
       order: 'CREATE_TIME_ASC',
       pageSize: 100,
@@ -149,21 +140,21 @@ describe('ListTasks', () => {
 
   test('a token is good for its own query only', async () => {
     const page = { order: undefined, pageSize: 1, pageToken: '' };
-    const { nextPageToken } = await listTasks(database, caller, { ...page, filter: anyTask });
+    const { nextPageToken } = await listTasks(database(), caller, { ...page, filter: anyTask });
     for (const [other, request] of [
       [caller, { ...page, filter: { ...anyTask, hasFaults: true } }],
       [caller, { ...page, filter: anyTask, order: 'UPDATE_TIME_DESC' }],
       [stranger, { ...page, filter: anyTask }],
     ] as const) {
       await expect(
-        listTasks(database, other, { ...request, pageToken: nextPageToken }),
+        listTasks(database(), other, { ...request, pageToken: nextPageToken }),
       ).rejects.toMatchObject({ reason: 'PAGE_TOKEN_INVALID' });
     }
   });
 
   test('everything that is wrong is told at once', async () => {
     await expect(
-      listTasks(database, caller, {
+      listTasks(database(), caller, {
         filter: {
           ...anyTask,
           states: ['ERROR'],
@@ -192,16 +183,16 @@ describe('ListTasks', () => {
 
 describe('GetTask, ListFaults and ListTaskEvents', () => {
   test('tell of a task, its faults and its history', async () => {
-    const { taskId, imageId } = await makeTask(database, { labels: { instance: 'i-1' } });
-    await change(database, taskId, (entry) => entry.start('RECEIVING', 'ann began'));
-    await commitBytes(database, taskId, 10);
-    await change(database, taskId, (entry) => {
+    const { taskId, imageId } = await makeTask(database(), { labels: { instance: 'i-1' } });
+    await change(database(), taskId, (entry) => entry.start('RECEIVING', 'ann began'));
+    await commitBytes(database(), taskId, 10);
+    await change(database(), taskId, (entry) => {
       entry.survive({ ...fault, message: 'first' });
     });
-    await change(database, taskId, (entry) => {
+    await change(database(), taskId, (entry) => {
       entry.fail({ ...fault, message: 'last' });
     });
-    const snapshot = await getTask(database, member, taskId.toUpperCase());
+    const snapshot = await getTask(database(), member, taskId.toUpperCase());
     expect(snapshot).toMatchObject({
       task: { state: 'FAILED', faultCount: 2, labels: { instance: 'i-1' } },
       lastFault: { message: 'last', sequence: 2, fatal: true, offset: 10, phase: 'RECEIVING' },
@@ -212,8 +203,8 @@ describe('GetTask, ListFaults and ListTaskEvents', () => {
       { kind: 'task', taskId },
       { kind: 'image', imageId },
     ] as const) {
-      const first = await listFaults(database, member, { of, ...page });
-      const second = await listFaults(database, member, {
+      const first = await listFaults(database(), member, { of, ...page });
+      const second = await listFaults(database(), member, {
         of,
         ...page,
         pageToken: first.nextPageToken,
@@ -224,10 +215,10 @@ describe('GetTask, ListFaults and ListTaskEvents', () => {
       ]);
       expect(second.nextPageToken).toBe('');
     }
-    const [newest] = (await listFaults(database, member, { of: undefined, ...page })).rows;
+    const [newest] = (await listFaults(database(), member, { of: undefined, ...page })).rows;
     expect(newest?.message).toBe('last');
 
-    const events = await listTaskEvents(database, member, { taskId, pageSize: 0, pageToken: '' });
+    const events = await listTaskEvents(database(), member, { taskId, pageSize: 0, pageToken: '' });
     expect(
       events.rows.map(({ event, fault: told }) => [event.revision, event.kind, told?.message]),
     ).toEqual([
@@ -240,20 +231,20 @@ describe('GetTask, ListFaults and ListTaskEvents', () => {
   });
 
   test('find nothing of another project', async () => {
-    const { taskId, imageId } = await makeTask(database);
+    const { taskId, imageId } = await makeTask(database());
     const page = { pageSize: 0, pageToken: '' };
     const taskNotFound = { reason: 'TASK_NOT_FOUND' };
-    await expect(getTask(database, stranger, taskId)).rejects.toMatchObject(taskNotFound);
+    await expect(getTask(database(), stranger, taskId)).rejects.toMatchObject(taskNotFound);
     await expect(
-      listFaults(database, stranger, { of: { kind: 'task', taskId }, ...page }),
+      listFaults(database(), stranger, { of: { kind: 'task', taskId }, ...page }),
     ).rejects.toMatchObject(taskNotFound);
-    await expect(listTaskEvents(database, stranger, { taskId, ...page })).rejects.toMatchObject(
+    await expect(listTaskEvents(database(), stranger, { taskId, ...page })).rejects.toMatchObject(
       taskNotFound,
     );
     await expect(
-      listFaults(database, stranger, { of: { kind: 'image', imageId }, ...page }),
+      listFaults(database(), stranger, { of: { kind: 'image', imageId }, ...page }),
     ).rejects.toMatchObject({ reason: 'IMAGE_NOT_FOUND' });
-    expect(await listFaults(database, stranger, { of: undefined, ...page })).toMatchObject({
+    expect(await listFaults(database(), stranger, { of: undefined, ...page })).toMatchObject({
       rows: [],
     });
   });

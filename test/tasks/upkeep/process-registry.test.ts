@@ -1,29 +1,15 @@
 import { spawnSync } from 'node:child_process';
 import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import { beforeAll, expect, onTestFinished, test } from 'vitest';
-import type { Database } from '../../../src/database/database.ts';
+import { expect, onTestFinished, test } from 'vitest';
 import { newId, type ProcessId, type TaskId } from '../../../src/records/ids.ts';
 import { machineIdentity } from '../../../src/tasks/upkeep/machine-identity.ts';
 import { ProcessRegistry } from '../../../src/tasks/upkeep/process-registry.ts';
 import { TaskLedger } from '../../../src/tasks/ledger/task-ledger.ts';
-import {
-  change,
-  commitBytes,
-  makeTask,
-  openDatabase,
-  readTask,
-  type OpenDatabase,
-} from '../task-fixtures.ts';
+import { change, commitBytes, makeTask, readTask } from '../task-fixtures.ts';
+import { useDatabase } from '../../support/test-database.ts';
 
-let opened: OpenDatabase;
-let database: Database;
-
-beforeAll(async () => {
-  opened = await openDatabase();
-  ({ database } = opened);
-  return () => opened.close();
-});
+const database = useDatabase();
 
 interface Started {
   readonly registry: ProcessRegistry;
@@ -33,8 +19,8 @@ interface Started {
 async function start(heartbeatIntervalMs = 50): Promise<Started> {
   const finishes: TaskId[] = [];
   const registry = new ProcessRegistry({
-    database,
-    ledger: new TaskLedger(database),
+    database: database(),
+    ledger: new TaskLedger(database()),
     logger: { info: () => {}, warn: () => {} },
     onOrphanedFinish: (taskId) => finishes.push(taskId),
     heartbeatIntervalMs,
@@ -55,38 +41,38 @@ interface Other {
 async function register(other: Other): Promise<ProcessId> {
   const id = newId<ProcessId>();
   const { host = 'elsewhere', machine = 'another', pid = 1, silentForS = 0 } = other;
-  await database.pool.query(
+  await database().pool.query(
     `insert into processes (id, host, machine, pid, heartbeat_time)
      values ($1, $2, $3, $4, now() - $5 * interval '1 s')`,
     [id, host, machine, pid, silentForS],
   );
   onTestFinished(async () => {
-    await database.pool.query('delete from processes where id = $1', [id]);
+    await database().pool.query('delete from processes where id = $1', [id]);
   });
   return id;
 }
 
 /** An upload that a process is writing. */
 async function uploadOf(processId: ProcessId): Promise<TaskId> {
-  const { taskId } = await makeTask(database);
-  await change(database, taskId, (entry) => {
+  const { taskId } = await makeTask(database());
+  await change(database(), taskId, (entry) => {
     entry.start('RECEIVING', 'test');
     entry.task.writerEpoch = 1;
     entry.task.writerProcessId = processId;
     entry.task.writerPeer = 'ann';
     entry.task.writerSince = entry.now;
   });
-  await commitBytes(database, taskId, 7);
+  await commitBytes(database(), taskId, 7);
   return taskId;
 }
 
 async function isRegistered(id: ProcessId): Promise<boolean> {
-  const { rowCount } = await database.pool.query('select from processes where id = $1', [id]);
+  const { rowCount } = await database().pool.query('select from processes where id = $1', [id]);
   return rowCount === 1;
 }
 
 async function lastFaultMessage(taskId: TaskId): Promise<string | undefined> {
-  const { rows } = await database.pool.query<{ message: string }>(
+  const { rows } = await database().pool.query<{ message: string }>(
     `select message from faults where task_id = $1 and reason = 'SERVICE_LOST' and not fatal`,
     [taskId],
   );
@@ -105,7 +91,7 @@ test('uploads of a process that has gone silent can be resumed, and it is fenced
   const lost = await register({ host: 'rack-7', silentForS: 11 });
   const taskId = await uploadOf(lost);
   const { finishes } = await start();
-  const task = await readTask(database, taskId);
+  const task = await readTask(database(), taskId);
   expect(task).toMatchObject({ state: 'RUNNING', writerProcessId: null, writerEpoch: 2 });
   expect(await lastFaultMessage(taskId)).toMatch(/on rack-7 died.*resumed from byte 7/);
   expect(await isRegistered(lost)).toBe(false);
@@ -118,20 +104,23 @@ test('several processes find a lost one, and each upload gets one fault', async 
   await Promise.all([start(), start(), start()]);
   for (const taskId of taskIds) {
     expect(await lastFaultMessage(taskId)).toBeDefined();
-    expect(await readTask(database, taskId)).toMatchObject({ faultCount: 1, writerEpoch: 2 });
+    expect(await readTask(database(), taskId)).toMatchObject({ faultCount: 1, writerEpoch: 2 });
   }
 });
 
 test('an upload that was being checked is handed on', async () => {
   const lost = await register({ silentForS: 11 });
   const taskId = await uploadOf(lost);
-  await change(database, taskId, (entry) => {
+  await change(database(), taskId, (entry) => {
     entry.task.finishSize = 7;
     entry.enterPhase('VERIFYING', 'test');
   });
   const { finishes } = await start();
   expect(finishes).toEqual([taskId]);
-  expect(await readTask(database, taskId)).toMatchObject({ writerProcessId: null, writerEpoch: 2 });
+  expect(await readTask(database(), taskId)).toMatchObject({
+    writerProcessId: null,
+    writerEpoch: 2,
+  });
 });
 
 test('a process of this machine that is gone is found at once, by its pid', async () => {
@@ -160,7 +149,7 @@ test('two services in one process do not take each other for lost', async () => 
 
 test('a process that was taken for lost comes back, and its forgotten uploads are found', async () => {
   const { registry } = await start();
-  await database.pool.query('delete from processes where id = $1', [registry.id]);
+  await database().pool.query('delete from processes where id = $1', [registry.id]);
   const taskId = await uploadOf(newId<ProcessId>());
   await expect.poll(() => isRegistered(registry.id), { timeout: 5000 }).toBe(true);
   await expect

@@ -1,5 +1,4 @@
-import { beforeAll, describe, expect, test } from 'vitest';
-import type { Database } from '../../../src/database/database.ts';
+import { describe, expect, test } from 'vitest';
 import type { TaskId } from '../../../src/records/ids.ts';
 import { DarkroomError } from '../../../src/domain/darkroom-error.ts';
 import { expireTasks } from '../../../src/tasks/upkeep/expire-tasks.ts';
@@ -13,26 +12,18 @@ import {
   fault,
   makeTask,
   member,
-  openDatabase,
   readRevisions,
   readTask,
-  type OpenDatabase,
 } from '../task-fixtures.ts';
+import { useDatabase } from '../../support/test-database.ts';
 
-let opened: OpenDatabase;
-let database: Database;
-
-beforeAll(async () => {
-  opened = await openDatabase();
-  ({ database } = opened);
-  return () => opened.close();
-});
+const database = useDatabase();
 
 const day = 24 * 3600 * 1000;
 
 function sweeperOf(options: Partial<TaskSweeperOptions> = {}): TaskSweeper {
   return new TaskSweeper({
-    database,
+    database: database(),
     settings: { sweepIntervalMs: 50, historyRetentionMs: day, notComingRetentionMs: 0 },
     logger: { info: () => {}, warn: () => {} },
     onBlobsReleased: () => {},
@@ -42,62 +33,62 @@ function sweeperOf(options: Partial<TaskSweeperOptions> = {}): TaskSweeper {
 }
 
 async function passTime(taskId: TaskId): Promise<void> {
-  await database.pool.query('update tasks set expire_time = now() where id = $1', [taskId]);
+  await database().pool.query('update tasks set expire_time = now() where id = $1', [taskId]);
 }
 
 async function endedLongAgo(...taskIds: TaskId[]): Promise<void> {
-  await database.pool.query(
+  await database().pool.query(
     `update tasks set finish_time = now() - interval '2 days' where id = any($1)`,
     [taskIds],
   );
 }
 
 async function exists(taskId: TaskId): Promise<boolean> {
-  const { rowCount } = await database.pool.query('select from tasks where id = $1', [taskId]);
+  const { rowCount } = await database().pool.query('select from tasks where id = $1', [taskId]);
   return rowCount === 1;
 }
 
 describe('expiry', () => {
   test('fails what is due, and says what was awaited, since when and how far it came', async () => {
-    const pending = await makeTask(database, { idleTimeoutMs: 5000 });
-    const running = await makeTask(database, { idleTimeoutMs: 5000, expectedSize: 10 });
-    await change(database, running.taskId, (entry) => entry.start('RECEIVING', 'test'));
-    await commitBytes(database, running.taskId, 4);
-    const patient = await makeTask(database);
+    const pending = await makeTask(database(), { idleTimeoutMs: 5000 });
+    const running = await makeTask(database(), { idleTimeoutMs: 5000, expectedSize: 10 });
+    await change(database(), running.taskId, (entry) => entry.start('RECEIVING', 'test'));
+    await commitBytes(database(), running.taskId, 4);
+    const patient = await makeTask(database());
     await passTime(pending.taskId);
     await passTime(running.taskId);
 
     expect(await sweeperOf().sweep()).toMatchObject({ tasksExpired: 2 });
-    expect(await readTask(database, patient.taskId)).toMatchObject({ state: 'PENDING' });
-    const faults = await database.fork().find(Fault, { reason: 'TASK_EXPIRED' });
+    expect(await readTask(database(), patient.taskId)).toMatchObject({ state: 'PENDING' });
+    const faults = await database().fork().find(Fault, { reason: 'TASK_EXPIRED' });
     const messageOf = new Map(faults.map((one) => [one.taskId, one.message]));
     expect(messageOf.get(pending.taskId)).toMatch(
       /within 5 s: awaited the first byte since 20.*Z, with 0 bytes stored/,
     );
     expect(messageOf.get(running.taskId)).toMatch(/awaited more bytes or a finish.* 4 of 10 bytes/);
     expect(faults[0]).toMatchObject({ code: 4, fatal: true, retryable: true, origin: 'SERVER' });
-    expect(await readRevisions(database, running.taskId)).toEqual([1, 2, 3]);
+    expect(await readRevisions(database(), running.taskId)).toEqual([1, 2, 3]);
   });
 
   test('leaves what somebody else has locked to him', async () => {
-    const held = await makeTask(database);
-    const free = await makeTask(database);
+    const held = await makeTask(database());
+    const free = await makeTask(database());
     await passTime(held.taskId);
     await passTime(free.taskId);
-    const locker = await database.pool.connect();
+    const locker = await database().pool.connect();
     await locker.query('begin');
     await locker.query('select from images where id = $1 for update', [held.imageId]);
-    expect(await expireTasks(database, () => false)).toBe(1);
+    expect(await expireTasks(database(), () => false)).toBe(1);
     await locker.query('rollback');
     locker.release();
-    expect(await expireTasks(database, () => false)).toBe(1);
+    expect(await expireTasks(database(), () => false)).toBe(1);
   });
 
   test(
     'of 10,000 at once is soon over, with two processes at it',
     { timeout: 180_000 },
     async () => {
-      await database.pool.query(
+      await database().pool.query(
         `with image as (
          insert into images (id, project_id, created_by, name, disk_format, container_format, state,
              outlook, min_disk_bytes, min_ram_bytes, properties, tags, visibility, create_time, update_time)
@@ -118,12 +109,12 @@ describe('expiry', () => {
       );
       const begun = performance.now();
       const counts = await Promise.all([
-        expireTasks(database, () => false),
-        expireTasks(database, () => false),
+        expireTasks(database(), () => false),
+        expireTasks(database(), () => false),
       ]);
       const seconds = (performance.now() - begun) / 1000;
       expect(counts[0] + counts[1]).toBe(10_000);
-      const { rows } = await database.pool.query<Record<string, string>>(
+      const { rows } = await database().pool.query<Record<string, string>>(
         `select count(*) filter (where t.state = 'FAILED' and t.revision = 2 and t.fault_count = 1
                   and i.outlook = 'NOT_COMING' and i.last_fault_id = t.last_fault_id) as tasks,
               (select count(*) from faults where project_id = 'many' and fatal) as faults,
@@ -140,18 +131,18 @@ describe('expiry', () => {
 
 describe('history', () => {
   test('is forgotten but for the newest task of an image, and with it the bytes it held', async () => {
-    const ledger = new TaskLedger(database);
-    const { taskId: first, imageId } = await makeTask(database);
-    await change(database, first, (entry) => {
+    const ledger = new TaskLedger(database());
+    const { taskId: first, imageId } = await makeTask(database());
+    await change(database(), first, (entry) => {
       entry.fail(fault);
     });
     const parts = { ledger, onBlobsReleased: () => {}, onImportDue: () => {} };
     const { task: second } = await retryTask(parts, member, { taskId: first, requestId: '' });
-    await change(database, second.id, (entry) => {
+    await change(database(), second.id, (entry) => {
       entry.fail(fault);
     });
-    const recent = await makeTask(database);
-    await change(database, recent.taskId, (entry) => entry.cancel('test'));
+    const recent = await makeTask(database());
+    await change(database(), recent.taskId, (entry) => entry.cancel('test'));
     await endedLongAgo(first, second.id);
 
     let releases = 0;
@@ -161,11 +152,11 @@ describe('history', () => {
     expect(await sweeperOf({ onBlobsReleased }).sweep()).toMatchObject({ tasksPruned: 1 });
     expect(await exists(first)).toBe(false);
     expect(await exists(second.id)).toBe(true);
-    expect(await readTask(database, second.id)).toMatchObject({ retryOf: null });
-    expect(await database.fork().count(Fault, { taskId: first })).toBe(0);
+    expect(await readTask(database(), second.id)).toMatchObject({ retryOf: null });
+    expect(await database().fork().count(Fault, { taskId: first })).toBe(0);
     expect(releases).toBe(0);
 
-    await database.pool.query(
+    await database().pool.query(
       `update images set state = 'DELETED', delete_time = now() where id = $1`,
       [imageId],
     );
@@ -173,7 +164,7 @@ describe('history', () => {
     expect(await exists(second.id)).toBe(false);
     expect(await exists(recent.taskId)).toBe(true);
     expect(releases).toBe(1);
-    const { rows } = await database.pool.query('select state from blobs where id = $1', [
+    const { rows } = await database().pool.query('select state from blobs where id = $1', [
       second.blobId,
     ]);
     expect(rows).toEqual([{ state: 'DELETING' }]);
@@ -182,11 +173,11 @@ describe('history', () => {
 
 describe('images that will never come', () => {
   test('are deleted after the time that was set, and only then', async () => {
-    const [old, recent] = [await makeTask(database), await makeTask(database)];
+    const [old, recent] = [await makeTask(database()), await makeTask(database())];
     for (const { taskId } of [old, recent]) {
-      await change(database, taskId, (entry) => entry.cancel('test'));
+      await change(database(), taskId, (entry) => entry.cancel('test'));
     }
-    await database.pool.query(
+    await database().pool.query(
       `update images set update_time = now() - interval '2 days' where id = $1`,
       [old.imageId],
     );
@@ -212,15 +203,15 @@ describe('images that will never come', () => {
 
 test('a sweeper sweeps by itself until it is stopped', async () => {
   const sweeper = sweeperOf();
-  const { taskId } = await makeTask(database);
+  const { taskId } = await makeTask(database());
   sweeper.start();
   await passTime(taskId);
   await expect
-    .poll(async () => (await readTask(database, taskId)).state, { timeout: 10_000 })
+    .poll(async () => (await readTask(database(), taskId)).state, { timeout: 10_000 })
     .toBe('FAILED');
   await sweeper.stop();
-  const next = await makeTask(database);
+  const next = await makeTask(database());
   await passTime(next.taskId);
   await new Promise((resolve) => setTimeout(resolve, 200));
-  expect(await readTask(database, next.taskId)).toMatchObject({ state: 'PENDING' });
+  expect(await readTask(database(), next.taskId)).toMatchObject({ state: 'PENDING' });
 });

@@ -1,25 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { beforeAll, expect, onTestFinished, test, vi } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import type { TaskChange } from '../../../src/tasks/watching/task-feed.ts';
-import {
-  change,
-  commitBytes,
-  fault,
-  makeTask,
-  openDatabase,
-  startWatchProcess,
-  type OpenDatabase,
-} from '../task-fixtures.ts';
+import { change, commitBytes, fault, makeTask, startWatchProcess } from '../task-fixtures.ts';
+import { useOpenDatabase } from '../../support/test-database.ts';
 
-let opened: OpenDatabase;
-
-beforeAll(async () => {
-  opened = await openDatabase();
-  return () => opened.close();
-});
+const opened = useOpenDatabase();
 
 test('a subscriber is woken for its task and no other, until it leaves', async () => {
-  const { feed, database } = startWatchProcess(opened.database, opened.url);
+  const { feed, database } = startWatchProcess(opened());
   const [mine, other] = [await makeTask(database), await makeTask(database)];
   const changes: TaskChange[] = [];
   const all: string[] = [];
@@ -41,7 +29,7 @@ test('a subscriber is woken for its task and no other, until it leaves', async (
 });
 
 test('progress, which nobody notifies of, is told about once a second', async () => {
-  const { feed, database } = startWatchProcess(opened.database, opened.url);
+  const { feed, database } = startWatchProcess(opened());
   const { taskId } = await makeTask(database);
   const changes: TaskChange[] = [];
   onTestFinished(feed.subscribe(taskId, (one) => changes.push(one)));
@@ -59,7 +47,7 @@ test('progress, which nobody notifies of, is told about once a second', async ()
 });
 
 test('nothing is asked of the database while nobody subscribes', async () => {
-  const { feed, database } = startWatchProcess(opened.database, opened.url);
+  const { feed, database } = startWatchProcess(opened());
   const query = vi.spyOn(database.pool, 'query');
   onTestFinished(() => query.mockRestore());
   await delay(1500);
@@ -76,9 +64,7 @@ test('nothing is asked of the database while nobody subscribes', async () => {
 
 test('a database that is away is told of once, and found again', async () => {
   const warnings: string[] = [];
-  const { feed, database } = startWatchProcess(opened.database, opened.url, (message) =>
-    warnings.push(message),
-  );
+  const { feed, database } = startWatchProcess(opened(), (message) => warnings.push(message));
   const { taskId } = await makeTask(database);
   let wakes = 0;
   onTestFinished(

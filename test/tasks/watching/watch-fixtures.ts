@@ -1,7 +1,38 @@
-import { onTestFinished } from 'vitest';
+import { beforeEach, onTestFinished } from 'vitest';
+import type { Database } from '../../../src/database/database.ts';
 import type { TaskId } from '../../../src/records/ids.ts';
 import { watchTask, type WatchTaskMessage } from '../../../src/tasks/watching/watch-task.ts';
-import { member, type WatchProcess } from '../task-fixtures.ts';
+import { useOpenDatabase } from '../../support/test-database.ts';
+import { member, startWatchProcess, type WatchProcess } from '../task-fixtures.ts';
+
+/** What the watches of a test file read from, all on one database. */
+export interface WatchProcesses {
+  readonly database: () => Database;
+  /** One for each test. */
+  readonly process: () => WatchProcess;
+  /** Starts one more. */
+  readonly another: () => WatchProcess;
+}
+
+/** A database for all tests of the file, and for each test a process as far as watches go. */
+export function useWatchProcess(): WatchProcesses {
+  const opened = useOpenDatabase();
+  const another = (): WatchProcess => startWatchProcess(opened());
+  let process: WatchProcess | undefined;
+  beforeEach(() => {
+    process = another();
+  });
+  return {
+    database: () => opened().database,
+    process() {
+      if (!process) {
+        throw new Error('the process is there only while a test runs');
+      }
+      return process;
+    },
+    another,
+  };
+}
 
 /** A watch that is under way, with what it has told so far. */
 export interface Watching<Message> {

@@ -1,6 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import type { Database } from '../../../src/database/database.ts';
+import { describe, expect, test } from 'vitest';
 import { newId, type TaskId } from '../../../src/records/ids.ts';
 import { decodeResumeToken, encodeResumeToken } from '../../../src/tasks/watching/resume-token.ts';
 import { watchTask } from '../../../src/tasks/watching/watch-task.ts';
@@ -10,27 +9,14 @@ import {
   fault,
   makeTask,
   member,
-  openDatabase,
   readTask,
   startWatchProcess,
   stranger,
-  type OpenDatabase,
-  type WatchProcess,
 } from '../task-fixtures.ts';
-import { kindsOf, revisionsOf, watch } from './watch-fixtures.ts';
+import { openDatabase } from '../../support/test-database.ts';
+import { kindsOf, revisionsOf, useWatchProcess, watch } from './watch-fixtures.ts';
 
-let opened: OpenDatabase;
-let database: Database;
-let process: WatchProcess;
-
-beforeAll(async () => {
-  opened = await openDatabase();
-  ({ database } = opened);
-  return () => opened.close();
-});
-beforeEach(() => {
-  process = startWatchProcess(database, opened.url);
-});
+const { database, process, another } = useWatchProcess();
 
 const noSignals = {
   signal: new AbortController().signal,
@@ -38,7 +24,7 @@ const noSignals = {
 };
 const defaults = { progressIntervalMs: undefined, heartbeatIntervalMs: undefined };
 
-async function survive(taskId: TaskId, times: number, at = database): Promise<void> {
+async function survive(taskId: TaskId, times: number, at = database()): Promise<void> {
   for (let i = 0; i < times; i++) {
     await change(at, taskId, (entry) => {
       entry.survive({ ...fault, message: `fault ${i}` });
@@ -48,12 +34,12 @@ async function survive(taskId: TaskId, times: number, at = database): Promise<vo
 
 describe('a watch', () => {
   test('tells a snapshot, each change once and in order, and ends after the terminal one', async () => {
-    const { taskId } = await makeTask(database);
-    const watching = watch(process, taskId);
+    const { taskId } = await makeTask(database());
+    const watching = watch(process(), taskId);
     await watching.until((messages) => messages.length === 1);
-    await change(database, taskId, (entry) => entry.start('RECEIVING', 'begun'));
+    await change(database(), taskId, (entry) => entry.start('RECEIVING', 'begun'));
     await survive(taskId, 1);
-    await change(database, taskId, (entry) => {
+    await change(database(), taskId, (entry) => {
       entry.fail(fault);
     });
     await watching.ended;
@@ -65,14 +51,14 @@ describe('a watch', () => {
       record: { event: { state: 'FAILED', kind: 'FAULT' }, fault: { fatal: true } },
       snapshot: { task: { state: 'FAILED' }, lastFault: { reason: 'DISK_READ_FAILED' } },
     });
-    expect(process.trails.size).toBe(0);
-    expect(process.feed.size).toBe(0);
+    expect(process().trails.size).toBe(0);
+    expect(process().feed.size).toBe(0);
   });
 
   test('of a task that has ended is its snapshot and the end', async () => {
-    const { taskId } = await makeTask(database);
-    await change(database, taskId, (entry) => entry.cancel('enough'));
-    const watching = watch(process, taskId);
+    const { taskId } = await makeTask(database());
+    await change(database(), taskId, (entry) => entry.cancel('enough'));
+    const watching = watch(process(), taskId);
     await watching.ended;
     expect(watching.messages).toMatchObject([
       { kind: 'snapshot', missedRevisions: 0, snapshot: { task: { state: 'CANCELLED' } } },
@@ -80,8 +66,8 @@ describe('a watch', () => {
   });
 
   test('is told within milliseconds, not at the next poll', async () => {
-    const { taskId } = await makeTask(database);
-    const watching = watch(process, taskId);
+    const { taskId } = await makeTask(database());
+    const watching = watch(process(), taskId);
     await watching.until((messages) => messages.length === 1);
     const delays = [];
     for (let i = 0; i < 5; i++) {
@@ -95,17 +81,19 @@ describe('a watch', () => {
   });
 
   test('of another project’s task finds nothing', async () => {
-    const { taskId } = await makeTask(database, { caller: stranger });
-    await expect(watch(process, taskId).ended).rejects.toMatchObject({ reason: 'TASK_NOT_FOUND' });
-    await expect(watch(process, newId<TaskId>()).ended).rejects.toMatchObject({
+    const { taskId } = await makeTask(database(), { caller: stranger });
+    await expect(watch(process(), taskId).ended).rejects.toMatchObject({
+      reason: 'TASK_NOT_FOUND',
+    });
+    await expect(watch(process(), newId<TaskId>()).ended).rejects.toMatchObject({
       reason: 'TASK_NOT_FOUND',
     });
   });
 
   test('refuses intervals out of range, all at once', async () => {
-    const { taskId } = await makeTask(database);
+    const { taskId } = await makeTask(database());
     await expect(
-      watch(process, taskId, { progressIntervalMs: 99, heartbeatIntervalMs: Number.NaN }).ended,
+      watch(process(), taskId, { progressIntervalMs: 99, heartbeatIntervalMs: Number.NaN }).ended,
     ).rejects.toMatchObject({
       fieldViolations: [{ field: 'progress_interval' }, { field: 'heartbeat_interval' }],
     });
@@ -114,28 +102,28 @@ describe('a watch', () => {
 
 describe('a resume token', () => {
   test('goes on after its message, on another process', async () => {
-    const { taskId } = await makeTask(database);
-    const first = watch(process, taskId);
+    const { taskId } = await makeTask(database());
+    const first = watch(process(), taskId);
     await first.until((messages) => messages.length === 1);
     await survive(taskId, 1);
     await first.until((messages) => messages.length === 2);
     first.leave();
     await survive(taskId, 3);
 
-    const other = startWatchProcess(database, opened.url);
+    const other = another();
     const second = watch(other, taskId, { resumeToken: first.messages.at(-1)?.resumeToken ?? '' });
     await second.until((messages) => messages.length === 3);
-    await change(database, taskId, (entry) => entry.cancel('enough'));
+    await change(database(), taskId, (entry) => entry.cancel('enough'));
     await second.ended;
     expect(revisionsOf(first.messages)).toEqual([2]);
     expect(revisionsOf(second.messages)).toEqual([3, 4, 5, 6]);
   });
 
   test('after which nothing happened gets the progress at once', async () => {
-    const { taskId } = await makeTask(database);
-    await commitBytes(database, taskId, 7);
+    const { taskId } = await makeTask(database());
+    await commitBytes(database(), taskId, 7);
     const resumeToken = encodeResumeToken(taskId, 1);
-    const watching = watch(process, taskId, { resumeToken });
+    const watching = watch(process(), taskId, { resumeToken });
     await watching.until((messages) => messages.length === 1);
     expect(watching.messages).toMatchObject([
       { kind: 'progress', task: { committedSize: 7 }, resumeToken },
@@ -143,13 +131,13 @@ describe('a resume token', () => {
   });
 
   test('of an ended task goes on to the terminal event, and after that to the retry', async () => {
-    const { taskId } = await makeTask(database);
-    await change(database, taskId, (entry) => entry.cancel('enough'));
-    await change(database, taskId, (entry) => {
+    const { taskId } = await makeTask(database());
+    await change(database(), taskId, (entry) => entry.cancel('enough'));
+    await change(database(), taskId, (entry) => {
       entry.retry(null, member, true, 'again');
     });
     const [atStart, atEnd, afterRetry] = [1, 2, 3].map((revision) =>
-      watch(process, taskId, { resumeToken: encodeResumeToken(taskId, revision) }),
+      watch(process(), taskId, { resumeToken: encodeResumeToken(taskId, revision) }),
     );
     await Promise.all([atStart?.ended, atEnd?.ended, afterRetry?.ended]);
     expect(revisionsOf(atStart?.messages ?? [])).toEqual([2]);
@@ -158,7 +146,7 @@ describe('a resume token', () => {
   });
 
   test('that was altered, is another task’s, or is ahead of the task is refused', async () => {
-    const { taskId } = await makeTask(database);
+    const { taskId } = await makeTask(database());
     const token = encodeResumeToken(taskId, 1);
     expect(decodeResumeToken(token, taskId)).toBe(1);
     for (const resumeToken of [
@@ -169,7 +157,7 @@ describe('a resume token', () => {
       encodeResumeToken(newId<TaskId>(), 1),
       encodeResumeToken(taskId, 2),
     ]) {
-      await expect(watch(process, taskId, { resumeToken }).ended).rejects.toMatchObject({
+      await expect(watch(process(), taskId, { resumeToken }).ended).rejects.toMatchObject({
         reason: 'RESUME_TOKEN_INVALID',
         fieldViolations: [{ field: 'resume_token' }],
       });
@@ -179,12 +167,12 @@ describe('a resume token', () => {
 
 describe('history that was pruned', () => {
   test('becomes a snapshot that says how much is missing, and then the rest', async () => {
-    const { taskId } = await makeTask(database);
+    const { taskId } = await makeTask(database());
     await survive(taskId, 5);
-    await database.pool.query('delete from task_events where task_id = $1 and revision < 5', [
+    await database().pool.query('delete from task_events where task_id = $1 and revision < 5', [
       taskId,
     ]);
-    const watching = watch(process, taskId, { resumeToken: encodeResumeToken(taskId, 2) });
+    const watching = watch(process(), taskId, { resumeToken: encodeResumeToken(taskId, 2) });
     await watching.until((messages) => messages.length === 3);
     expect(watching.messages[0]).toMatchObject({
       kind: 'snapshot',
@@ -196,10 +184,10 @@ describe('history that was pruned', () => {
   });
 
   test('of an ended task is a snapshot and the end', async () => {
-    const { taskId } = await makeTask(database);
-    await change(database, taskId, (entry) => entry.cancel('enough'));
-    await database.pool.query('delete from task_events where task_id = $1', [taskId]);
-    const watching = watch(process, taskId, { resumeToken: encodeResumeToken(taskId, 1) });
+    const { taskId } = await makeTask(database());
+    await change(database(), taskId, (entry) => entry.cancel('enough'));
+    await database().pool.query('delete from task_events where task_id = $1', [taskId]);
+    const watching = watch(process(), taskId, { resumeToken: encodeResumeToken(taskId, 1) });
     await watching.ended;
     expect(watching.messages).toMatchObject([{ kind: 'snapshot', missedRevisions: 1 }]);
   });
@@ -208,10 +196,9 @@ describe('history that was pruned', () => {
 describe('what breaks on the way', () => {
   test('lost notifications are made up for by the poll', async () => {
     const deaf = await openDatabase();
-    onTestFinished(() => deaf.close());
     await deaf.database.pool.query('drop trigger task_events_notify on task_events');
     const { taskId } = await makeTask(deaf.database);
-    const watching = watch(startWatchProcess(deaf.database, deaf.url), taskId);
+    const watching = watch(startWatchProcess(deaf), taskId);
     await watching.until((messages) => messages.length === 1);
     const begun = performance.now();
     await survive(taskId, 3, deaf.database);
@@ -221,27 +208,27 @@ describe('what breaks on the way', () => {
   });
 
   test('the connection that listens may be cut again and again', async () => {
-    const { taskId } = await makeTask(database);
-    const watching = watch(process, taskId);
+    const { taskId } = await makeTask(database());
+    const watching = watch(process(), taskId);
     await watching.until((messages) => messages.length === 1);
     for (let i = 0; i < 10; i++) {
-      await database.pool.query(
+      await database().pool.query(
         `select pg_terminate_backend(pid) from pg_stat_activity
           where datname = current_database() and application_name = 'darkroom listen'`,
       );
       await survive(taskId, 2);
     }
-    await change(database, taskId, (entry) => entry.cancel('enough'));
+    await change(database(), taskId, (entry) => entry.cancel('enough'));
     await watching.ended;
     expect(revisionsOf(watching.messages)).toEqual(Array.from({ length: 21 }, (_, i) => i + 2));
   });
 
   test('so may all connections to the database, as when it restarts', async () => {
-    const { taskId } = await makeTask(database);
-    const watching = watch(process, taskId);
+    const { taskId } = await makeTask(database());
+    const watching = watch(process(), taskId);
     await watching.until((messages) => messages.length === 1);
     for (let i = 0; i < 3; i++) {
-      await database.pool.query(
+      await database().pool.query(
         `select pg_terminate_backend(pid) from pg_stat_activity
           where datname = current_database() and pid <> pg_backend_pid()`,
       );
@@ -257,25 +244,25 @@ describe('what breaks on the way', () => {
         )
         .toBe(true);
     }
-    await change(database, taskId, (entry) => entry.cancel('enough'));
+    await change(database(), taskId, (entry) => entry.cancel('enough'));
     await watching.ended;
-    const { revision } = await readTask(database, taskId);
+    const { revision } = await readTask(database(), taskId);
     expect(revisionsOf(watching.messages)).toEqual(
       Array.from({ length: revision - 1 }, (_, i) => i + 2),
     );
   });
 
   test('a reader who is too slow gets all events and only the newest progress', async () => {
-    const { taskId } = await makeTask(database);
+    const { taskId } = await makeTask(database());
     const messages = watchTask(
-      process.trails,
+      process().trails,
       member,
       { ...defaults, taskId, resumeToken: '', progressIntervalMs: 100 },
       noSignals,
     );
     await messages.next();
     for (let size = 1; size <= 5; size++) {
-      await commitBytes(database, taskId, size);
+      await commitBytes(database(), taskId, size);
     }
     // More than one read of events holds, and more than are kept in memory.
     await survive(taskId, 100);
@@ -290,31 +277,31 @@ describe('what breaks on the way', () => {
       Array.from({ length: 100 }, (_, i) => i + 2),
     );
     // In one, for the feed may look in between two.
-    await commitBytes(database, taskId, 7);
+    await commitBytes(database(), taskId, 7);
     expect((await messages.next()).value).toMatchObject({
       kind: 'progress',
       task: { committedSize: 7 },
     });
     await messages.return();
-    expect(process.feed.size).toBe(0);
+    expect(process().feed.size).toBe(0);
   });
 
   test('a caller who goes takes everything with him at once', async () => {
-    const { taskId } = await makeTask(database);
-    const watching = watch(process, taskId);
+    const { taskId } = await makeTask(database());
+    const watching = watch(process(), taskId);
     await watching.until((messages) => messages.length === 1);
-    expect(process.feed.size).toBe(1);
+    expect(process().feed.size).toBe(1);
     watching.leave();
     await expect(watching.ended).rejects.toThrow('the caller left');
-    expect(process.feed.size).toBe(0);
-    expect(process.trails.size).toBe(0);
+    expect(process().feed.size).toBe(0);
+    expect(process().trails.size).toBe(0);
   });
 
   test('a caller who goes during a read does not wait for it', async () => {
-    const { taskId } = await makeTask(database);
-    const locker = await database.pool.connect();
+    const { taskId } = await makeTask(database());
+    const locker = await database().pool.connect();
     await locker.query('begin; lock table tasks in access exclusive mode');
-    const watching = watch(process, taskId);
+    const watching = watch(process(), taskId);
     await delay(50);
     watching.leave();
     await expect(watching.ended).rejects.toThrow('the caller left');
@@ -323,29 +310,32 @@ describe('what breaks on the way', () => {
   });
 
   test('a service that stops ends the watch and says when to come again', async () => {
-    const { taskId } = await makeTask(database);
+    const { taskId } = await makeTask(database());
     const drain = new AbortController();
-    const watching = watch(process, taskId, { drainSignal: drain.signal });
+    const watching = watch(process(), taskId, { drainSignal: drain.signal });
     await watching.until((messages) => messages.length === 1);
     drain.abort();
     await expect(watching.ended).rejects.toMatchObject({
       reason: 'SERVER_DRAINING',
       retryDelayMs: expect.any(Number),
     });
-    expect(process.feed.size).toBe(0);
+    expect(process().feed.size).toBe(0);
   });
 });
 
 describe('progress and heartbeats', () => {
   test('come in their intervals', async () => {
-    const { taskId } = await makeTask(database);
-    const watching = watch(process, taskId, { progressIntervalMs: 500, heartbeatIntervalMs: 1000 });
+    const { taskId } = await makeTask(database());
+    const watching = watch(process(), taskId, {
+      progressIntervalMs: 500,
+      heartbeatIntervalMs: 1000,
+    });
     await watching.until((messages) => messages.length === 1);
     const begun = performance.now();
     let size = 0;
     while (performance.now() - begun < 2000) {
       size += 1;
-      await commitBytes(database, taskId, size);
+      await commitBytes(database(), taskId, size);
       await delay(50);
     }
     const progress = watching.messages.filter((message) => message.kind === 'progress');

@@ -1,37 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { Database } from '../../../src/database/database.ts';
+import { beforeEach, describe, expect, test } from 'vitest';
 import type { Caller } from '../../../src/access/caller.ts';
 import { newId, type TaskId } from '../../../src/records/ids.ts';
 import type { TaskFilter } from '../../../src/tasks/reading/list-requests.ts';
 import { watchTasks, type WatchTasksMessage } from '../../../src/tasks/watching/watch-tasks.ts';
-import {
-  anyTask,
-  change,
-  commitBytes,
-  fault,
-  makeTask,
-  member,
-  openDatabase,
-  startWatchProcess,
-  type OpenDatabase,
-  type WatchProcess,
-} from '../task-fixtures.ts';
-import { collect, kindsOf, type Watching } from './watch-fixtures.ts';
+import { anyTask, change, commitBytes, fault, makeTask, member } from '../task-fixtures.ts';
+import { collect, kindsOf, useWatchProcess, type Watching } from './watch-fixtures.ts';
 
-let opened: OpenDatabase;
-let database: Database;
-let process: WatchProcess;
+const { database, process } = useWatchProcess();
 /** A project for each test. */
 let caller: Caller;
 
-beforeAll(async () => {
-  opened = await openDatabase();
-  ({ database } = opened);
-  return () => opened.close();
-});
 beforeEach(() => {
-  process = startWatchProcess(database, opened.url);
   caller = { ...member, projectId: newId() };
 });
 
@@ -44,7 +24,7 @@ function watch(
 ): Watching<WatchTasksMessage> {
   return collect((signal) =>
     watchTasks(
-      process,
+      process(),
       caller,
       {
         filter: { ...anyTask, ...filter },
@@ -68,9 +48,9 @@ function toldTasks(messages: readonly WatchTasksMessage[]): [string, string][] {
 
 describe('a watch of many tasks', () => {
   test('lists those of the project, says so, and then tells each change', async () => {
-    const first = await makeTask(database, { caller });
-    const second = await makeTask(database, { caller });
-    await makeTask(database);
+    const first = await makeTask(database(), { caller });
+    const second = await makeTask(database(), { caller });
+    await makeTask(database());
     const watching = watch();
     await watching.until(isSynced);
     expect(kindsOf(watching.messages)).toEqual(['task', 'task', 'synced']);
@@ -79,9 +59,9 @@ describe('a watch of many tasks', () => {
       [second.taskId, 'PENDING'],
     ]);
 
-    const third = await makeTask(database, { caller });
+    const third = await makeTask(database(), { caller });
     await watching.until((messages) => messages.length === 4);
-    await change(database, second.taskId, (entry) => {
+    await change(database(), second.taskId, (entry) => {
       entry.fail(fault);
     });
     await watching.until((messages) => messages.length === 5);
@@ -93,17 +73,17 @@ describe('a watch of many tasks', () => {
     ]);
     watching.leave();
     await expect(watching.ended).rejects.toThrow('the caller left');
-    expect(process.feed.size).toBe(0);
+    expect(process().feed.size).toBe(0);
   });
 
   test('tells a task that stops to match once more, and no more after that', async () => {
-    const { taskId } = await makeTask(database, { caller });
+    const { taskId } = await makeTask(database(), { caller });
     const watching = watch({ states: ['PENDING'] });
     await watching.until(isSynced);
-    await change(database, taskId, (entry) => entry.start('RECEIVING', 'test'));
+    await change(database(), taskId, (entry) => entry.start('RECEIVING', 'test'));
     await watching.until((messages) => messages.length === 3);
-    await change(database, taskId, (entry) => entry.enterPhase('VERIFYING', 'test'));
-    const next = await makeTask(database, { caller });
+    await change(database(), taskId, (entry) => entry.enterPhase('VERIFYING', 'test'));
+    const next = await makeTask(database(), { caller });
     await watching.until((messages) => messages.length === 4);
     expect(toldTasks(watching.messages)).toEqual([
       [taskId, 'PENDING'],
@@ -113,11 +93,11 @@ describe('a watch of many tasks', () => {
   });
 
   test('tells a task that begins to match', async () => {
-    const { taskId } = await makeTask(database, { caller });
+    const { taskId } = await makeTask(database(), { caller });
     const watching = watch({ hasFaults: true });
     await watching.until(isSynced);
     expect(toldTasks(watching.messages)).toEqual([]);
-    await change(database, taskId, (entry) => {
+    await change(database(), taskId, (entry) => {
       entry.survive(fault);
     });
     await watching.until((messages) => messages.length === 2);
@@ -126,11 +106,11 @@ describe('a watch of many tasks', () => {
 
   test('loses no change that happens while it lists', async () => {
     const made = await Promise.all(
-      Array.from({ length: 120 }, () => makeTask(database, { caller })),
+      Array.from({ length: 120 }, () => makeTask(database(), { caller })),
     );
     const watching = watch();
     const changes = made.slice(0, 20).map(({ taskId }) =>
-      change(database, taskId, (entry) => {
+      change(database(), taskId, (entry) => {
         entry.cancel('test');
       }),
     );
@@ -145,11 +125,11 @@ describe('a watch of many tasks', () => {
   });
 
   test('coalesces progress, and tells what the producer says with the whole task', async () => {
-    const { taskId } = await makeTask(database, { caller });
+    const { taskId } = await makeTask(database(), { caller });
     const watching = watch({}, { progressIntervalMs: 500 });
     await watching.until(isSynced);
     for (let size = 1; size <= 20; size++) {
-      await commitBytes(database, taskId, size);
+      await commitBytes(database(), taskId, size);
       await delay(20);
     }
     await watching.until((messages) => {
@@ -158,7 +138,7 @@ describe('a watch of many tasks', () => {
     });
     const progress = watching.messages.filter(({ kind }) => kind === 'progress').length;
     expect(progress).toBeLessThanOrEqual(4);
-    await change(database, taskId, (entry) => {
+    await change(database(), taskId, (entry) => {
       entry.signOfLife();
       entry.task.message = 'freezing the disk';
     });
@@ -177,10 +157,10 @@ describe('a watch of many tasks', () => {
   });
 
   test('lists again for a reader who was too slow for more changes than are remembered', async () => {
-    const kept = await makeTask(database, { caller });
-    const gone = await makeTask(database, { caller });
+    const kept = await makeTask(database(), { caller });
+    const gone = await makeTask(database(), { caller });
     const messages = watchTasks(
-      process,
+      process(),
       caller,
       {
         filter: { ...anyTask, states: ['PENDING'] },
@@ -193,16 +173,16 @@ describe('a watch of many tasks', () => {
       await messages.next();
     }
     const noticed = new Set<TaskId>();
-    const unsubscribe = process.feed.subscribeAll(({ taskId }) => noticed.add(taskId));
+    const unsubscribe = process().feed.subscribeAll(({ taskId }) => noticed.add(taskId));
     const notify = (id: TaskId): Promise<unknown> =>
-      database.pool.query(`select pg_notify('darkroom_task', $1)`, [id]);
+      database().pool.query(`select pg_notify('darkroom_task', $1)`, [id]);
     const [first, last] = [newId<TaskId>(), newId<TaskId>()];
     // The process listens from now on.
     await expect.poll(() => notify(first).then(() => noticed.has(first))).toBe(true);
-    await change(database, gone.taskId, (entry) => entry.cancel('test'));
-    const late = await makeTask(database, { caller });
+    await change(database(), gone.taskId, (entry) => entry.cancel('test'));
+    const late = await makeTask(database(), { caller });
     // Notifications of tasks that do not exist are as good as others to fill the memory.
-    await database.pool.query(
+    await database().pool.query(
       `select pg_notify('darkroom_task', gen_random_uuid()::text) from generate_series(1, 10001)`,
     );
     // They come in their order, and the watch subscribed first: it has been told of all of them by then.

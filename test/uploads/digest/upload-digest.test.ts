@@ -1,12 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { defaultCaller } from '../../../src/access/caller.ts';
-import { newId, type BlobId } from '../../../src/records/ids.ts';
 import type { BlobStore, SegmentReader } from '../../../src/storage/blob-store.ts';
 import { alteredStore } from '../../storage/altered-store.ts';
-import { ParkedDigests } from '../../../src/uploads/digest/blob-digest.ts';
-import { DigestPool } from '../../../src/uploads/digest/digest-pool.ts';
 import type { DigestStream } from '../../../src/uploads/digest/digest-stream.ts';
+import { useDatabase } from '../../support/test-database.ts';
 import {
   connection,
   failureOf,
@@ -19,155 +17,17 @@ import {
   readFaults,
   readTask,
   sha256,
-  useDatabase,
 } from '../../support/upload-world.ts';
 import { committed, dataFrames, expectActive, resumeAndFinish } from '../complete-upload.ts';
 import { FaultyStore } from '../faulty-store.ts';
 import { Gate } from '../gate.ts';
+import { startHalfOpen } from '../half-open-upload.ts';
 import { PushedFrames } from '../pushed-frames.ts';
-import { digestsOf } from '../digests-of.ts';
+import { digestsOf } from './digest-fixtures.ts';
 
 /** More than is read to see what the image is, in bytes. */
 const lookAtFormat = 64 * 1024;
 const MiB = 1024 * 1024;
-
-function openPool(): DigestPool {
-  const pool = new DigestPool(1);
-  onTestFinished(() => pool.close());
-  return pool;
-}
-
-describe('a digest of bytes that come faster than they can be digested', () => {
-  test('has a bounded number of them on the way, over all streams of a thread', async () => {
-    const pool = openPool();
-    const streams = [pool.open(), pool.open(), pool.open(), pool.open()];
-    let taken = 0;
-    const updates = Array.from({ length: 64 }, async (_, i) => {
-      await streams[i % 4]!.update(new Uint8Array(MiB));
-      taken += 1;
-    });
-    // No answer of the thread can have come within the same turn of the event loop.
-    await Promise.resolve().then(() => Promise.resolve());
-    expect(taken).toBe(16);
-    await Promise.all(updates);
-    expect(taken).toBe(64);
-    const expected = sha256(Buffer.alloc(16 * MiB));
-    expect(await Promise.all(streams.map((stream) => stream.result()))).toEqual(
-      streams.map(() => digestsOf(expected)),
-    );
-    expect(streams.map((stream) => stream.bytesInFlight)).toEqual([0, 0, 0, 0]);
-  });
-
-  test('is of all of them, in order, also when the result is asked for at once', async () => {
-    const pool = openPool();
-    const data = randomBytes(40 * MiB + 12_345);
-    const stream = pool.open();
-    for (let offset = 0; offset < data.length; offset += 777_777) {
-      void stream.update(new Uint8Array(data.subarray(offset, offset + 777_777)));
-    }
-    expect(await stream.result()).toEqual(digestsOf(sha256(data)));
-    await stream.update(new Uint8Array(Buffer.from('more')));
-    expect(await stream.result()).toEqual(
-      digestsOf(sha256(Buffer.concat([data, Buffer.from('more')]))),
-    );
-  });
-
-  test('takes a chunk that is larger than the bound', async () => {
-    const pool = openPool();
-    const stream = pool.open();
-    await stream.update(new Uint8Array(20 * MiB));
-    await stream.update(new Uint8Array(20 * MiB));
-    expect(await stream.result()).toEqual(digestsOf(sha256(Buffer.alloc(40 * MiB))));
-  });
-
-  test('gives the room of a closed one to the others', async () => {
-    const pool = openPool();
-    const [closed, other] = [pool.open(), pool.open()];
-    const updates = Array.from({ length: 32 }, () => closed.update(new Uint8Array(MiB)));
-    const mine = other.update(new Uint8Array(MiB));
-    closed.close();
-    closed.close();
-    const settled = await Promise.allSettled(updates);
-    expect(settled.filter(({ status }) => status === 'fulfilled')).toHaveLength(16);
-    await mine;
-    expect(await other.result()).toEqual(digestsOf(sha256(Buffer.alloc(MiB))));
-    await expect(closed.result()).rejects.toThrow('closed');
-    await expect(closed.update(new Uint8Array(1))).rejects.toThrow('closed');
-  });
-});
-
-test('bytes that share their buffer with others are copied, not taken away', async () => {
-  const stream = openPool().open();
-  const whole = new Uint8Array(3 * MiB).fill(7);
-  await stream.update(whole.subarray(MiB, 2 * MiB));
-  expect(whole[0]).toBe(7);
-  expect(await stream.result()).toEqual(digestsOf(sha256(Buffer.alloc(MiB, 7))));
-  const own = new Uint8Array(MiB);
-  await stream.update(own);
-  expect(own.byteLength).toBe(0);
-});
-
-test('a digest whose thread dies fails, and the next one is computed on a new thread', async () => {
-  const pool = openPool();
-  const stream = pool.open();
-  const idle = pool.open();
-  await stream.update(new Uint8Array(MiB));
-  const result = stream.result();
-  await Promise.all([pool.close(), expect(result).rejects.toThrow('died')]);
-  await expect(idle.update(new Uint8Array(1))).rejects.toThrow('died');
-  await expect(idle.result()).rejects.toThrow('died');
-  expect(stream.isLost).toBe(true);
-  idle.close();
-  const next = pool.open();
-  await next.update(new Uint8Array(Buffer.from('abc')));
-  expect(await next.result()).toEqual(digestsOf(sha256(Buffer.from('abc'))));
-});
-
-describe('digests between two streams', () => {
-  const fake = (): DigestStream & { isClosed: boolean } => ({
-    bytesInFlight: 0,
-    isLost: false,
-    isClosed: false,
-    update: () => Promise.resolve(),
-    result: () => Promise.resolve(digestsOf('')),
-    close() {
-      this.isClosed = true;
-    },
-  });
-
-  test('are kept if they are of committed bytes only, and closed if not', () => {
-    const parked = new ParkedDigests({ open: fake });
-    const blobId = newId<BlobId>();
-    const [ahead, good] = [fake(), fake()];
-    parked.park(blobId, ahead, 101, 100);
-    expect(ahead.isClosed).toBe(true);
-    parked.park(blobId, good, 100, 100);
-    expect(parked.take(blobId, 200)).toEqual({ stream: good, position: 100 });
-    expect(parked.take(blobId, 200).position).toBe(0);
-  });
-
-  test('the one that is further is kept', () => {
-    const parked = new ParkedDigests({ open: fake });
-    const blobId = newId<BlobId>();
-    const [far, near] = [fake(), fake()];
-    parked.park(blobId, far, 100, 100);
-    parked.park(blobId, near, 50, 100);
-    expect(near.isClosed).toBe(true);
-    expect(parked.take(blobId, 100).stream).toBe(far);
-  });
-
-  test('the oldest go when there are many', () => {
-    const parked = new ParkedDigests({ open: fake });
-    const ids = Array.from({ length: 300 }, () => newId<BlobId>());
-    const streams = ids.map(fake);
-    for (const [i, id] of ids.entries()) {
-      parked.park(id, streams[i]!, 1, 1);
-    }
-    expect(streams.filter(({ isClosed }) => isClosed)).toHaveLength(300 - 256);
-    expect(streams[0]!.isClosed).toBe(true);
-    expect(streams[299]!.isClosed).toBe(false);
-  });
-});
 
 describe('in an upload', () => {
   const database = useDatabase();
@@ -270,10 +130,7 @@ describe('in an upload', () => {
   test('a thread that dies ends the stream with an error for callers; the upload then goes on', async () => {
     const world = await openUploadWorld(database());
     const { imageId, taskId } = await queueImage(database());
-    const frames = new PushedFrames(header(taskId), ...dataFrames(data, 0, 100_000));
-    const upload = world.uploads.receive(defaultCaller, frames, connection());
-    upload.catch(() => {});
-    await committed(database(), taskId, 100_000);
+    const { frames, upload } = await startHalfOpen(world, taskId, data, 100_000);
     await world.digests.close();
     frames.push(...dataFrames(data, 100_000));
     expect(await failureOf(upload)).toMatchObject({ reason: 'INTERNAL' });
@@ -298,10 +155,7 @@ describe('in an upload', () => {
       wrapStore: store.wrap,
     });
     store.break('read', 'EIO');
-    const frames = new PushedFrames(header(taskId), ...dataFrames(data, 100_000, 200_000));
-    const upload = second.uploads.receive(defaultCaller, frames, connection());
-    upload.catch(() => {});
-    await committed(database(), taskId, 200_000);
+    const { frames, upload } = await startHalfOpen(second, taskId, data, 200_000);
     store.mend();
     frames.push(...dataFrames(data, 200_000), finish(data.length, sha256(data)));
     frames.end();

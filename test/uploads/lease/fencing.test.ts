@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { defaultCaller } from '../../../src/access/caller.ts';
 import type { TaskId } from '../../../src/records/ids.ts';
 import { BlobSegment } from '../../../src/records/blob.ts';
-import type { UploadOutcome } from '../../../src/uploads/receiving/upload-service.ts';
+import { useDatabase } from '../../support/test-database.ts';
 import {
   chunk,
   connection,
@@ -17,38 +17,16 @@ import {
   readFaults,
   readTask,
   retryTask,
-  useDatabase,
-  type UploadWorld,
 } from '../../support/upload-world.ts';
 import { committed, dataFrames, expectActive, resumeAndFinish } from '../complete-upload.ts';
 import { FaultyStore } from '../faulty-store.ts';
 import { Gate } from '../gate.ts';
+import { startHalfOpen } from '../half-open-upload.ts';
 import { PushedFrames } from '../pushed-frames.ts';
 
 const database = useDatabase();
 const data = randomBytes(300_000);
 const other = randomBytes(300_000);
-
-/** A stream that has committed the first bytes of `data` and then says nothing more. */
-interface HalfOpen {
-  readonly frames: PushedFrames;
-  readonly upload: Promise<UploadOutcome>;
-}
-
-async function startHalfOpen(
-  world: UploadWorld,
-  taskId: TaskId,
-  length: number,
-  writerEpoch?: number,
-): Promise<HalfOpen> {
-  const { committedSize } = await readTask(database(), taskId);
-  const rest = dataFrames(data, committedSize, length);
-  const frames = new PushedFrames(header(taskId, writerEpoch), ...rest);
-  const upload = world.uploads.receive(defaultCaller, frames, connection());
-  upload.catch(() => {});
-  await committed(database(), taskId, length);
-  return { frames, upload };
-}
 
 async function segmentsOf(taskId: TaskId): Promise<BlobSegment[]> {
   const { blobId } = await readTask(database(), taskId);
@@ -66,7 +44,7 @@ test.each(['the same process', 'another process'])(
         ? first
         : await openUploadWorld(database(), { folder: first.folder });
     const { imageId, taskId } = await queueImage(database());
-    const old = await startHalfOpen(first, taskId, 100_000);
+    const old = await startHalfOpen(first, taskId, data, 100_000);
 
     const resumed = await second.uploads.resume(defaultCaller, taskId, 'the next one');
     expect(resumed).toMatchObject({ committedSize: 100_000, writerEpoch: 2, writerPeer: null });
@@ -92,14 +70,14 @@ test('what a superseded writer still has in its hands never lands', async () => 
     wrapDatabase: gate.database,
   });
   const { imageId, taskId } = await queueImage(database());
-  const old = await startHalfOpen(zombie, taskId, 100_000);
+  const old = await startHalfOpen(zombie, taskId, data, 100_000);
   // The process hangs in the middle of a write, long enough to be taken for dead, and then goes on.
   gate.close();
   old.frames.push(chunk(100_000, other.subarray(0, 80_000)), chunk(180_000, other.subarray(0, 9)));
   await loseProcess(database(), zombie);
 
   const alive = await openUploadWorld(database(), { folder: zombie.folder });
-  const next = await startHalfOpen(alive, taskId, 200_000);
+  const next = await startHalfOpen(alive, taskId, data, 200_000);
   gate.open();
   expect(await failureOf(old.upload)).toMatchObject({ reason: 'WRITER_FENCED' });
   next.frames.push(...dataFrames(data, 200_000), finish(data.length));
@@ -115,7 +93,7 @@ test('a commit that a superseded writer has begun changes nothing', async () => 
   const gate = new Gate();
   const zombie = await openUploadWorld(database(), { wrapDatabase: gate.database });
   const { imageId, taskId } = await queueImage(database());
-  const old = await startHalfOpen(zombie, taskId, 100_000);
+  const old = await startHalfOpen(zombie, taskId, data, 100_000);
   gate.close();
   // Written and synced, but not recorded.
   old.frames.push(...dataFrames(other, 100_000, 250_000));
@@ -131,7 +109,7 @@ test('a commit that a superseded writer has begun changes nothing', async () => 
 test('a second stream without an epoch is refused, and told who writes and since when', async () => {
   const world = await openUploadWorld(database());
   const { imageId, taskId } = await queueImage(database());
-  const first = await startHalfOpen(world, taskId, 100_000);
+  const first = await startHalfOpen(world, taskId, data, 100_000);
   const { writerSince } = await readTask(database(), taskId);
 
   for (const opened of [world, await openUploadWorld(database(), { folder: world.folder })]) {
@@ -219,12 +197,18 @@ test('the epoch is gone on with after a stream that ended by itself, on the same
     [100_000, 1],
     [150_000, 1],
   ] as const) {
-    const stream = await startHalfOpen(world, taskId, length, epoch);
+    const stream = await startHalfOpen(
+      world,
+      taskId,
+      data,
+      length,
+      epoch === undefined ? {} : { writerEpoch: epoch },
+    );
     stream.frames.end();
     expect(await stream.upload).toMatchObject({ committedSize: length, writerEpoch: 1 });
   }
   // Nor does a stream without an epoch need a segment of its own then.
-  const stream = await startHalfOpen(world, taskId, 200_000);
+  const stream = await startHalfOpen(world, taskId, data, 200_000);
   stream.frames.end();
   expect(await stream.upload).toMatchObject({ committedSize: 200_000, writerEpoch: 2 });
   expect(await segmentsOf(taskId)).toMatchObject([{ startOffset: 0, length: 200_000 }]);
@@ -244,7 +228,7 @@ test('a new epoch begins, with a segment of its own, after a writer that died', 
     wrapDatabase: gate.database,
   });
   const { imageId, taskId } = await queueImage(database());
-  await startHalfOpen(dead, taskId, 100_000);
+  await startHalfOpen(dead, taskId, data, 100_000);
   gate.close();
   const world = await openUploadWorld(database(), { folder: dead.folder });
   // Not known to be dead yet.
@@ -254,7 +238,7 @@ test('a new epoch begins, with a segment of its own, after a writer that died', 
     ),
   ).toMatchObject({ reason: 'WRITER_ACTIVE' });
   await loseProcess(database(), dead);
-  const next = await startHalfOpen(world, taskId, 200_000, 1);
+  const next = await startHalfOpen(world, taskId, data, 200_000, { writerEpoch: 1 });
   next.frames.end();
   expect(await next.upload).toMatchObject({ committedSize: 200_000, writerEpoch: 2 });
   expect(await segmentsOf(taskId)).toMatchObject([
@@ -269,7 +253,7 @@ test('a retry does not go on with a segment that the attempt before may still be
   const gate = new Gate();
   const zombie = await openUploadWorld(database(), { wrapStore: gate.store });
   const { imageId, taskId } = await queueImage(database());
-  const old = await startHalfOpen(zombie, taskId, 100_000);
+  const old = await startHalfOpen(zombie, taskId, data, 100_000);
   gate.close();
   old.frames.push(...dataFrames(other, 100_000));
   await zombie.ledger.change(taskId, undefined, (entry) => entry.cancel('test'));
@@ -277,7 +261,7 @@ test('a retry does not go on with a segment that the attempt before may still be
 
   const world = await openUploadWorld(database(), { folder: zombie.folder });
   const next = await retryTask(world, taskId, true);
-  const stream = await startHalfOpen(world, next, 200_000, 1);
+  const stream = await startHalfOpen(world, next, data, 200_000, { writerEpoch: 1 });
   gate.open();
   stream.frames.end();
   expect(await stream.upload).toMatchObject({ committedSize: 200_000, writerEpoch: 2 });
@@ -297,7 +281,7 @@ test('a stream that this process does not know of does not block', async () => {
     entry.task.writerPeer = 'lost';
     entry.task.writerSince = entry.now;
   });
-  const stream = await startHalfOpen(world, taskId, 100_000);
+  const stream = await startHalfOpen(world, taskId, data, 100_000);
   stream.frames.end();
   expect(await stream.upload).toMatchObject({ writerEpoch: 2 });
   await resumeAndFinish(world, taskId, data);
@@ -308,7 +292,7 @@ test('a superseded stream ends although its own disk hangs', async () => {
   const gate = new Gate();
   const world = await openUploadWorld(database(), { wrapStore: gate.store });
   const { taskId } = await queueImage(database());
-  const old = await startHalfOpen(world, taskId, 100_000);
+  const old = await startHalfOpen(world, taskId, data, 100_000);
   gate.close();
   old.frames.push(...dataFrames(data, 100_000));
   await world.uploads.resume(defaultCaller, taskId, 'test');
@@ -320,7 +304,7 @@ test('a writer that is superseded while the whole is checked publishes nothing',
   const gate = new Gate();
   const world = await openUploadWorld(database());
   const { imageId, taskId } = await queueImage(database());
-  const first = await startHalfOpen(world, taskId, 100_000);
+  const first = await startHalfOpen(world, taskId, data, 100_000);
   first.frames.end();
   await first.upload;
   // A process that was restarted reads the bytes again to digest them, and hangs in that.
@@ -364,7 +348,7 @@ test('a stopping process lets go of an upload only when its last write has ended
   const store = new FaultyStore();
   const stopping = await openUploadWorld(database(), { wrapStore: store.wrap });
   const { imageId, taskId } = await queueImage(database());
-  const old = await startHalfOpen(stopping, taskId, 100_000);
+  const old = await startHalfOpen(stopping, taskId, data, 100_000);
   store.slow('append', 500);
   old.frames.push(chunk(100_000, other.subarray(0, 90_000)));
   await expect.poll(() => old.frames.isDrained).toBe(true);
@@ -376,7 +360,7 @@ test('a stopping process lets go of an upload only when its last write has ended
   await expect
     .poll(async () => (await readTask(database(), taskId)).writerProcessId, { timeout: 10_000 })
     .toBe(null);
-  const stream = await startHalfOpen(next, taskId, data.length, 1);
+  const stream = await startHalfOpen(next, taskId, data, data.length, { writerEpoch: 1 });
   await Promise.all([
     drained,
     expect(failure).resolves.toMatchObject({ reason: 'SERVER_DRAINING' }),

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { Code } from '../../../gen/google/rpc/code_pb.ts';
 import { defaultCaller } from '../../../src/access/caller.ts';
 import type { UploadFrame } from '../../../src/uploads/receiving/upload-frame.ts';
+import { useDatabase } from '../../support/test-database.ts';
 import {
   chunk,
   connection,
@@ -17,7 +18,6 @@ import {
   readTask,
   retryTask,
   sha256,
-  useDatabase,
   useUploadWorld,
   type UploadWorld,
 } from '../../support/upload-world.ts';

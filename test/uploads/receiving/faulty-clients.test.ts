@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { Code } from '../../../gen/google/rpc/code_pb.ts';
 import { defaultCaller } from '../../../src/access/caller.ts';
+import { useDatabase } from '../../support/test-database.ts';
 import {
   connection,
   failureOf,
@@ -9,11 +10,11 @@ import {
   header,
   openUploadWorld,
   queueImage,
-  useDatabase,
 } from '../../support/upload-world.ts';
-import { committed, dataFrames, expectActive, resumeAndFinish } from '../complete-upload.ts';
+import { dataFrames, expectActive, resumeAndFinish } from '../complete-upload.ts';
 import { expectFault } from '../expect-fault.ts';
 import { FaultyStore } from '../faulty-store.ts';
+import { startHalfOpen } from '../half-open-upload.ts';
 import { PushedFrames } from '../pushed-frames.ts';
 
 const database = useDatabase();
@@ -40,10 +41,9 @@ describe('a client that', () => {
     const world = await openUploadWorld(database());
     const { taskId } = await queueImage(database());
     const gone = new AbortController();
-    const frames = new PushedFrames(header(taskId), ...good());
-    const upload = world.uploads.receive(defaultCaller, frames, connection(gone.signal));
-    upload.catch(() => {});
-    await committed(database(), taskId, 100_000);
+    const { upload } = await startHalfOpen(world, taskId, data, 100_000, {
+      connection: connection(gone.signal),
+    });
     gone.abort(new Error('socket hang up'));
     const failure = await failureOf(upload);
     await expectFault(database(), taskId, failure, {

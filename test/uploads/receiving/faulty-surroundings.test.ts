@@ -4,8 +4,8 @@ import { Code } from '../../../gen/google/rpc/code_pb.ts';
 import { defaultCaller } from '../../../src/access/caller.ts';
 import type { TaskId } from '../../../src/records/ids.ts';
 import { deleteImage } from '../../../src/images/delete-image.ts';
-import type { UploadOutcome } from '../../../src/uploads/receiving/upload-service.ts';
 import { administer } from '../../support/database-cluster.ts';
+import { useDatabase } from '../../support/test-database.ts';
 import {
   chunk,
   connection,
@@ -18,28 +18,16 @@ import {
   readFaults,
   readTask,
   retryTask,
-  useDatabase,
   type UploadWorld,
 } from '../../support/upload-world.ts';
 import { committed, dataFrames, expectActive, resumeAndFinish } from '../complete-upload.ts';
 import { expectFault } from '../expect-fault.ts';
 import { FaultyStore, type StoreOperation } from '../faulty-store.ts';
+import { startHalfOpen } from '../half-open-upload.ts';
 import { PushedFrames } from '../pushed-frames.ts';
 
 const database = useDatabase();
 const data = randomBytes(250_000);
-
-/** Starts a stream that has committed the first 100,000 bytes. */
-async function startUpload(
-  world: UploadWorld,
-  taskId: TaskId,
-): Promise<{ frames: PushedFrames; upload: Promise<UploadOutcome> }> {
-  const frames = new PushedFrames(header(taskId), ...dataFrames(data, 0, 100_000));
-  const upload = world.uploads.receive(defaultCaller, frames, connection());
-  upload.catch(() => {});
-  await committed(database(), taskId, 100_000);
-  return { frames, upload };
-}
 
 test.each<[string, StoreOperation, string, string, Code]>([
   ['is full when bytes come', 'append', 'ENOSPC', 'STORAGE_FULL', Code.RESOURCE_EXHAUSTED],
@@ -61,8 +49,8 @@ test.each<[string, StoreOperation, string, string, Code]>([
     const neighbour = await openUploadWorld(database(), { folder: world.folder });
     const { imageId, taskId } = await queueImage(database());
     const besides = await queueImage(database());
-    const { frames, upload } = await startUpload(world, taskId);
-    const untouched = await startUpload(neighbour, besides.taskId);
+    const { frames, upload } = await startHalfOpen(world, taskId, data, 100_000);
+    const untouched = await startHalfOpen(neighbour, besides.taskId, data, 100_000);
     store.break(operation, errno);
     frames.push(...dataFrames(data, 100_000));
     const failure = await failureOf(upload);
@@ -120,7 +108,7 @@ test('a disk that fails while the whole is published: the task completes once it
 test('bytes that the store has lost fail the task, and a retry brings them again', async () => {
   const world = await openUploadWorld(database());
   const { imageId, taskId } = await queueImage(database());
-  const { frames, upload } = await startUpload(world, taskId);
+  const { frames, upload } = await startHalfOpen(world, taskId, data, 100_000);
   frames.end();
   await upload;
   for await (const id of world.store.list()) {
@@ -142,7 +130,7 @@ test('bytes that the store has lost fail the task, and a retry brings them again
 test('a file that is removed under a stream ends it, and is never taken for stored', async () => {
   const world = await openUploadWorld(database());
   const { taskId } = await queueImage(database());
-  const { frames, upload } = await startUpload(world, taskId);
+  const { frames, upload } = await startHalfOpen(world, taskId, data, 100_000);
   for await (const id of world.store.list()) {
     await world.store.remove(id);
   }
@@ -181,7 +169,7 @@ test.each<[string, (world: UploadWorld, taskId: TaskId) => Promise<unknown>]>([
 ])('the stream of a task that %s ends at once, also while it says nothing', async (_, end) => {
   const world = await openUploadWorld(database());
   const { taskId } = await queueImage(database());
-  const { upload } = await startUpload(world, taskId);
+  const { upload } = await startHalfOpen(world, taskId, data, 100_000);
   await end(world, taskId);
   const failure = await failureOf(upload);
   expect(failure).toMatchObject({
@@ -198,7 +186,7 @@ test.each<[string, (world: UploadWorld, taskId: TaskId) => Promise<unknown>]>([
 test('a database that cuts all connections in the middle does not end the stream', async () => {
   const world = await openUploadWorld(database());
   const { imageId, taskId } = await queueImage(database());
-  const { frames, upload } = await startUpload(world, taskId);
+  const { frames, upload } = await startHalfOpen(world, taskId, data, 100_000);
   for (let offset = 100_000; offset < data.length; offset += 30_000) {
     await cutConnections();
     const end = Math.min(offset + 30_000, data.length);
@@ -216,7 +204,7 @@ test('a database that cuts all connections in the middle does not end the stream
 test('a fault that is recorded with the connection’s last breath is recorded once, and told', async () => {
   const world = await openUploadWorld(database());
   const { taskId } = await queueImage(database());
-  const { frames, upload } = await startUpload(world, taskId);
+  const { frames, upload } = await startHalfOpen(world, taskId, data, 100_000);
   const { ledger } = world;
   const change = ledger.change.bind(ledger);
   let answers = 0;
@@ -245,8 +233,8 @@ test('more streams than a project or the service may have are refused until one 
     tasks.push((await queueImage(database(), { projectId })).taskId);
   }
   const [one, two, three, four, five] = tasks as [TaskId, TaskId, TaskId, TaskId, TaskId];
-  const first = await startUpload(world, one);
-  await startUpload(world, two);
+  const first = await startHalfOpen(world, one, data, 100_000);
+  await startHalfOpen(world, two, data, 100_000);
   const refused = async (taskId: TaskId, caller = defaultCaller): Promise<string> => {
     const failure = await failureOf(
       world.uploads.receive(caller, framesOf(header(taskId)), connection()),

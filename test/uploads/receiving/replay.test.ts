@@ -6,6 +6,7 @@ import type { ImageId, TaskId } from '../../../src/records/ids.ts';
 import { deleteImage } from '../../../src/images/delete-image.ts';
 import type { UploadFrame } from '../../../src/uploads/receiving/upload-frame.ts';
 import type { UploadOutcome } from '../../../src/uploads/receiving/upload-service.ts';
+import { useDatabase } from '../../support/test-database.ts';
 import {
   chunk,
   connection,
@@ -20,7 +21,6 @@ import {
   readImage,
   readTask,
   sha256,
-  useDatabase,
   useUploadWorld,
 } from '../../support/upload-world.ts';
 import { committed, dataFrames, expectActive } from '../complete-upload.ts';

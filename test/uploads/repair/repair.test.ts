@@ -5,6 +5,7 @@ import { newId, type BlobId, type SegmentId, type TaskId } from '../../../src/re
 import { deleteImage } from '../../../src/images/delete-image.ts';
 import { Blob } from '../../../src/records/blob.ts';
 import type { RepairReport } from '../../../src/uploads/repair/upload-repair.ts';
+import { useDatabase } from '../../support/test-database.ts';
 import {
   connection,
   failureOf,
@@ -18,13 +19,13 @@ import {
   readTask,
   retryTask,
   sha256,
-  useDatabase,
   useUploadWorld,
   type UploadWorld,
 } from '../../support/upload-world.ts';
-import { committed, dataFrames, expectActive, resumeAndFinish } from '../complete-upload.ts';
+import { dataFrames, expectActive, resumeAndFinish } from '../complete-upload.ts';
 import { FaultyStore } from '../faulty-store.ts';
 import { Gate } from '../gate.ts';
+import { startHalfOpen } from '../half-open-upload.ts';
 import { PushedFrames } from '../pushed-frames.ts';
 
 const database = useDatabase();
@@ -379,11 +380,7 @@ test('repairs that run all the time disturb no upload', async () => {
     [theWorld(), other, theWorld(), other].map(async (world) => {
       const { taskId, imageId } = await queueImage(database());
       for (let end = 40_000; end <= data.length; end += 40_000) {
-        const { committedSize } = await readTask(database(), taskId);
-        const frames = new PushedFrames(header(taskId), ...dataFrames(data, committedSize, end));
-        const upload = world.uploads.receive(defaultCaller, frames, connection());
-        upload.catch(() => {});
-        await committed(database(), taskId, end);
+        const { frames, upload } = await startHalfOpen(world, taskId, data, end);
         frames.fail();
         await failureOf(upload);
       }

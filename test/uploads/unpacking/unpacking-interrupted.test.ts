@@ -7,6 +7,7 @@ import { deleteImage } from '../../../src/images/delete-image.ts';
 import type { TaskId } from '../../../src/records/ids.ts';
 import { cancelTask } from '../../../src/tasks/control/cancel-task.ts';
 import { detachLostWriters } from '../../../src/tasks/upkeep/lost-writers.ts';
+import { useDatabase } from '../../support/test-database.ts';
 import {
   chunk,
   connection,
@@ -23,7 +24,6 @@ import {
   readTask,
   retryTask,
   sha256,
-  useDatabase,
   type UploadWorld,
 } from '../../support/upload-world.ts';
 import { FaultyStore } from '../faulty-store.ts';

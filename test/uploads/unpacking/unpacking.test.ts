@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { defaultCaller } from '../../../src/access/caller.ts';
 import type { TaskId } from '../../../src/records/ids.ts';
 import type { DiskFormat } from '../../../src/records/image.ts';
+import { useDatabase } from '../../support/test-database.ts';
 import {
   chunk,
   connection,
@@ -19,7 +20,6 @@ import {
   readTask,
   retryTask,
   sha256,
-  useDatabase,
   type UploadWorld,
   type UploadWorldOptions,
 } from '../../support/upload-world.ts';
