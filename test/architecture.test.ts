@@ -102,6 +102,13 @@ test('links of the documentation lead to files, and files that it names are ther
   expect(broken.flat()).toEqual([]);
 });
 
+test('the index of the decisions has every page, once', async () => {
+  const pages = await Array.fromAsync(glob('*.md', { cwd: join(repository, 'docs/decisions') }));
+  const index = await readPage('docs/decisions/README.md');
+  const listed = [...index.matchAll(/\]\(([\w-]+\.md)\)/g)].map(([, page]) => page!);
+  expect(listed.toSorted()).toEqual(pages.filter((page) => page !== 'README.md').toSorted());
+});
+
 describe('the check of the architecture', () => {
   test('sees every file below src, and every import in it', async () => {
     const { modules } = await cruise(repository, rulesFile);

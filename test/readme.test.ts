@@ -111,6 +111,13 @@ describe('the README', () => {
     expect(named).toEqual(expect.arrayContaining(['start', 'test', 'check', 'generate']));
   });
 
+  test('lists the Debian packages that CI installs', async () => {
+    const script = await readFile(join(repository, '.ci/run'), 'utf8');
+    const installed = /^packages=\((.*)\)$/m.exec(script)![1]!;
+    const [, listed] = /programs from Debian: `([^`]+)`/.exec(readme)!;
+    expect(listed!.split(/\s+/)).toEqual(installed.split(' '));
+  });
+
   test('refers to files that there are', async () => {
     const files = [...readme.matchAll(/\]\(([\w./-]+)\)|<!-- \w+: (\S+)/g)].map(
       ([, link, test]) => link ?? test!,
