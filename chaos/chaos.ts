@@ -116,6 +116,14 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosVerdict> {
       .map(([name, count]) => `${name} ${count}`)
       .join(', ')}`,
   );
+  print(
+    `time: ${sum.journal.spent
+      .entries()
+      .map(([part, ms]) => `${part} ${(ms / 1000).toFixed(1)} s`)
+      .join(
+        ', ',
+      )}; CPU of the clients ${((process.cpuUsage().user + process.cpuUsage().system) / 1e6).toFixed(1)} s`,
+  );
   for (const violation of violations.slice(0, shownViolations)) {
     print(`VIOLATION ${violation}`);
   }
@@ -175,6 +183,7 @@ function addTo(sum: Journal, journal: Journal): void {
   sum.violations.push(...journal.violations);
   sum.blows.addAll(journal.blows);
   sum.counts.addAll(journal.counts);
+  sum.spent.addAll(journal.spent);
 }
 
 function difference(

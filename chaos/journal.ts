@@ -33,6 +33,8 @@ export class Journal {
   readonly blows = new Tally();
   /** What clients did and met. */
   readonly counts = new Tally();
+  /** Where the time went, in ms. */
+  readonly spent = new Tally();
   readonly #begun = performance.now();
   readonly #finishListeners = new Set<() => void>();
   readonly #onLine: (line: string) => void;
@@ -46,6 +48,16 @@ export class Journal {
   violate(sentence: string): void {
     this.violations.push(sentence);
     this.note(`VIOLATION: ${sentence}`);
+  }
+
+  /** Waits for a part of the round, and notes how long it took. */
+  async timed<T>(part: string, work: Promise<T>): Promise<T> {
+    const begun = performance.now();
+    try {
+      return await work;
+    } finally {
+      this.spent.add(part, performance.now() - begun);
+    }
   }
 
   /** Tells one step of the story, for whoever looks for the cause of a violation. */

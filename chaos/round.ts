@@ -49,15 +49,15 @@ export async function playRound(parts: RoundParts): Promise<RoundOutcome> {
   for (let client = 0; client < parts.clients; client++) {
     work.push(uploadInTurn(parts, `${parts.name}-${client}`, connect, uploads, watchers));
   }
-  const results = await Promise.allSettled(work);
+  const results = await journal.timed('clients', Promise.allSettled(work));
   over.abort();
-  await saboteur;
+  await journal.timed('last blow', saboteur);
   for (const result of results) {
     if (result.status === 'rejected') {
       journal.violate(`a client gave up: ${String(result.reason)}`);
     }
   }
-  await deployment.untilReady();
+  await journal.timed('return of the service', deployment.untilReady());
   await verify(parts, connect, uploads, watchers);
   const whole = uploads.filter(({ plan }) => plan.fate === 'complete');
   parts.kept.push(...whole.map(({ plan, imageId }) => ({ ...plan, imageId })));
@@ -120,16 +120,17 @@ async function deleteOldest(
 }
 
 async function verify(
-  { deployment, random, journal, kept }: RoundParts,
+  parts: RoundParts,
   connect: () => Connection,
   uploads: readonly Upload[],
   watchers: readonly TaskWatcher[],
 ): Promise<void> {
+  const { deployment, journal } = parts;
   const watches = Promise.all(watchers.map(({ ended }) => ended));
-  const isLate = await Promise.race([
-    watches.then(() => false),
-    sleep(watchEndTimeoutMs, true, { ref: false }),
-  ]);
+  const isLate = await journal.timed(
+    'end of the watches',
+    Promise.race([watches.then(() => false), sleep(watchEndTimeoutMs, true, { ref: false })]),
+  );
   if (isLate) {
     journal.violate(
       `a watch has not ended ${watchEndTimeoutMs / 1000} s after all clients were done`,
@@ -138,10 +139,18 @@ async function verify(
   for (const watcher of watchers) {
     watcher.leave();
   }
-  for (const problem of await inspectStore(deployment)) {
+  for (const problem of await journal.timed('look at the store', inspectStore(deployment))) {
     journal.violate(problem);
   }
-  const connection = connect();
+  await journal.timed('look at the images', lookAtImages(parts, connect(), uploads, watchers));
+}
+
+async function lookAtImages(
+  { random, journal, kept }: RoundParts,
+  connection: Connection,
+  uploads: readonly Upload[],
+  watchers: readonly TaskWatcher[],
+): Promise<void> {
   try {
     for (const upload of uploads) {
       for (const problem of await inspectUpload(connection, upload, random)) {

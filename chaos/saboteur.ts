@@ -22,7 +22,15 @@ type Blow =
   /** One session is ended. */
   | 'connection'
   /** SIGKILL of all service processes and of PostgreSQL. */
-  | 'both';
+  | 'both'
+  | StartBlow
+  | StopBlow;
+
+/** A service process is killed, and while its successor starts, that one or PostgreSQL gets it. */
+type StartBlow = 'start kill' | 'start term' | 'start db';
+
+/** A service process is told to stop, and while it does, it or PostgreSQL gets it. */
+type StopBlow = 'stop kill' | 'stop term' | 'stop db';
 
 /** All blows, in the order in which tables show them. */
 export const blows: readonly Blow[] = [
@@ -34,7 +42,18 @@ export const blows: readonly Blow[] = [
   'session',
   'connection',
   'both',
+  'start kill',
+  'start term',
+  'start db',
+  'stop kill',
+  'stop term',
+  'stop db',
 ];
+
+/** A start, or a stop, is hit at a moment up to so many times as late as it usually takes. */
+const overshoot = 1.2;
+/** A successor that is not there by then is not waited for, in ms. */
+const successorMs = 5000;
 
 /** Strikes the service at moments that the seed and the clients' doings choose. */
 export class Saboteur {
@@ -67,6 +86,12 @@ export class Saboteur {
           [1, 'session'],
           [2, 'connection'],
           [2, 'both'],
+          [2, 'start kill'],
+          [2, 'start term'],
+          [3, 'start db'],
+          [1, 'stop kill'],
+          [0.5, 'stop term'],
+          [1, 'stop db'],
         ]),
       );
     }
@@ -86,7 +111,7 @@ export class Saboteur {
   async #strike(drawn: Blow): Promise<void> {
     const random = this.#random;
     const deployment = this.#deployment;
-    const blow = drawn === 'database' && deployment.databaseIsExhausted ? 'both' : drawn;
+    const blow = hitsDatabase.has(drawn) && deployment.databaseIsExhausted ? 'both' : drawn;
     const service = random.pick(deployment.services);
     this.#journal.note(`BLOW ${blow} (${service.name}, pid ${service.pid})`);
     if (await this.#land(blow, service)) {
@@ -108,7 +133,7 @@ export class Saboteur {
       case 'coma':
         return await freeze(service, random.int(11_000, 14_000));
       case 'database':
-        await deployment.killDatabase(random.int(0, 300));
+        await deployment.killDatabase(this.#outageMs());
         return true;
       case 'session':
         return await strikeSession(deployment.cluster, random, 'SIGKILL');
@@ -118,11 +143,62 @@ export class Saboteur {
         for (const each of deployment.services) {
           each.strike('SIGKILL');
         }
-        await deployment.killDatabase(random.int(0, 300));
+        await deployment.killDatabase(this.#outageMs());
+        return true;
+      case 'start kill':
+      case 'start term':
+      case 'start db': {
+        const { starts } = service;
+        service.strike('SIGKILL');
+        return (
+          (await service.untilStarting(starts, successorMs)) &&
+          (await this.#hitStart(blow, service))
+        );
+      }
+      case 'stop kill':
+      case 'stop term':
+      case 'stop db':
+        return service.strike('SIGTERM') && (await this.#hitStop(blow, service));
+    }
+  }
+
+  /** Mostly PostgreSQL is back at once; now and then a start has to wait for it. */
+  #outageMs(): number {
+    const random = this.#random;
+    return random.chance(0.2) ? random.int(1000, 2500) : random.int(0, 300);
+  }
+
+  async #hitStart(blow: StartBlow, service: ServiceRunner): Promise<boolean> {
+    const random = this.#random;
+    await sleep(random.next() * overshoot * service.usualStart.ms);
+    switch (blow) {
+      case 'start kill':
+        return service.strike('SIGKILL');
+      case 'start term':
+        return service.strike('SIGTERM');
+      case 'start db':
+        await this.#deployment.killDatabase(this.#outageMs());
+        return true;
+    }
+  }
+
+  async #hitStop(blow: StopBlow, service: ServiceRunner): Promise<boolean> {
+    const random = this.#random;
+    await sleep(random.next() * overshoot * service.usualStop.ms);
+    switch (blow) {
+      case 'stop kill':
+        return service.strike('SIGKILL');
+      case 'stop term':
+        return service.strikeAgain();
+      case 'stop db':
+        await this.#deployment.killDatabase(this.#outageMs());
         return true;
     }
   }
 }
+
+/** Those that are others where PostgreSQL was killed so often that its service takes its time to start it again. */
+const hitsDatabase: ReadonlySet<Blow> = new Set(['database', 'start db', 'stop db']);
 
 async function freeze(service: ServiceRunner, ms: number): Promise<boolean> {
   const isFrozen = service.strike('SIGSTOP');

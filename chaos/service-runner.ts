@@ -8,8 +8,6 @@ import { fileURLToPath } from 'node:url';
 const repository = fileURLToPath(new URL('..', import.meta.url));
 /** A start that takes longer hangs: on a busy machine a good one takes 10 s. */
 const startTimeoutMs = 90_000;
-/** Starts that fail in a row, as when the database is away, before it is a failure of the service. */
-const maxFailedStarts = 20;
 
 /** How to run one process of the service. */
 export interface ServiceRunnerOptions {
@@ -26,6 +24,19 @@ export interface ServiceRunnerOptions {
   readonly note: (line: string) => void;
 }
 
+/** How long something takes that is done again and again, in ms; a single long time does not count for much. */
+class UsualTime {
+  ms: number;
+
+  constructor(guess: number) {
+    this.ms = guess;
+  }
+
+  note(ms: number): void {
+    this.ms = 0.7 * this.ms + 0.3 * Math.min(ms, 2 * this.ms);
+  }
+}
+
 /** Runs `src/main.ts` as an init system would: again and again, whatever it dies of. */
 export class ServiceRunner {
   readonly name: string;
@@ -37,12 +48,18 @@ export class ServiceRunner {
   #changed = Promise.withResolvers<void>();
   /** The signals that were sent to the present process: its end is no surprise then. */
   readonly #sent = new Set<NodeJS.Signals>();
+  /** Whether it was told twice. */
+  #isHurried = false;
   #wasReady = false;
   #stopping = false;
-  #failedStarts = 0;
   #running: Promise<void> | undefined;
   /** How often it was started. */
   starts = 0;
+  /** How long starts take that come to their end, in ms. */
+  readonly usualStart = new UsualTime(1000);
+  /** How long stops take that come to their end, in ms. */
+  readonly usualStop = new UsualTime(300);
+  #toldToStopAt = 0;
 
   constructor(options: ServiceRunnerOptions) {
     this.#options = options;
@@ -71,19 +88,45 @@ export class ServiceRunner {
     }
   }
 
+  /** Resolves when the next process starts after so many starts; with false if none does within so many ms. */
+  async untilStarting(starts: number, ms: number): Promise<boolean> {
+    const late = new AbortController();
+    const isLate = sleep(ms, true, { signal: late.signal }).catch(() => true);
+    try {
+      while (this.starts <= starts) {
+        if (await Promise.race([this.#changed.promise, isLate])) {
+          return false;
+        }
+      }
+      return true;
+    } finally {
+      late.abort();
+    }
+  }
+
   /** Sends a signal to the present process, if there is one. Answers whether it was sent. */
   strike(signal: NodeJS.Signals): boolean {
-    const child = this.#child;
-    const isGone = !child || child.exitCode !== null || child.signalCode !== null;
-    // A second SIGTERM is another thing: it ends the service at once, with exit code 1.
-    if (isGone || (signal === 'SIGTERM' && this.#sent.has(signal))) {
+    // A second SIGTERM is another thing: see strikeAgain.
+    if (!this.#isThere || (signal === 'SIGTERM' && this.#sent.has(signal))) {
       return false;
     }
     this.#sent.add(signal);
     if (signal === 'SIGKILL' || signal === 'SIGTERM') {
+      this.#toldToStopAt = performance.now();
       this.#tellReady(false);
     }
-    return child.kill(signal);
+    return this.#child?.kill(signal) ?? false;
+  }
+
+  /** Sends a second SIGTERM, at which a service ends at once, with exit code 1. Answers whether it was sent. */
+  strikeAgain(): boolean {
+    this.#isHurried = this.#isThere && this.#sent.has('SIGTERM');
+    return this.#isHurried && (this.#child?.kill('SIGTERM') ?? false);
+  }
+
+  get #isThere(): boolean {
+    const child = this.#child;
+    return child !== undefined && child.exitCode === null && child.signalCode === null;
   }
 
   /** Ends it for good, with SIGTERM, or with SIGKILL if it does not end within 30 s. */
@@ -123,7 +166,9 @@ export class ServiceRunner {
     const { port, env } = this.#options;
     this.starts += 1;
     this.#sent.clear();
+    this.#isHurried = false;
     this.#wasReady = false;
+    const begun = performance.now();
     const child = spawn(process.execPath, ['src/main.ts'], {
       cwd: repository,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -131,13 +176,13 @@ export class ServiceRunner {
         PATH: process.env['PATH'],
         HOME: process.env['HOME'],
         TMPDIR: process.env['TMPDIR'],
-        NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
         DARKROOM_PORT: String(port),
         DARKROOM_LOG_LEVEL: 'debug',
         ...env(),
       },
     });
     this.#child = child;
+    this.#tellReady(false);
     this.#log.write(`--- start ${this.starts}, pid ${child.pid}\n`);
     const late = setTimeout(() => {
       this.#options.violate(
@@ -149,7 +194,7 @@ export class ServiceRunner {
       this.#log.write(`${line}\n`);
       if (line.includes('"msg":"Darkroom is ready on ')) {
         clearTimeout(late);
-        this.#failedStarts = 0;
+        this.usualStart.note(performance.now() - begun);
         this.#wasReady = true;
         this.#tellReady(!this.#sent.has('SIGKILL') && !this.#sent.has('SIGTERM'));
       }
@@ -169,16 +214,17 @@ export class ServiceRunner {
       return;
     }
     if (this.#sent.has('SIGTERM')) {
+      const isAtOnce = this.#isHurried && code === 1;
       // Before it has begun to listen to signals it dies of them.
-      if (code !== 0 && this.#wasReady) {
+      const isUnheard = !this.#wasReady && signal === 'SIGTERM';
+      if (code === 0) {
+        this.usualStop.note(performance.now() - this.#toldToStopAt);
+      } else if (!isAtOnce && !isUnheard) {
         violate(`${this.name} ended with ${end} after SIGTERM, not with exit code 0`);
       }
       return;
     }
-    this.#failedStarts += 1;
-    if (this.#wasReady || code !== 1 || this.#failedStarts > maxFailedStarts) {
-      violate(`${this.name} ended by itself with ${end}`);
-    }
+    violate(`${this.name} ended by itself with ${end}`);
   }
 
   /** Wakes whoever waits for the service. */
