@@ -90,6 +90,13 @@ export class ImportCourse {
     );
   }
 
+  /** Says where the whole came from, and why some of it was read twice if that was for ranges. For people. */
+  endOf(name: string): string {
+    return this.#detour === undefined
+      ? `Fetched from ${name}`
+      : `Fetched from ${name}, read again from its beginning since ${this.#detour}`;
+  }
+
   /**
    * Takes note of what a source says before its first byte.
    *

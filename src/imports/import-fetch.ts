@@ -15,6 +15,7 @@ import { ImportNotes } from './import-notes.ts';
 import type { OpenedSource } from './opened-source.ts';
 import { SourceFailure } from './source-failure.ts';
 import { passingBehind } from './source-redirects.ts';
+import { nameOfOrder } from './source-name.ts';
 import { withoutSecrets } from './source-secrets.ts';
 
 /** What a fetch works with. */
@@ -68,6 +69,7 @@ export async function fetchImport(
       course.giveUpRanges(unusable);
     }
   }
+  await notes.take(course, withoutSecrets(course.endOf(nameOfOrder(order)), order));
   return { totalSize: course.position, sha256: undefined };
 }
 

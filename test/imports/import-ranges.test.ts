@@ -157,7 +157,10 @@ describe('a source whose ranges do not work is read from its beginning and compa
         /^Reading .* again from its beginning, since it answered 416 when it was asked for the bytes from 2097152; the first 2097152 bytes are compared$/,
       );
     going.resolve();
-    expect((await ended(database(), taskId)).state).toBe('SUCCEEDED');
+    expect(await ended(database(), taskId)).toMatchObject({
+      state: 'SUCCEEDED',
+      message: `Fetched from ${source.origin}/, read again from its beginning since it answered 416 when it was asked for the bytes from 2097152`,
+    });
   });
 
   test.each([500, 502, 504])('once HTTP %i for each of them has cost two tries', async (status) => {

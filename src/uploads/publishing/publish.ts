@@ -73,7 +73,6 @@ export async function publish(
     entry.touchImage();
     task.blobId = null;
     if (task.type === 'IMPORT') {
-      task.message = `Fetched from ${task.source}`;
       // With the secrets that it holds.
       await em.nativeDelete(ImportOrder, { imageId: image.id });
     }
