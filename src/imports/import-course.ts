@@ -3,7 +3,7 @@ import type { WriterLease } from '../uploads/lease/writer-lease.ts';
 import { RangeUnusable, type Rest } from './answer-place.ts';
 import type { OpenedSource } from './opened-source.ts';
 import { PartAllowance } from './part-allowance.ts';
-import { cutShort, protocolInvalid, sourceChanged, SourceFailure } from './source-failure.ts';
+import { cutShort, protocolInvalid, sourceChanged } from './source-failure.ts';
 
 /**
  * How far an import is, and what its source has said so far: where it goes on, and when it is whole.
@@ -60,6 +60,11 @@ export class ImportCourse {
   /** Whether all bytes of one version are there, without asking its source. */
   get isWhole(): boolean {
     return this.#position > 0 && this.#validator !== null && this.size === this.#position;
+  }
+
+  /** Whether nothing has come, and nobody stated that nothing is the image. */
+  get isUnexpectedlyEmpty(): boolean {
+    return this.#position === 0 && this.#statedSize !== 0 && !this.#isDigestStated;
   }
 
   /** What to ask for; undefined for the whole. */
@@ -152,7 +157,7 @@ export class ImportCourse {
    * @param end where in the image it ended.
    * @returns whether the image is whole; there is more to ask for if not.
    * @throws RangeUnusable if it makes no sense to ask for more.
-   * @throws DarkroomError SOURCE_CUT_SHORT, SOURCE_CHANGED, SOURCE_EMPTY, SOURCE_PROTOCOL_INVALID.
+   * @throws DarkroomError SOURCE_CUT_SHORT, SOURCE_CHANGED, SOURCE_PROTOCOL_INVALID.
    */
   conclude(source: OpenedSource, before: number, end: number): boolean {
     if (source.end === undefined) {
@@ -192,13 +197,6 @@ export class ImportCourse {
     }
     if (size !== undefined && end > size) {
       throw sourceChanged(`${name} said that it has ${size} bytes, and sent ${end}.`);
-    }
-    if (end === 0 && this.#statedSize !== 0 && !this.#isDigestStated) {
-      throw new SourceFailure(
-        'SOURCE_EMPTY',
-        `${name} has no bytes. If that is what the image is, state total_size 0.`,
-        { mayPass: false },
-      );
     }
   }
 }

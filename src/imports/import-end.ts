@@ -25,7 +25,8 @@ export async function settleImport(
   const { em, image, now } = entry;
   const order = await em.findOne(ImportOrder, { imageId: image.id });
   const report = tellable(faultOf(error), order);
-  if (!order || isFatal(error) || (error instanceof SourceFailure && !error.mayPass)) {
+  const isFinal = error instanceof SourceFailure ? !error.mayPass : isFatal(error);
+  if (!order || isFinal) {
     entry.fail(report);
     return;
   }

@@ -8,6 +8,7 @@ import type { StreamPace } from '../uploads/receiving/stream-watchdog.ts';
 import type { DataTaker } from '../uploads/receiving/upload-stream.ts';
 import { RangeUnusable, type Rest } from './answer-place.ts';
 import { pumpBody } from './body-pump.ts';
+import { emptyBody } from './empty-body.ts';
 import { openHttpSource, type HttpSourceOptions } from './http-source.ts';
 import { openImageSource, type ImageSourceParts } from './image-source.ts';
 import { ImportCourse } from './import-course.ts';
@@ -103,7 +104,11 @@ async function read(source: OpenedSource, attempt: Try): Promise<boolean> {
     { course, take, onCaughtUp },
     { pace, interruption, assertWithin: (size, name) => assertWithin(size, name, limit) },
   );
-  return course.conclude(source, before, end);
+  const isWhole = course.conclude(source, before, end);
+  if (isWhole && course.isUnexpectedlyEmpty) {
+    throw await emptyBody(source.name, lease.declared);
+  }
+  return isWhole;
 }
 
 async function open(attempt: Try): Promise<OpenedSource> {

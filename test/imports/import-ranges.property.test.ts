@@ -253,37 +253,45 @@ async function importFrom(misleading: MisleadingSource, bytes: Buffer) {
   return { task, faults, requests: misleading.requests };
 }
 
-test('whatever a source does with ranges, the image is its bytes, or there is a true reason', async () => {
-  const conducts = fc.array(conductOf([...legal, ...illegal]), { maxLength: 12 });
-  const breaks = fc.array(fraction, { minLength: 1, maxLength: maxTries });
-  await fc.assert(
-    fc.asyncProperty(image, breaks, conducts, async (bytes, breaks, conducts) => {
-      const { task, faults, requests } = await importFrom(
-        new MisleadingSource(bytes, breaks, conducts),
-        bytes,
-      );
-      expect(faults.length).toBeLessThanOrEqual(maxTries);
-      expect(requests).toBeLessThanOrEqual(breaks.length + conducts.length + 2 * maxTries);
-      expect(task.message).not.toBe('');
-    }),
-    { seed: 20261125, numRuns: runs },
-  );
-}, 240_000);
+test(
+  'whatever a source does with ranges, the image is its bytes, or there is a true reason',
+  async () => {
+    const conducts = fc.array(conductOf([...legal, ...illegal]), { maxLength: 12 });
+    const breaks = fc.array(fraction, { minLength: 1, maxLength: maxTries });
+    await fc.assert(
+      fc.asyncProperty(image, breaks, conducts, async (bytes, breaks, conducts) => {
+        const { task, faults, requests } = await importFrom(
+          new MisleadingSource(bytes, breaks, conducts),
+          bytes,
+        );
+        expect(faults.length).toBeLessThanOrEqual(maxTries);
+        expect(requests).toBeLessThanOrEqual(breaks.length + conducts.length + 2 * maxTries);
+        expect(task.message).not.toBe('');
+      }),
+      { seed: 20261125, numRuns: runs },
+    );
+  },
+  runs * 5000,
+);
 
-test('a source that only does what it may brings its image, in as many parts as it likes', async () => {
-  const conducts = fc.array(conductOf(legal), { maxLength: 20 });
-  const breaks = fc.array(fraction, { minLength: 1, maxLength: maxTries - 1 });
-  await fc.assert(
-    fc.asyncProperty(image, breaks, conducts, async (bytes, breaks, conducts) => {
-      const { task, faults } = await importFrom(
-        new MisleadingSource(bytes, breaks, conducts),
-        bytes,
-      );
-      expect(task.state).toBe('SUCCEEDED');
-      // No part is a failed try. One that broke without a byte may be made good in the same one.
-      expect(faults.length).toBeLessThanOrEqual(breaks.length);
-      expect(new Set(faults.map(({ reason }) => reason))).toEqual(new Set(['SOURCE_CUT_SHORT']));
-    }),
-    { seed: 20261125, numRuns: Math.ceil(runs / 2) },
-  );
-}, 240_000);
+test(
+  'a source that only does what it may brings its image, in as many parts as it likes',
+  async () => {
+    const conducts = fc.array(conductOf(legal), { maxLength: 20 });
+    const breaks = fc.array(fraction, { minLength: 1, maxLength: maxTries - 1 });
+    await fc.assert(
+      fc.asyncProperty(image, breaks, conducts, async (bytes, breaks, conducts) => {
+        const { task, faults } = await importFrom(
+          new MisleadingSource(bytes, breaks, conducts),
+          bytes,
+        );
+        expect(task.state).toBe('SUCCEEDED');
+        // No part is a failed try. One that broke without a byte may be made good in the same one.
+        expect(faults.length).toBeLessThanOrEqual(breaks.length);
+        expect(new Set(faults.map(({ reason }) => reason))).toEqual(new Set(['SOURCE_CUT_SHORT']));
+      }),
+      { seed: 20261125, numRuns: Math.ceil(runs / 2) },
+    );
+  },
+  runs * 5000,
+);

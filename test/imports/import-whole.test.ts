@@ -106,6 +106,16 @@ describe('a body of no bytes', () => {
     expect(await readImage(database(), imageId)).toMatchObject({ state: 'QUEUED' });
   });
 
+  test('is no qcow2 either, whatever is made of other formats that are wrong', async () => {
+    const { task, faults } = await importFrom(database(), serves(new Uint8Array(0)), {
+      diskFormat: 'QCOW2',
+      env: { DARKROOM_FORMAT_CHECK: 'record' },
+    });
+    expect(task.state).toBe('FAILED');
+    expect(faults).toMatchObject([{ reason: 'FORMAT_MISMATCH', fatal: true }]);
+    expect(faults[0]?.message).toMatch(/has no bytes\. The image is declared as QCOW2/);
+  });
+
   test('is none by RetryTask either, though the source said its size', async () => {
     const outcome = await importFrom(database(), serves(new Uint8Array(0)));
     const again = await ended(database(), await outcome.world.retry(outcome.task.id));
