@@ -21,11 +21,7 @@ const imageTypes = { dynamic: 1, static: 2 };
  * @returns the virtual size.
  */
 export async function inspectVdi(image: ImageReader): Promise<number> {
-  const header = new HeaderFields(
-    await image.read(0, preHeaderBytes + leastHeaderBytes),
-    'little',
-    'vdi',
-  );
+  const header = fieldsOf(await image.read(0, preHeaderBytes + leastHeaderBytes));
   if (header.u32(68) !== 0x0001_0001) {
     throw unsafe(
       'unknown version',
@@ -38,6 +34,20 @@ export async function inspectVdi(image: ImageReader): Promise<number> {
   }
   refuseDifferencing(header);
   return checkGeometry(header, preHeaderBytes + headerBytes);
+}
+
+/** The least size that the file of a sound image has: by its block map, and the blocks that are there. */
+export async function leastSizeOfVdi(image: ImageReader): Promise<number> {
+  const header = fieldsOf(await image.read(0, preHeaderBytes + leastHeaderBytes));
+  const [mapOffset, dataOffset] = [header.u32(340), header.u32(344)];
+  const [blocks, present] = [header.u32(384), header.u32(388)];
+  // The last block may be written in part.
+  const dataEnd = present === 0 ? 0 : dataOffset + (present - 1) * header.u32(376) + 1;
+  return Math.max(mapOffset + blocks * 4, dataEnd);
+}
+
+function fieldsOf(bytes: Uint8Array): HeaderFields {
+  return new HeaderFields(bytes, 'little', 'vdi');
 }
 
 function refuseDifferencing(header: HeaderFields): void {

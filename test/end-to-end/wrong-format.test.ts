@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { Image_DiskFormat, Image_State } from '../../gen/darkroom/v1/image_pb.ts';
 import { Task_State } from '../../gen/darkroom/v1/task_pb.ts';
@@ -20,6 +20,7 @@ const cases = [
   ['a qcow2 with a backing file', 'QCOW2', 'FORMAT_UNSAFE', 'backing file'],
   ['a qcow2 with an external data file', 'QCOW2', 'FORMAT_UNSAFE', 'external data file'],
   ['a flat vmdk', 'VMDK', 'FORMAT_UNSAFE', 'extents in other files'],
+  ['a qcow2 without its end', 'QCOW2', 'FORMAT_MISMATCH', 'cut short'],
   ['an empty file', 'QCOW2', 'FORMAT_MISMATCH', 'empty file'],
   ['an empty file', 'VMDK', 'FORMAT_MISMATCH', 'empty file'],
   ['an empty file', 'ISO', 'FORMAT_MISMATCH', 'empty file'],
@@ -70,8 +71,11 @@ async function makeFiles(folder: string): Promise<Map<string, Buffer>> {
   await qemuImg('create', '-f', 'qcow2', '-b', at('base'), '-F', 'qcow2', at('backed'));
   await qemuImg('create', '-f', 'qcow2', '-o', `data_file=${at('data')}`, at('external'), '1M');
   await qemuImg('create', '-f', 'vmdk', '-o', 'subformat=monolithicFlat', at('flat.vmdk'), '1M');
+  await writeFile(at('data.raw'), randomBytes(1_000_000));
+  await qemuImg('convert', '-f', 'raw', '-O', 'qcow2', at('data.raw'), at('whole'));
   return new Map([
     ...withoutPrograms,
+    ['a qcow2 without its end', (await readFile(at('whole'))).subarray(0, 1_000_000)],
     ['a qcow2 with a backing file', await readFile(at('backed'))],
     ['a qcow2 with an external data file', await readFile(at('external'))],
     ['a flat vmdk', await readFile(at('flat.vmdk'))],

@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { hasProgram, makeQcow2Image, type DiskImageFile } from '../support/disk-images.ts';
 import { useDatabase } from '../support/test-database.ts';
 import { readImage } from '../support/upload-world.ts';
 import { expectImage, importFrom, sha256Of } from './import-outcome.ts';
@@ -87,6 +88,40 @@ describe('no image is shorter than its source ever said', () => {
     expect(outcome.task.state).toBe(state);
   });
 });
+
+describe.runIf(hasProgram('qemu-img', 'qemu-utils'))(
+  'a qcow2 that ends too soon by its own tables',
+  () => {
+    const cutOff: SourceHandler = (_, response) => {
+      response.writeHead(200);
+      response.end(qcow2.bytes.subarray(0, qcow2.bytes.length - 200_000));
+    };
+    let qcow2: DiskImageFile;
+    beforeAll(async () => {
+      qcow2 = await makeQcow2Image();
+      return () => qcow2.remove();
+    });
+
+    test('is no image, though nobody said its size', async () => {
+      const { task, imageId, faults } = await importFrom(database(), cutOff, {
+        diskFormat: 'QCOW2',
+      });
+      expect(task.state).toBe('FAILED');
+      expect(faults).toMatchObject([{ reason: 'FORMAT_MISMATCH', fatal: true }]);
+      expect(faults[0]?.message).toContain('it is cut short');
+      expect(await readImage(database(), imageId)).toMatchObject({ state: 'QUEUED' });
+    });
+
+    test('is taken with a fault where that is set', async () => {
+      const { task, faults } = await importFrom(database(), cutOff, {
+        diskFormat: 'QCOW2',
+        env: { DARKROOM_FORMAT_CHECK: 'record' },
+      });
+      expect(task.state).toBe('SUCCEEDED');
+      expect(faults).toMatchObject([{ reason: 'FORMAT_MISMATCH', fatal: false }]);
+    });
+  },
+);
 
 describe('a body of no bytes', () => {
   test.each<[string, SourceHandler]>([

@@ -1,5 +1,11 @@
 import { DarkroomError } from '../../domain/darkroom-error.ts';
-import { inspectImage, type ByteSource, type DeclaredFormat } from '../../formats/inspect-image.ts';
+import { inspectFileEnd } from '../../formats/file-end.ts';
+import {
+  inspectImage,
+  type ByteSource,
+  type DeclaredFormat,
+  type Refused,
+} from '../../formats/inspect-image.ts';
 
 /** What an upload was found to be. */
 export interface FormatFinding {
@@ -50,6 +56,11 @@ export class FormatCheck {
   /** Looks at the whole. @throws as `look`. */
   async conclude(size: number): Promise<FormatFinding> {
     await this.#inspect(size, true);
+    if (this.#finding && !this.#finding.refusal) {
+      const source = { available: size, isWhole: true, read: this.#read };
+      const refused = await inspectFileEnd(this.#declared, source);
+      this.#finding = refused ? this.#refuse(refused) : this.#finding;
+    }
     if (!this.#finding) {
       throw new DarkroomError('INTERNAL', 'The inspection of the whole image came to no end.');
     }
@@ -69,14 +80,16 @@ export class FormatCheck {
       case 'sound':
         this.#finding = { virtualSize: inspection.virtualSize, refusal: undefined };
         break;
-      case 'refused': {
-        const { reason, message, found } = inspection;
-        const refusal = new DarkroomError(reason, message, { metadata: { found } });
-        if (this.#refuses) {
-          throw refusal;
-        }
-        this.#finding = { virtualSize: undefined, refusal };
-      }
+      case 'refused':
+        this.#finding = this.#refuse(inspection);
     }
+  }
+
+  #refuse({ reason, message, found }: Refused): FormatFinding {
+    const refusal = new DarkroomError(reason, message, { metadata: { found } });
+    if (this.#refuses) {
+      throw refusal;
+    }
+    return { virtualSize: undefined, refusal };
   }
 }
