@@ -120,7 +120,7 @@ export const settingSpecs = {
     60_000,
     [100, day],
     'ms',
-    'An upload stream on which no byte arrives for so long is ended; its task goes on.',
+    'An upload stream, or a request, on which no byte arrives for so long is ended; its task goes on.',
   ),
   minUploadRate: wholeNumber(
     'DARKROOM_MIN_UPLOAD_RATE',

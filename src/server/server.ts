@@ -40,6 +40,8 @@ export interface ServerOptions {
     | 'headTimeoutMs'
     | 'idleTimeoutMs'
     | 'maxChunkBytes'
+    | 'streamIdleTimeoutMs'
+    | 'minUploadRate'
     | 'drainTimeoutMs'
   >;
   readonly logger: Logger;
@@ -87,6 +89,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   function answersOf({ routes, admit, httpRoutes = [] }: Application) {
     const rpc = createRpcAdapter({
       maxMessageBytes: maxMessageBytes(settings.maxChunkBytes),
+      pace: { idleTimeoutMs: settings.streamIdleTimeoutMs, minRate: settings.minUploadRate },
       routes(router) {
         routes(router);
         const services = (): DescService[] => [

@@ -64,6 +64,8 @@ export async function startFakeServer(options: FakeServerOptions = {}): Promise<
       corsOrigins: [],
       ...roomyLimits,
       maxChunkBytes: 256 * 1024,
+      streamIdleTimeoutMs: 60_000,
+      minUploadRate: 0,
       drainTimeoutMs: 0,
       ...options.settings,
     },

@@ -1281,6 +1281,8 @@ export const ImageOrderSchema: GenEnum<ImageOrder> = /*@__PURE__*/
  *   UNIMPLEMENTED/UNSUPPORTED             there is no such method, or the call comes in a form that is not spoken here
  *   UNAVAILABLE/DATABASE_UNAVAILABLE      the database cannot be reached; RetryInfo says when to try again
  *   UNAVAILABLE/SERVER_DRAINING           the service is stopping; try again, on another process
+ *   DEADLINE_EXCEEDED/STREAM_IDLE         the request did not go on coming; nothing was done
+ *   DEADLINE_EXCEEDED/STREAM_TOO_SLOW     the request came too slowly; nothing was done
  *   UNAVAILABLE/TOO_MANY_CONNECTIONS      all connections that there may be are busy; told over HTTP/1.1 alone
  *   PERMISSION_DENIED/HOST_NOT_ALLOWED    the name in Host or :authority is none of the service's; nothing was done
  *   PERMISSION_DENIED/ORIGIN_NOT_ALLOWED  the caller is a page of an origin that may not call; nothing was done

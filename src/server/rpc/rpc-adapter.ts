@@ -8,6 +8,7 @@ import {
 } from '@connectrpc/connect';
 import { compressionBrotli, compressionGzip } from '@connectrpc/connect-node';
 import type { UniversalHandler, UniversalServerRequest } from '@connectrpc/connect/protocol';
+import type { StreamPace } from '../../uploads/receiving/stream-watchdog.ts';
 import { conditionalResponse } from '../http/conditional-get.ts';
 import { answerTo, errorInterceptor, withErrors } from '../errors/error-mapping.ts';
 import { pathOf, type NodeRequest, type NodeResponse } from '../transport/node-http.ts';
@@ -18,6 +19,7 @@ import {
   type RequestContext,
 } from '../transport/request-context.ts';
 import { writeResponse } from '../transport/response-writer.ts';
+import { atPace } from './message-pace.ts';
 import { answerUnknownMethod } from './unknown-method.ts';
 
 /** What the adapter needs to take calls. */
@@ -26,6 +28,8 @@ export interface RpcAdapterOptions {
   readonly routes: (router: ConnectRouter) => void;
   /** The largest message that is taken, in bytes, as it comes and also after it is inflated. */
   readonly maxMessageBytes: number;
+  /** How fast a client has to send the message of a call that has one. */
+  readonly pace: StreamPace;
   /** Called for each call before its body is read; what it throws is what the call is answered with. */
   readonly admit?: (service: DescService) => void;
 }
@@ -63,7 +67,7 @@ const neverAborted = new AbortController().signal;
  * - unknown methods are answered in the client's protocol.
  */
 export function createRpcAdapter(options: RpcAdapterOptions): RpcAdapter {
-  const { maxMessageBytes, admit } = options;
+  const { maxMessageBytes, pace, admit } = options;
   const router = createConnectRouter({
     readMaxBytes: maxMessageBytes,
     acceptCompression: [compressionGzip, compressionBrotli],
@@ -88,7 +92,7 @@ export function createRpcAdapter(options: RpcAdapterOptions): RpcAdapter {
         return answerUnknownMethod(request, response);
       }
       context.outcome.method = handler.method;
-      void answer(handler, request, response, body, context);
+      void answer(handler, request, response, messageOf(handler, body, pace), context);
       return true;
     },
   };
@@ -98,7 +102,7 @@ async function answer(
   handler: UniversalHandler,
   request: NodeRequest,
   response: NodeResponse,
-  body: RequestBody,
+  body: AsyncIterable<Uint8Array>,
   context: RequestContext,
 ): Promise<void> {
   const gone = new AbortController();
@@ -124,7 +128,7 @@ async function answer(
 function universalRequest(
   { method }: UniversalHandler,
   request: NodeRequest,
-  requestBody: RequestBody,
+  requestBody: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
   context: RequestContext,
 ): UniversalServerRequest {
@@ -159,6 +163,16 @@ function universalRequest(
     signal,
     contextValues: contextValuesWith(context),
   };
+}
+
+/** A stream is open for as long as its client likes; who sends but one message has to send it. */
+function messageOf(
+  { method }: UniversalHandler,
+  body: RequestBody,
+  pace: StreamPace,
+): AsyncIterable<Uint8Array> {
+  const isOne = method.methodKind === 'unary' || method.methodKind === 'server_streaming';
+  return isOne ? atPace(body, pace) : body;
 }
 
 /** What setTimeout takes; it fires at once for more. In ms, 24.8 days. */
