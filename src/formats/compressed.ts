@@ -1,11 +1,10 @@
-import type { DiskFormat } from '../records/image.ts';
 import { Permits } from '../domain/permits.ts';
 import { BytesInMemory } from './bytes-in-memory.ts';
 import { CompressionError } from './compression-error.ts';
 import { decompress, type Compression } from './compression.ts';
 import { inspectDisk, requireSignature } from './disk.ts';
 import { ImageReader, maxInspectedBytes } from './image-reader.ts';
-import { BytesMissing, mismatch, unsafe, type Refusal } from './inspection.ts';
+import { BytesMissing, mismatch, unsafe, type DeclaredFormat, type Refusal } from './inspection.ts';
 import { refusalInside } from './refusal-inside.ts';
 import { compressedFormats } from './signatures.ts';
 
@@ -22,7 +21,7 @@ const looks = new Permits(2);
  * @throws Refusal; BytesMissing as long as it cannot be told.
  */
 export async function inspectCompressed(
-  diskFormat: DiskFormat,
+  { diskFormat, isUnpackedLater = false }: Pick<DeclaredFormat, 'diskFormat' | 'isUnpackedLater'>,
   image: ImageReader,
 ): Promise<number | undefined> {
   const compression = await requireSignature(image, compressedFormats);
@@ -35,8 +34,11 @@ export async function inspectCompressed(
   const head = await looks.run(async () =>
     decompressHead(compression, await image.read(0, packedBytes), isAll),
   );
-  if (head === undefined) {
-    return undefined;
+  if (head instanceof CompressionError) {
+    if (head.problem === 'unsupported' || isUnpackedLater) {
+      return undefined;
+    }
+    throw refusalOf(head, compression);
   }
   try {
     return await inspectDisk(diskFormat, new ImageReader(head));
@@ -48,12 +50,12 @@ export async function inspectCompressed(
   }
 }
 
-/** The first bytes of what is compressed; undefined if the decoder does not know that kind of compression. */
+/** The first bytes of what is compressed, or why there are none. */
 async function decompressHead(
   compression: Compression,
   packed: Uint8Array,
   isAll: boolean,
-): Promise<BytesInMemory | undefined> {
+): Promise<BytesInMemory | CompressionError> {
   const chunks: Uint8Array[] = [];
   let length = 0;
   try {
@@ -66,13 +68,10 @@ async function decompressHead(
       }
     }
   } catch (thrown) {
-    if (!(thrown instanceof CompressionError)) {
-      throw thrown;
+    if (thrown instanceof CompressionError) {
+      return thrown;
     }
-    if (thrown.problem === 'unsupported') {
-      return undefined;
-    }
-    throw refusalOf(thrown, compression);
+    throw thrown;
   }
   return new BytesInMemory(Buffer.concat(chunks), isAll);
 }

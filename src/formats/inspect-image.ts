@@ -49,7 +49,7 @@ async function inspectContainer(
     case 'BARE':
       return inspectDisk(declared.diskFormat, image);
     case 'COMPRESSED':
-      return inspectCompressed(declared.diskFormat, image);
+      return inspectCompressed(declared, image);
     case 'OVA':
     case 'DOCKER':
       await requireSignature(image, new Set(['tar']));

@@ -4,6 +4,8 @@ import type { ContainerFormat, DiskFormat } from '../records/image.ts';
 export interface DeclaredFormat {
   readonly diskFormat: DiskFormat;
   readonly containerFormat: ContainerFormat;
+  /** Set of a compressed image that is unpacked later: what is wrong with its compression is told then. */
+  readonly isUnpackedLater?: boolean;
 }
 
 /** What one look at the bytes told. */

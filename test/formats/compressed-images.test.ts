@@ -144,6 +144,18 @@ describe.each(compressions)('compressed by %s', (compression: Compression) => {
     });
   });
 
+  test('what is unpacked later is told to be damaged then, but what is inside is told now', async () => {
+    const unpacked = { ...as('QCOW2', 'COMPRESSED'), isUnpackedLater: true };
+    const bytes = pack(bootSectorDisk(64 * KiB));
+    expect(await inspectWhole(unpacked, bytes)).toMatchObject({ found: 'raw' });
+    for (const damaged of [bytes.subarray(0, -1), withBytes(bytes, 20, 'damaged')]) {
+      expect(await inspectWhole(unpacked, damaged)).toEqual({
+        kind: 'sound',
+        virtualSize: undefined,
+      });
+    }
+  });
+
   test.runIf(hasQemu)('a growing prefix never changes an answer', async () => {
     const bytes = pack(large);
     await fc.assert(

@@ -295,6 +295,7 @@ function leaseOf(
     declared: {
       diskFormat: image.diskFormat,
       containerFormat: task.decompress ? 'COMPRESSED' : image.containerFormat,
+      isUnpackedLater: task.decompress,
     },
     decompress: task.decompress,
     idleTimeoutMs: task.idleTimeoutMs,
