@@ -8,8 +8,8 @@ import { BytesMissing, mismatch, unsafe, type DeclaredFormat, type Refusal } fro
 import { refusalInside } from './refusal-inside.ts';
 import { compressedFormats } from './signatures.ts';
 
-/** Compressed bytes that are decompressed at most: they hold any format's headers, unless they were made not to. */
-const packedHeadBytes = 1024 * 1024;
+/** They hold any format's headers, unless they were made not to. */
+const usualPackedBytes = 1024 * 1024;
 
 /** Decoders take memory and threads: however many images come at once, so many are looked into. */
 const looks = new Permits(2);
@@ -17,17 +17,19 @@ const looks = new Permits(2);
 /**
  * Inspects a compressed disk as far as its first bytes tell.
  *
+ * @param maxPackedBytes how many compressed bytes are decompressed at most.
  * @returns the virtual size, if it is told there: of a format of which only the end tells it, it is not.
  * @throws Refusal; BytesMissing as long as it cannot be told.
  */
 export async function inspectCompressed(
   { diskFormat, isUnpackedLater = false }: Pick<DeclaredFormat, 'diskFormat' | 'isUnpackedLater'>,
   image: ImageReader,
+  maxPackedBytes = usualPackedBytes,
 ): Promise<number | undefined> {
   const compression = await requireSignature(image, compressedFormats);
   // Asked for before it is read in turn: bytes that are still to come must keep nobody waiting.
-  const isAll = image.endsBefore(packedHeadBytes + 1);
-  const packedBytes = isAll ? image.available : packedHeadBytes;
+  const isAll = image.endsBefore(maxPackedBytes + 1);
+  const packedBytes = isAll ? image.available : maxPackedBytes;
   if (packedBytes > image.available) {
     throw new BytesMissing(packedBytes);
   }

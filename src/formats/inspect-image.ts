@@ -1,6 +1,7 @@
 import type { ByteSource } from './byte-source.ts';
 import { inspectCompressed } from './compressed.ts';
-import { inspectDisk, requireSignature } from './disk.ts';
+import { inspectDisk } from './disk.ts';
+import { inspectDockerArchive } from './docker-archive.ts';
 import { ImageReader } from './image-reader.ts';
 import {
   BytesMissing,
@@ -9,11 +10,12 @@ import {
   type DeclaredFormat,
   type Inspection,
 } from './inspection.ts';
+import { inspectOva } from './ova.ts';
 import { documentIn, plainDocument } from './plain-document.ts';
 
 export type { ByteSource } from './byte-source.ts';
 export { maxInspectedBytes } from './image-reader.ts';
-export type { DeclaredFormat, Inspection, Refused } from './inspection.ts';
+export type { DeclaredFormat, Inspection, Refused, StatedDigest } from './inspection.ts';
 
 /**
  * Inspects whether the bytes that have come are of the declared format, and whether they are safe to
@@ -28,7 +30,7 @@ export async function inspectImage(
 ): Promise<Inspection> {
   const image = new ImageReader(source);
   try {
-    return { kind: 'sound', virtualSize: await inspectContainer(declared, image) };
+    return { kind: 'sound', ...(await inspectContainer(declared, image)) };
   } catch (thrown) {
     if (thrown instanceof BytesMissing) {
       return { kind: 'undecided', needs: thrown.needs };
@@ -40,27 +42,28 @@ export async function inspectImage(
   }
 }
 
-/** @returns the virtual size, if the format tells one. */
 async function inspectContainer(
   declared: DeclaredFormat,
   image: ImageReader,
-): Promise<number | undefined> {
+): Promise<Omit<Extract<Inspection, { kind: 'sound' }>, 'kind'>> {
   switch (declared.containerFormat) {
     case 'BARE':
-      return inspectDisk(declared.diskFormat, image);
+      return { virtualSize: await inspectDisk(declared.diskFormat, image) };
     case 'COMPRESSED':
-      return inspectCompressed(declared, image);
+      return { virtualSize: await inspectCompressed(declared, image) };
     case 'OVA':
+      return inspectOva(declared.diskFormat, image);
     case 'DOCKER':
-      await requireSignature(image, new Set(['tar']));
-      return undefined;
+      await inspectDockerArchive(image);
+      return { virtualSize: undefined };
     case 'OVF':
-      return inspectOvf(image);
+      await inspectOvf(image);
+      return { virtualSize: undefined };
   }
 }
 
 /** A descriptor, which is XML, or one of the files that belong to it. */
-async function inspectOvf(image: ImageReader): Promise<undefined> {
+async function inspectOvf(image: ImageReader): Promise<void> {
   const head = await image.head();
   const document = documentIn(head);
   if (document === 'html' || document === 'json') {

@@ -8,6 +8,18 @@ export interface DeclaredFormat {
   readonly isUnpackedLater?: boolean;
 }
 
+/** A digest that an image states of a part of itself. */
+export interface StatedDigest {
+  /** The part's name, such as that of a file in an archive. */
+  readonly name: string;
+  readonly offset: number;
+  readonly size: number;
+  /** As node:crypto calls it. */
+  readonly algorithm: string;
+  /** Lower-case hex. */
+  readonly digest: string;
+}
+
 /** What one look at the bytes told. */
 export type Inspection =
   | {
@@ -22,6 +34,8 @@ export type Inspection =
       readonly kind: 'sound';
       /** Bytes of the disk that a guest sees; undefined where the format does not tell. */
       readonly virtualSize: number | undefined;
+      /** What the image states of its parts, and what only reading all of them can tell; none if not set. */
+      readonly digests?: readonly StatedDigest[];
     }
   | Refused;
 

@@ -21,6 +21,11 @@ const declarable: Partial<Record<FoundFormat, DiskFormat>> = {
   parallels: 'PLOOP',
 };
 
+/** How a format that was found is declared; undefined if it cannot be. */
+export function diskFormatOf(found: FoundFormat): DiskFormat | undefined {
+  return declarable[found];
+}
+
 /** Whether what was found is a format that can be declared, by its name. */
 export function isFormatName(found: string): boolean {
   return Object.hasOwn(declarable, found);

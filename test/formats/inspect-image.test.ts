@@ -185,12 +185,6 @@ describe('a compressed file', () => {
 });
 
 describe('an archive', () => {
-  test.for(['OVA', 'DOCKER'] as const)('is sound as %s', async (container) => {
-    const { inspection, available } = await inspectGrowing(as('VMDK', container), tarArchive());
-    expect(inspection).toEqual({ kind: 'sound', virtualSize: undefined });
-    expect(available).toBe(512);
-  });
-
   test('is no disk, and needs a right checksum', async () => {
     expect(await inspectWhole(as('QCOW2'), tarArchive())).toMatchObject({ found: 'tar' });
     const damaged = withBytes(tarArchive(), 0, 'other');

@@ -8,8 +8,8 @@ import {
 } from '../../src/formats/inspect-image.ts';
 import type { ContainerFormat, DiskFormat } from '../../src/records/image.ts';
 
-/** Reads that one inspection may make of a store; 64 header extensions of QCOW2 far apart are the most. */
-const maxReads = 100;
+/** Reads that one inspection may make of a store; the headers of an archive's entries are the most. */
+const maxReads = 520;
 
 /** The first bytes of an image; checks that it is read within its bounds. */
 export class PrefixSource implements ByteSource {

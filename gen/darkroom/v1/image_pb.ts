@@ -89,7 +89,8 @@ export type Image = Message<"darkroom.v1.Image"> & {
   sizeBytes?: bigint | undefined;
 
   /**
-   * Size in bytes of the disk that a machine sees, where the format says it. Set by the service.
+   * Size in bytes of the disk that a machine sees, where the format says it; of an OVA, of all its disks
+   * together. Set by the service.
    *
    * @generated from field: optional int64 virtual_size_bytes = 9;
    */
@@ -438,7 +439,7 @@ export const Image_ContainerFormat = {
   OVF: 2,
 
   /**
-   * An OVA archive.
+   * An OVA archive, of which disk_format is that of the disks inside.
    *
    * @generated from enum value: CONTAINER_FORMAT_OVA = 3;
    */

@@ -5,7 +5,9 @@ import {
   type ByteSource,
   type DeclaredFormat,
   type Refused,
+  type StatedDigest,
 } from '../../formats/inspect-image.ts';
+import { checkStatedDigests } from '../../formats/stated-digests.ts';
 
 /** What an upload was found to be. */
 export interface FormatFinding {
@@ -26,7 +28,10 @@ export class FormatCheck {
   /** Bytes with which the next look makes sense. */
   #needs = 1;
   #finding: FormatFinding | undefined;
+  /** What the image states of its parts. */
+  #digests: readonly StatedDigest[] = [];
   #isLooking = false;
+  #checkedBytes = 0;
 
   /**
    * @param read reads bytes that have come.
@@ -36,6 +41,11 @@ export class FormatCheck {
     this.#declared = declared;
     this.#read = read;
     this.#refuses = refuses;
+  }
+
+  /** How many bytes were read again for digests that the image states of its parts: a sign of life. */
+  get checkedBytes(): number {
+    return this.#checkedBytes;
   }
 
   /** Whether `look` has anything to see with so many bytes, and none is under way. */
@@ -53,12 +63,11 @@ export class FormatCheck {
     }
   }
 
-  /** Looks at the whole. @throws as `look`. */
+  /** Looks at the whole, and reads all of what the image states digests of. @throws as `look`. */
   async conclude(size: number): Promise<FormatFinding> {
     await this.#inspect(size, true);
     if (this.#finding && !this.#finding.refusal) {
-      const source = { available: size, isWhole: true, read: this.#read };
-      const refused = await inspectFileEnd(this.#declared, source);
+      const refused = (await this.#checkEnd(size)) ?? (await this.#checkDigests());
       this.#finding = refused ? this.#refuse(refused) : this.#finding;
     }
     if (!this.#finding) {
@@ -79,10 +88,24 @@ export class FormatCheck {
         break;
       case 'sound':
         this.#finding = { virtualSize: inspection.virtualSize, refusal: undefined };
+        this.#digests = inspection.digests ?? [];
         break;
       case 'refused':
         this.#finding = this.#refuse(inspection);
     }
+  }
+
+  #checkEnd(size: number): Promise<Refused | undefined> {
+    return inspectFileEnd(this.#declared, { available: size, isWhole: true, read: this.#read });
+  }
+
+  async #checkDigests(): Promise<Refused | undefined> {
+    const digests = this.#digests;
+    return digests.length === 0
+      ? undefined
+      : checkStatedDigests(this.#declared, digests, this.#read, (bytes) => {
+          this.#checkedBytes += bytes;
+        });
   }
 
   #refuse({ reason, message, found }: Refused): FormatFinding {

@@ -270,11 +270,12 @@ export class UploadSession {
       }),
     );
     // A digest that hangs is no sign of life.
-    let { digested } = this.#blob;
+    const checked = (): number => this.#blob.digested + this.#format.checkedBytes;
+    let before = checked();
     const keepAlive = setInterval(
       () => {
-        if (this.#blob.digested > digested) {
-          digested = this.#blob.digested;
+        if (checked() > before) {
+          before = checked();
           this.#recordProgress(this.#blob.progress).catch(() => {});
         }
       },
