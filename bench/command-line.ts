@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 
 /** The benchmarks, in the order in which `all` runs them. */
-export const benchNames = ['upload', 'small', 'download', 'watch', 'lists'] as const;
+export const benchNames = ['upload', 'small', 'download', 'watch', 'lists', 'floods'] as const;
 export type BenchName = (typeof benchNames)[number];
 
 /** What a benchmark is told. */
@@ -10,7 +10,7 @@ export interface BenchOptions {
   readonly runs: number;
   /** Of the image of `upload` and `download`. */
   readonly mib: number;
-  /** How long each measurement of `small` and each phase of `watch` lasts. */
+  /** How long each measurement of `small` and `floods`, and each phase of `watch`, lasts. */
   readonly seconds: number;
   /** Of `watch`. */
   readonly watchers: number;
@@ -31,7 +31,7 @@ const usage = `npm run bench -- [${benchNames.join('|')}|all] [options]
 
   --runs N         rounds; each measures every subject once (default 5)
   --mib N          size of the image of upload and download (default 1024)
-  --seconds N      length of each measurement of small, and of each phase of watch (default 10)
+  --seconds N      length of each measurement of small and floods, and of each phase of watch (default 10)
   --watchers N     watchers of watch (default 10000)
   --tasks N        tasks of lists; a fifth as many images (default 1000000)
   --plans          lists: show the plans of the queries

@@ -1,5 +1,6 @@
 import { readCommandLine, UsageError, type BenchName, type BenchOptions } from './command-line.ts';
 import { benchDownload } from './cases/download.ts';
+import { benchFloods } from './cases/floods.ts';
 import { benchLists } from './cases/lists.ts';
 import { benchSmall } from './cases/small.ts';
 import { benchWatch } from './cases/watch.ts';
@@ -16,6 +17,7 @@ const benches: Readonly<
   download: benchDownload,
   watch: benchWatch,
   lists: benchLists,
+  floods: benchFloods,
 };
 
 /** What a shell answers for a program that was ended by Ctrl-C. */

@@ -15,7 +15,7 @@ import {
   magic,
   openRaw,
   reset,
-} from '../support/http2-frames.ts';
+} from '../../bench/wire/http2-frames.ts';
 import { patience } from '../support/held-upload.ts';
 import { startService, type RunningService } from '../support/running-service.ts';
 import { repository } from '../support/service-process.ts';

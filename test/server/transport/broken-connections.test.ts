@@ -4,7 +4,14 @@ import * as net from 'node:net';
 import { once } from 'node:events';
 import { expect, it, onTestFinished } from 'vitest';
 import { DarkroomError } from '../../../src/domain/darkroom-error.ts';
-import { callHead, flags, frame, frameTypes, magic, reset } from '../../support/http2-frames.ts';
+import {
+  callHead,
+  flags,
+  frame,
+  frameTypes,
+  magic,
+  reset,
+} from '../../../bench/wire/http2-frames.ts';
 import { startFakeServer, type FakeServer } from '../fake-server.ts';
 
 /** A chunk's whole message: after it the stream stands between two envelopes. */

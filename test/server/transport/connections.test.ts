@@ -10,7 +10,7 @@ import {
   type Listener,
   type ListenerOptions,
 } from '../../../src/server/transport/listener.ts';
-import { frame, frameTypes, magic, openRaw } from '../../support/http2-frames.ts';
+import { frame, frameTypes, magic, openRaw } from '../../../bench/wire/http2-frames.ts';
 import { roomyLimits } from '../fake-server.ts';
 
 const { NGHTTP2_NO_ERROR, NGHTTP2_SETTINGS_TIMEOUT } = http2.constants;

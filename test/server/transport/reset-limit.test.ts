@@ -14,7 +14,7 @@ import {
   openRaw,
   reset,
   type RawConnection,
-} from '../../support/http2-frames.ts';
+} from '../../../bench/wire/http2-frames.ts';
 import { roomyLimits } from '../fake-server.ts';
 
 const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR } = http2.constants;
