@@ -141,7 +141,16 @@ const answers: ReadonlySet<Code> = new Set([
 
 /** "The fields that the service sets are ignored": there a NUL does no harm. */
 function isIgnored(method: DescMethod, [first, second]: readonly string[]): boolean {
-  const setByService = ['id', 'projectId', 'sha256', 'latestTask', 'lastFault', 'etag'];
+  const setByService = [
+    'id',
+    'projectId',
+    'sha256',
+    'packedFormat',
+    'packedSha256',
+    'latestTask',
+    'lastFault',
+    'etag',
+  ];
   return (
     first === 'image' &&
     (method.name === 'CreateImage' || (method.name === 'UpdateImage' && second !== 'id')) &&
