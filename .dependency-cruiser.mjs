@@ -173,7 +173,10 @@ export default {
       severity: 'error',
       from: {
         path: '^src/',
-        pathNot: [...Object.keys(rooms).map(filesOf), '^src/(main|service)\\.ts$'],
+        pathNot: [
+          ...Object.keys(rooms).map(filesOf),
+          '^src/(main\\.mjs|service-process\\.ts|service\\.ts)$',
+        ],
       },
       to: {},
     },

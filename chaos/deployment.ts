@@ -164,7 +164,6 @@ export class Deployment {
   #environment(random: Random): Record<string, string> {
     return {
       // Half of the CPU time of a start goes into compiling what the last one has compiled.
-      NODE_COMPILE_CACHE: join(this.folder, 'compiled'),
       DARKROOM_DATA_DIR: this.#dataDir,
       DARKROOM_COMMIT_INTERVAL_MS: String(random.pick([10, 50, 500])),
       DARKROOM_COMMIT_BYTES: String(random.pick([64 * 1024, 1024 * 1024, 64 * 1024 * 1024])),

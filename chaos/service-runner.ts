@@ -37,7 +37,7 @@ class UsualTime {
   }
 }
 
-/** Runs `src/main.ts` as an init system would: again and again, whatever it dies of. */
+/** Runs `src/main.mjs` as an init system would: again and again, whatever it dies of. */
 export class ServiceRunner {
   readonly name: string;
   readonly url: string;
@@ -169,7 +169,7 @@ export class ServiceRunner {
     this.#isHurried = false;
     this.#wasReady = false;
     const begun = performance.now();
-    const child = spawn(process.execPath, ['src/main.ts'], {
+    const child = spawn(process.execPath, ['src/main.mjs'], {
       cwd: repository,
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {

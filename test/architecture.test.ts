@@ -54,13 +54,13 @@ describe('docs/architecture.md', () => {
   });
 
   test('has a room for each folder, and none that is empty', async () => {
-    const files = await Array.fromAsync(glob('**/*.ts', { cwd: join(repository, 'src') }));
+    const files = await Array.fromAsync(glob('**/*.{ts,mjs}', { cwd: join(repository, 'src') }));
     const roomOf = (file: string): string | undefined =>
       Object.keys(rooms).find((room) =>
         room === 'server' ? dirname(file) === room : file.startsWith(`${room}/`),
       );
     const homeless = files.filter((file) => roomOf(file) === undefined);
-    expect(homeless.toSorted()).toEqual(['main.ts', 'service.ts']);
+    expect(homeless.toSorted()).toEqual(['main.mjs', 'service-process.ts', 'service.ts']);
     const used = new Set(files.map(roomOf));
     expect(Object.keys(rooms).filter((room) => !used.has(room))).toEqual([]);
   });
@@ -117,11 +117,11 @@ describe('the check of the architecture', () => {
         .filter(({ source }) => source.startsWith('src/'))
         .map(({ source, dependencies }) => [source, dependencies.map(({ module }) => module)]),
     );
-    const files = await Array.fromAsync(glob('src/**/*.ts', { cwd: repository }));
+    const files = await Array.fromAsync(glob('src/**/*.{ts,mjs}', { cwd: repository }));
     expect([...seen.keys()].toSorted()).toEqual(files.toSorted());
     for (const file of files) {
       const text = await readPage(file);
-      const imports = [...text.matchAll(/^(?:.* from|import) '([^']+)';$/gm)];
+      const imports = [...text.matchAll(/^(?:.* from |import |await import\()'([^']+)'\)?;$/gm)];
       const written = new Set(imports.map(([, module]) => module!.replace(/^node:/, '')));
       const found = (seen.get(file) ?? []).map((module) => module.replace(/^node:/, ''));
       expect(new Set(found), file).toEqual(written);

@@ -26,14 +26,14 @@ export interface BenchServiceOptions {
   readonly profileFolder?: string | undefined;
 }
 
-/** Starts `src/main.ts` with its default settings, on a free port. Services of one stage have one data folder, one after the other. */
+/** Starts `src/main.mjs` with its default settings, on a free port. Services of one stage have one data folder, one after the other. */
 export async function startService(
   stage: Stage,
   options: BenchServiceOptions,
 ): Promise<BenchService> {
   const { databaseUrl, env = {}, profileFolder } = options;
   const profiling = ['--cpu-prof', '--cpu-prof-interval=500', `--cpu-prof-dir=${profileFolder}`];
-  const child = spawn(process.execPath, [...(profileFolder ? profiling : []), 'src/main.ts'], {
+  const child = spawn(process.execPath, [...(profileFolder ? profiling : []), 'src/main.mjs'], {
     cwd: repository,
     stdio: ['ignore', 'pipe', 'inherit'],
     // Not in the terminal's group: Ctrl-C is for the benchmark, which then stops the service.

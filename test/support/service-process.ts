@@ -68,7 +68,7 @@ export interface StartingProcess extends Omit<ServiceProcess, 'url'> {
 
 /** Starts the service, on a free port if no other is given. */
 export function launchService(options: ServiceProcessOptions): StartingProcess {
-  const [program, ...args] = [...leash, process.execPath, 'src/main.ts'];
+  const [program, ...args] = [...leash, process.execPath, 'src/main.mjs'];
   const child = spawn(program, args, {
     cwd: repository,
     ...options.account,
@@ -77,7 +77,6 @@ export function launchService(options: ServiceProcessOptions): StartingProcess {
       PATH: process.env['PATH'],
       HOME: process.env['HOME'],
       TMPDIR: process.env['TMPDIR'],
-      NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
       DARKROOM_PORT: '0',
       DARKROOM_DATA_DIR: options.dataDir,
       DARKROOM_LOG_LEVEL: 'debug',

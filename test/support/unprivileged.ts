@@ -18,7 +18,7 @@ export function canBeRunBy(account: Account): boolean {
   const why =
     process.getuid?.() !== 0
       ? 'the tests are not run by root'
-      : spawnSync(process.execPath, ['--check', 'src/main.ts'], { cwd: repository, ...account })
+      : spawnSync(process.execPath, ['--check', 'src/main.mjs'], { cwd: repository, ...account })
             .status === 0
         ? undefined
         : `${repository} cannot be read by other users`;

@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module';
 import { pino } from 'pino';
 import { serviceLinksIn } from './config/service-links.ts';
 import { readSettings, SettingsError, type Settings } from './config/settings.ts';
@@ -73,6 +74,8 @@ try {
     { url: service.url, pid: process.pid, database: service.database },
     readyLine(service.url),
   );
+  // Else it would be kept at a good end only.
+  flushCompileCache();
 } catch (error) {
   unfinished = undefined;
   if (stopping.signal.aborted) {
