@@ -2,10 +2,10 @@ import { LockMode } from '@mikro-orm/core';
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Database } from '../database/database.ts';
 import type { Caller } from './caller.ts';
-import { visibleProject } from './rights.ts';
+import { maySee, visibleProject } from './rights.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import type { ImageId } from '../records/ids.ts';
-import { readRow } from '../database/entity-rows.ts';
+import { rowsById } from '../database/rows-by-id.ts';
 import { Image } from '../records/image.ts';
 
 /**
@@ -19,7 +19,7 @@ export async function findImage(em: EntityManager, caller: Caller, id: ImageId):
 }
 
 /**
- * The same, not tracked by any unit of work.
+ * The same, together with what others read just then, and not tracked by any unit of work.
  *
  * @throws DarkroomError IMAGE_NOT_FOUND
  */
@@ -28,9 +28,8 @@ export async function readImage(
   caller: Caller,
   id: ImageId,
 ): Promise<Readonly<Image>> {
-  const values = [id, visibleProject(caller)];
-  const image = await readRow(database, Image, 'id = $1 and project_id = $2', values);
-  return image ?? throwNotFound(id);
+  const image = await rowsById(database, Image).read(id);
+  return image && maySee(caller, image) ? image : throwNotFound(id);
 }
 
 /**

@@ -1,11 +1,11 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Database } from '../database/database.ts';
-import { readRow } from '../database/entity-rows.ts';
+import { rowsById } from '../database/rows-by-id.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import type { TaskId } from '../records/ids.ts';
 import { Task } from '../records/task.ts';
 import type { Caller } from './caller.ts';
-import { visibleProject } from './rights.ts';
+import { maySee, visibleProject } from './rights.ts';
 
 /**
  * Reads a task that the caller may see.
@@ -18,7 +18,7 @@ export async function findTask(em: EntityManager, caller: Caller, id: TaskId): P
 }
 
 /**
- * The same, not tracked by any unit of work.
+ * The same, together with what others read just then, and not tracked by any unit of work.
  *
  * @throws DarkroomError TASK_NOT_FOUND
  */
@@ -27,9 +27,8 @@ export async function readTask(
   caller: Caller,
   id: TaskId,
 ): Promise<Readonly<Task>> {
-  const values = [id, visibleProject(caller)];
-  const task = await readRow(database, Task, 'id = $1 and project_id = $2', values);
-  return task ?? throwNotFound(id);
+  const task = await rowsById(database, Task).read(id);
+  return task && maySee(caller, task) ? task : throwNotFound(id);
 }
 
 /** The error for a task that is not there, or is another project's. */

@@ -15,13 +15,14 @@ function entityReader<T extends object>(
     column: property.fieldNames[0] ?? property.name,
     convert: conversions.get(property.runtimeType) ?? asItIs,
   }));
-  return (row) =>
-    Object.fromEntries(
-      columns.map(({ name, column, convert }) => {
-        const value = row[column];
-        return [name, value === null || value === undefined ? value : convert(value)];
-      }),
-    ) as T;
+  return (row) => {
+    const entity: Record<string, unknown> = {};
+    for (const { name, column, convert } of columns) {
+      const value = row[column];
+      entity[name] = value === null || value === undefined ? value : convert(value);
+    }
+    return entity as T;
+  };
 }
 
 /** The columns of an entity's table. */
@@ -32,6 +33,7 @@ export function columnNames(em: EntityManager, entity: EntityClass<object>): str
 
 /** How rows of an entity's table are read without a unit of work. */
 export interface RowSource<T extends object> {
+  readonly table: string;
   /** `select … from …`, without a condition; each column by its name. */
   readonly select: string;
   /** What MikroORM would make of a row, but not tracked by it: for reading only. */
@@ -39,28 +41,6 @@ export interface RowSource<T extends object> {
 }
 
 const sources = new WeakMap<Database, Map<EntityClass<object>, RowSource<object>>>();
-
-/**
- * Reads one row by a prepared statement and without a unit of work: for reads that are very frequent. Of
- * GetImage, MikroORM's way took more than half of all CPU time. The entity is not tracked: for reading only.
- *
- * @param condition with `$1` and so on for the values; part of the statement's name, so short and constant.
- */
-export async function readRow<T extends object>(
-  database: Database,
-  entity: EntityClass<T>,
-  condition: string,
-  values: unknown[],
-): Promise<T | undefined> {
-  const { select, entityOf } = rowSource(database, entity);
-  const { rows } = await database.run<RawRow>({
-    name: `${entity.name} where ${condition}`,
-    text: `${select} where ${condition}`,
-    values,
-  });
-  const [row] = rows;
-  return row && entityOf(row);
-}
 
 /** For reads that are too frequent for a unit of work each. */
 export function rowSource<T extends object>(
@@ -76,6 +56,7 @@ export function rowSource<T extends object>(
     // Each by its name: a statement that was prepared with `*` fails once a newer process adds a column.
     const columns = columnNames(em, entity);
     source = {
+      table: tableName,
       select: `select ${columns.join(', ')} from ${tableName}`,
       entityOf: entityReader(database, entity),
     };

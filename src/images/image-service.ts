@@ -12,7 +12,7 @@ import type {
   ListImagesRequest,
   UpdateImageRequest,
 } from './image-requests.ts';
-import { viewImage, type ImageView } from './image-view.ts';
+import { readImageView, type ImageView } from './image-view.ts';
 import { listImages } from './list-images.ts';
 import type { NewImageSettings } from './new-image.ts';
 import { updateImage } from './update-image.ts';
@@ -69,7 +69,7 @@ export class ImageService {
    */
   async getImage(caller: Caller, imageId: string): Promise<ImageView> {
     const id = parseId<ImageId>(imageId, 'image_id');
-    return viewImage(this.#database.fork(), await readImage(this.#database, caller, id));
+    return readImageView(this.#database, await readImage(this.#database, caller, id));
   }
 
   /**

@@ -1,12 +1,14 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
-import type { Fault } from '../records/fault.ts';
+import type { Database } from '../database/database.ts';
+import { rowsById } from '../database/rows-by-id.ts';
+import { Fault } from '../records/fault.ts';
 import { readLastFaults } from '../tasks/reading/last-faults.ts';
 import type { Image } from '../records/image.ts';
 
 /** An image as it is told: with the newest fault of its tasks, unless that was pruned. */
 export interface ImageView {
-  readonly image: Image;
-  readonly lastFault: Fault | undefined;
+  readonly image: Readonly<Image>;
+  readonly lastFault: Readonly<Fault> | undefined;
 }
 
 /** Images with their newest faults, in the same order. */
@@ -25,4 +27,16 @@ export async function viewImages(
 export async function viewImage(em: EntityManager, image: Image): Promise<ImageView> {
   const faults = await readLastFaults(em, [image]);
   return { image, lastFault: image.lastFaultId ? faults.get(image.lastFaultId) : undefined };
+}
+
+/** The same of an image that no unit of work has. */
+export async function readImageView(
+  database: Database,
+  image: Readonly<Image>,
+): Promise<ImageView> {
+  const { lastFaultId } = image;
+  return {
+    image,
+    lastFault: lastFaultId ? await rowsById(database, Fault).read(lastFaultId) : undefined,
+  };
 }

@@ -1,6 +1,7 @@
 import { raw } from '@mikro-orm/core';
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Database } from '../../database/database.ts';
+import { rowsById } from '../../database/rows-by-id.ts';
 import type { Caller } from '../../access/caller.ts';
 import { FieldChecks } from '../../domain/field-checks.ts';
 import { parseId, type ImageId, type TaskId } from '../../records/ids.ts';
@@ -40,7 +41,12 @@ export async function getTask(
   taskId: string,
 ): Promise<TaskSnapshot> {
   const id = parseId<TaskId>(taskId, 'task_id');
-  return snapshotOf(database.fork(), await readTask(database, caller, id));
+  const task = await readTask(database, caller, id);
+  const { lastFaultId } = task;
+  return {
+    task,
+    lastFault: lastFaultId ? await rowsById(database, Fault).read(lastFaultId) : undefined,
+  };
 }
 
 /** A task as it is in a unit of work, with its newest fault. */

@@ -1,6 +1,6 @@
 import type { Database } from '../../database/database.ts';
 import type { FaultId, TaskId } from '../../records/ids.ts';
-import { BatchedRead } from './batched-read.ts';
+import { BatchedRead } from '../../database/batched-read.ts';
 import { rowSource, type RawRow, type RowSource } from '../../database/entity-rows.ts';
 import { Fault } from '../../records/fault.ts';
 import { TaskEvent } from '../../records/task-event.ts';
