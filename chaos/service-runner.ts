@@ -177,6 +177,7 @@ export class ServiceRunner {
         HOME: process.env['HOME'],
         TMPDIR: process.env['TMPDIR'],
         DARKROOM_PORT: String(port),
+        DARKROOM_PROCESSES: '1',
         DARKROOM_LOG_LEVEL: 'debug',
         ...env(),
       },

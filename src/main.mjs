@@ -7,4 +7,7 @@ import { fileURLToPath } from 'node:url';
 // folder that cannot be written is no fault: nothing is kept then.
 enableCompileCache(fileURLToPath(new URL('../node_modules/.cache/compiled', import.meta.url)));
 
-await import('./service-process.ts');
+// One of several is started by the first of them.
+await (process.argv.includes('--member') && process.connected
+  ? import('./member-process.ts')
+  : import('./service-process.ts'));

@@ -1,11 +1,11 @@
 import { flushCompileCache } from 'node:module';
-import { pino } from 'pino';
 import { serviceLinksIn } from './config/service-links.ts';
 import { readSettings, SettingsError, type Settings } from './config/settings.ts';
-import { DataFolderInUseError } from './database/embedded-postgres.ts';
-import { withHiddenEscaped } from './domain/hidden-characters.ts';
+import { DataFolderInUseError } from './database/data-folder-lock.ts';
+import { processCount } from './processes/member-settings.ts';
+import { MemberStartError, startProcessGroup } from './processes/process-group.ts';
+import { openLog, tellDefects } from './processes/process-log.ts';
 import { collectYoungGarbageOften } from './runtime/young-garbage.ts';
-import { startService, type Service } from './service.ts';
 
 /** Exit codes: 0 stopped as asked, 1 failed, 2 settings are wrong. */
 const exitCodes = { failed: 1, settings: 2 } as const;
@@ -13,14 +13,16 @@ const exitCodes = { failed: 1, settings: 2 } as const;
 /** ms */
 const lingerMs = 5000;
 
-collectYoungGarbageOften();
+/** What this process runs: the service, or the processes that are it. */
+interface Running {
+  readonly url: string;
+  readonly database: 'embedded' | 'external';
+  stop(): Promise<void>;
+}
+
 const settings = settingsOrExit();
-const logger = pino({
-  level: settings.logLevel,
-  base: null,
-  // Lines hold what callers and sources wrote, and are read in terminals.
-  hooks: { streamWrite: withHiddenEscaped },
-});
+const processes = processCount(settings);
+const logger = openLog(settings.logLevel, null);
 
 const links = serviceLinksIn(process.env);
 if (links.length > 0) {
@@ -30,27 +32,12 @@ if (links.length > 0) {
   );
 }
 
-let service: Service | undefined;
+let running: Running | undefined;
 /** What is not done yet, and must not end without a word. */
 let unfinished: 'start' | 'stop' | undefined = 'start';
 const stopping = new AbortController();
 
-process.on('uncaughtExceptionMonitor', (error) => {
-  logger.fatal(
-    { err: error },
-    'a defect of the service ends it; the next start repairs what it left',
-  );
-});
-
-// Node ends with code 13 and says nothing when what is awaited can no longer come.
-process.on('beforeExit', () => {
-  if (unfinished !== undefined) {
-    logger.fatal(
-      `a defect of the service ends it: its ${unfinished} waited for what can no longer come`,
-    );
-    process.exit(exitCodes.failed);
-  }
-});
+tellDefects(logger, () => unfinished);
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.on(signal, () => {
@@ -68,11 +55,11 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 }
 
 try {
-  service = await startService(settings, logger, stopping.signal);
+  running = await start();
   unfinished = undefined;
   logger.info(
-    { url: service.url, pid: process.pid, database: service.database },
-    readyLine(service.url),
+    { url: running.url, pid: process.pid, database: running.database, processes },
+    readyLine(running.url),
   );
   // Else it would be kept at a good end only.
   flushCompileCache();
@@ -82,16 +69,33 @@ try {
     onStopped();
   } else {
     logger.fatal({ err: error }, messageOf(error));
-    process.exitCode =
-      error instanceof DataFolderInUseError ? exitCodes.settings : exitCodes.failed;
+    process.exitCode = exitCodeOf(error);
   }
+}
+
+async function start(): Promise<Running> {
+  const { signal } = stopping;
+  if (processes > 1) {
+    return startProcessGroup({ settings, processes, logger, signal });
+  }
+  // Not read by the first of several processes, which needs none of it: 100 MiB and a second of CPU.
+  const { startService } = await import('./service.ts');
+  collectYoungGarbageOften();
+  return startService(settings, logger, signal);
+}
+
+function exitCodeOf(error: unknown): number {
+  if (error instanceof MemberStartError) {
+    return error.exitCode;
+  }
+  return error instanceof DataFolderInUseError ? exitCodes.settings : exitCodes.failed;
 }
 
 /** A service that is starting stops by itself. */
 async function stop(): Promise<void> {
-  if (service) {
+  if (running) {
     unfinished = 'stop';
-    await service.stop();
+    await running.stop();
     unfinished = undefined;
     onStopped();
   }

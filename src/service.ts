@@ -19,6 +19,8 @@ import { imageHandlers } from './server/rpc/image-handlers.ts';
 import { restRoutes } from './server/rest/rest-routes.ts';
 import { accessLog } from './server/transport/access-log.ts';
 import { startServer } from './server/server.ts';
+import type { ConnectionSource } from './runtime/port.ts';
+import { Teardown } from './runtime/teardown.ts';
 import { taskHandlers } from './server/rpc/task-handlers.ts';
 import { uploadHandlers } from './server/rpc/upload-handlers.ts';
 import { BlobReaper } from './storage/blob-reaper.ts';
@@ -50,29 +52,14 @@ export interface Service {
   stop(): Promise<void>;
 }
 
-/** What was started, to be stopped in the opposite order. */
-class Teardown {
-  readonly #steps: { readonly name: string; readonly stop: () => Promise<unknown> | void }[] = [];
-  readonly #logger: Logger;
-
-  constructor(logger: Logger) {
-    this.#logger = logger;
-  }
-
-  add(name: string, stop: () => Promise<unknown> | void): void {
-    this.#steps.push({ name, stop });
-  }
-
-  /** Stops everything; what fails to stop does not keep the rest from it. */
-  async run(): Promise<void> {
-    for (const { name, stop } of this.#steps.splice(0).toReversed()) {
-      try {
-        await stop();
-      } catch (error) {
-        this.#logger.error({ err: error }, `${name} could not be stopped cleanly`);
-      }
-    }
-  }
+/** What one of several processes has from the one that started it. */
+export interface ServiceGroup {
+  /** Gives it its share of the connections. */
+  readonly source: ConnectionSource;
+  /** The URL of the embedded PostgreSQL, which that one runs, where the settings name none. */
+  readonly embedded: Promise<string>;
+  /** Called when health is answered on connections. */
+  onListening(): void;
 }
 
 /**
@@ -81,6 +68,7 @@ class Teardown {
  * started.
  *
  * @param signal gives the start up.
+ * @param group what the service has from the process that started it, if it is one of several.
  * @throws DataFolderInUseError, ListenError, DatabaseWaitError, EmbeddedPostgresError, DatabaseConnectError,
  *   StoreIdentityError, or what PostgreSQL's driver throws; anything if the signal has fired.
  */
@@ -88,10 +76,11 @@ export async function startService(
   settings: Settings,
   logger: Logger,
   signal: AbortSignal,
+  group?: ServiceGroup,
 ): Promise<Service> {
   const teardown = new Teardown(logger);
   try {
-    const url = await start(settings, logger, teardown, signal);
+    const url = await start(settings, logger, teardown, signal, group);
     signal.throwIfAborted();
     let stopped: Promise<void> | undefined;
     return {
@@ -110,10 +99,11 @@ async function start(
   logger: Logger,
   teardown: Teardown,
   signal: AbortSignal,
+  group: ServiceGroup | undefined,
 ): Promise<string> {
   const onWarning = (message: string): void => logger.warn(message);
   await mkdir(settings.dataDir, { recursive: true });
-  if (settings.databaseUrl === undefined) {
+  if (settings.databaseUrl === undefined && group === undefined) {
     const lock = await lockDataFolder(await realpath(settings.dataDir));
     teardown.add('data folder', () => lock.release());
   }
@@ -123,10 +113,12 @@ async function start(
     settings,
     logger,
     health,
+    source: group?.source,
     observers: [accessLog],
     services: [ImageServiceDescriptor, TaskServiceDescriptor],
   });
   teardown.add('server', () => server.close());
+  group?.onListening();
   signal.addEventListener('abort', () => server.drain(), { once: true });
 
   const wait = new DatabaseWait({
@@ -137,6 +129,7 @@ async function start(
   });
   const { database, url: databaseUrl } = await startDatabase({
     ...settings,
+    embedded: group?.embedded,
     poolSize: settings.databasePoolSize,
     wait,
     logger,

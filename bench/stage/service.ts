@@ -43,6 +43,7 @@ export async function startService(
       HOME: process.env['HOME'],
       TMPDIR: process.env['TMPDIR'],
       DARKROOM_PORT: '0',
+      DARKROOM_PROCESSES: '1',
       DARKROOM_DATA_DIR: join(stage.folder, 'data'),
       DARKROOM_DRAIN_TIMEOUT_MS: '1000',
       DATABASE_URL: databaseUrl,

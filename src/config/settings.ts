@@ -23,6 +23,13 @@ export const settingSpecs = {
     '',
     'Port to listen on, for every protocol; 0 takes any free one.',
   ),
+  processes: wholeNumber(
+    'DARKROOM_PROCESSES',
+    0,
+    [0, 256],
+    'processes',
+    'How many processes serve the port; 0 for one for each core.',
+  ),
   dataDir: text(
     'DARKROOM_DATA_DIR',
     './data',

@@ -1,12 +1,15 @@
-import { realpath } from 'node:fs/promises';
+import { untilAborted } from '../domain/abortable.ts';
 import type { DatabaseWait } from './database-wait.ts';
 import { Database, type DatabaseOptions } from './database.ts';
-import { startInLockedFolder, type PostgresLogger } from './embedded-postgres.ts';
+import type { PostgresLogger } from './embedded-postgres/postmaster.ts';
+import { startEmbeddedDatabase } from './start-embedded-database.ts';
 
 /** Which database a start is to use. */
 export interface DatabaseStart extends Omit<DatabaseOptions, 'url'> {
   /** Undefined for an embedded PostgreSQL below the data folder, which must be locked then. */
   readonly databaseUrl: string | undefined;
+  /** The URL of an embedded PostgreSQL that another process runs, or is about to run. */
+  readonly embedded?: Promise<string> | undefined;
   readonly dataDir: string;
   readonly wait: DatabaseWait;
   readonly logger: PostgresLogger;
@@ -29,7 +32,7 @@ export interface StartedDatabase {
  */
 export async function startDatabase(start: DatabaseStart): Promise<StartedDatabase> {
   const { wait, logger, onStop } = start;
-  const url = start.databaseUrl ?? (await startEmbedded(start));
+  const url = start.databaseUrl ?? (await embeddedUrl(start));
   const database = await Database.open({ ...start, url });
   onStop('database connections', () => database.close());
   await wait.untilDone(database, () => database.ping());
@@ -40,10 +43,9 @@ export async function startDatabase(start: DatabaseStart): Promise<StartedDataba
   return { database, url };
 }
 
-async function startEmbedded({ dataDir, wait, logger, onStop }: DatabaseStart): Promise<string> {
-  const postgres = await wait.until(async (signal) =>
-    startInLockedFolder({ dataDir: await realpath(dataDir), logger, signal }),
-  );
-  onStop('PostgreSQL', () => postgres.stop());
-  return postgres.connectionString;
+function embeddedUrl(start: DatabaseStart): Promise<string> {
+  const { embedded, wait } = start;
+  return embedded
+    ? wait.until((signal) => untilAborted(signal, embedded))
+    : startEmbeddedDatabase(start);
 }

@@ -15,6 +15,7 @@ import { hostCheck } from './http/host-check.ts';
 import { originCheck } from './http/origin-check.ts';
 import type { Application } from './application.ts';
 import { startListener } from './transport/listener.ts';
+import { urlOf, type ConnectionSource } from '../runtime/port.ts';
 import type { NodeRequest, NodeResponse } from './transport/node-http.ts';
 import { addReflection } from './rpc/reflection.ts';
 import { isRpc, refuseRpc } from './rpc/rpc-refusal.ts';
@@ -45,6 +46,8 @@ export interface ServerOptions {
     | 'drainTimeoutMs'
   >;
   readonly logger: Logger;
+  /** Where connections come from, if not from a port that this process opens. */
+  readonly source?: ConnectionSource | undefined;
   /** What will be served: their calls are refused until there is an application. */
   readonly services: readonly DescService[];
   readonly health: HealthSource;
@@ -152,6 +155,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const listener = await startListener({
     ...settings,
     logger,
+    source: options.source,
     handler(request, response) {
       try {
         handle(request, response);
@@ -182,7 +186,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   }
 
   return {
-    url: urlOf(listener.address, listener.port),
+    url: urlOf(listener),
     port: listener.port,
     drainSignal: drain.drainSignal,
     drain: begin,
@@ -209,10 +213,6 @@ export async function startServer(options: ServerOptions): Promise<Server> {
  */
 function maxMessageBytes(maxChunkBytes: number): number {
   return Math.ceil(maxChunkBytes / 3) * 4 + 64 * 1024;
-}
-
-function urlOf(address: string, port: number): string {
-  return `http://${address.includes(':') ? `[${address}]` : address}:${port}`;
 }
 
 function isLoopback(address: string): boolean {

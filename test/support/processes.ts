@@ -7,3 +7,11 @@ export async function isAlive(pid: number): Promise<boolean> {
   const state = stat.slice(stat.lastIndexOf(')') + 2)[0];
   return state !== undefined && state !== 'Z' && state !== 'X';
 }
+
+/** The processes that a process has started and that run. */
+export async function childrenOf(pid: number): Promise<number[]> {
+  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
+  const pids = children.split(' ').filter(Boolean).map(Number);
+  const alive = await Promise.all(pids.map(isAlive));
+  return pids.filter((_, index) => alive[index]);
+}

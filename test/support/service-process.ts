@@ -26,6 +26,8 @@ export interface ServiceProcess {
   readonly url: string;
   readonly pid: number;
   readonly log: readonly LogLine[];
+  /** Resolves with the first line of the log, written already or later, that the test is looking for. */
+  line(isMeant: (line: LogLine) => boolean): Promise<LogLine>;
   /** All that it wrote, as it wrote it. */
   readonly output: () => string;
   /** Sends a signal and waits for the end; answers the exit code, or the signal it died of. */
@@ -62,8 +64,6 @@ export class ServiceStartError extends Error {
 export interface StartingProcess extends Omit<ServiceProcess, 'url'> {
   /** Resolves with its URL when it is ready. Rejects with ServiceStartError if it ends before. */
   readonly ready: Promise<string>;
-  /** Resolves with the first line of the log, written already or later, that the test is looking for. */
-  line(isMeant: (line: LogLine) => boolean): Promise<LogLine>;
 }
 
 /** Starts the service, on a free port if no other is given. */
@@ -78,6 +78,7 @@ export function launchService(options: ServiceProcessOptions): StartingProcess {
       HOME: process.env['HOME'],
       TMPDIR: process.env['TMPDIR'],
       DARKROOM_PORT: '0',
+      DARKROOM_PROCESSES: '1',
       DARKROOM_DATA_DIR: options.dataDir,
       DARKROOM_LOG_LEVEL: 'debug',
       DARKROOM_DRAIN_TIMEOUT_MS: '2000',

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { RestartDelay } from '../../domain/restart-delay.ts';
 import { keepLogShort } from './log-file.ts';
 import {
   type Postmaster,
@@ -7,12 +8,6 @@ import {
   stopPostmaster,
 } from './postmaster.ts';
 
-// The first restart is quick, for a server that was killed by mistake; the cap keeps one that cannot
-// start, such as on a full disk, from flooding the log, yet it is back soon after the cause is gone.
-const FIRST_RESTART_DELAY_MS = 100;
-const MAX_RESTART_DELAY_MS = 30_000;
-// A server that ran this long did start: its next end is a new story.
-const SETTLED_MS = 60_000;
 const LOG_CHECK_INTERVAL_MS = 10 * 60_000;
 
 /** `restarting`: it died and is being started again. `stopped`: by `stop()`, for good. */
@@ -112,13 +107,15 @@ export class SupervisedPostgres implements EmbeddedPostgres {
   async #supervise(): Promise<void> {
     const { spec, stopTimeoutMs } = this.#supervised;
     const { signal } = this.#stopping;
-    let delayMs = FIRST_RESTART_DELAY_MS;
+    const delay = new RestartDelay();
     for (;;) {
       const runningSince = performance.now();
       let reason = `it ended with ${await this.#postmaster.exited}`;
-      if (performance.now() - runningSince > SETTLED_MS) delayMs = FIRST_RESTART_DELAY_MS;
+      let ranMs = performance.now() - runningSince;
       for (;;) {
         if (signal.aborted) return;
+        const delayMs = delay.next(ranMs);
+        ranMs = 0;
         spec.logger.error(
           { pid: this.pid, reason, delayMs },
           'embedded PostgreSQL is down; starting it again after the delay',
@@ -126,7 +123,6 @@ export class SupervisedPostgres implements EmbeddedPostgres {
         this.#change({ state: 'restarting', reason });
         try {
           await sleep(delayMs, undefined, { signal, ref: false });
-          delayMs = Math.min(delayMs * 2, MAX_RESTART_DELAY_MS);
           this.#postmaster = await startPostmaster(spec, signal);
           break;
         } catch (error) {

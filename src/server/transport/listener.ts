@@ -1,5 +1,6 @@
-import * as net from 'node:net';
+import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
+import { OpenPort, type ConnectionSource, type PortAddress } from '../../runtime/port.ts';
 import { Connections, type ConnectionLimits } from './connections.ts';
 import { DeadPeers } from './dead-peers.ts';
 import { tellProtocol } from './first-bytes.ts';
@@ -15,15 +16,14 @@ export interface ListenerOptions extends ConnectionLimits {
   readonly port: number;
   readonly handler: RequestHandler;
   readonly logger: Logger;
+  /** Where connections come from, if not from a port that this process opens. */
+  readonly source?: ConnectionSource | undefined;
   /** How often silent HTTP/2 peers are looked for, in ms; 20 s if not set. */
   readonly deadPeerIntervalMs?: number;
 }
 
 /** An open port. */
-export interface Listener {
-  /** The address that is listened on. */
-  readonly address: string;
-  readonly port: number;
+export interface Listener extends PortAddress {
   /** Resolves when the port and every connection is closed. */
   readonly closed: Promise<void>;
   /**
@@ -35,11 +35,6 @@ export interface Listener {
   destroy(): void;
 }
 
-/** Thrown where the port cannot be opened; the message says which, why and what to do. */
-export class ListenError extends Error {
-  override readonly name = 'ListenError';
-}
-
 /**
  * Opens one plaintext port for HTTP/1.1 and for HTTP/2 with prior knowledge.
  *
@@ -47,7 +42,8 @@ export class ListenError extends Error {
  */
 export async function startListener(options: ListenerOptions): Promise<Listener> {
   const { handler, logger, headTimeoutMs, deadPeerIntervalMs = 20_000 } = options;
-  const sockets = new Set<net.Socket>();
+  const source = options.source ?? new OpenPort(options);
+  const sockets = new Set<Socket>();
   const connections = new Connections(options);
   const refused = new RefusedConnections(logger);
   const deadPeers = new DeadPeers(deadPeerIntervalMs);
@@ -55,38 +51,42 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   const http2 = http2Server(handler, { ...options, deadPeers });
   let draining = false;
 
-  const tcp = net.createServer(
-    // HTTP/1.1 clients may end their side after the request and still wait for the answer. The keepalive
-    // probes notice a dead peer of HTTP/1.1.
-    { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 },
-    (socket) => {
-      sockets.add(socket);
-      socket.once('close', () => sockets.delete(socket));
-      socket.on('error', (error) => logger.debug({ err: error }, 'connection broke'));
-      const connection = connections.admit(socket);
-      if (typeof connection === 'string') {
-        refused.refuse(socket, connection);
-        return;
-      }
-      tellProtocol(socket, headTimeoutMs, (protocol) =>
-        (protocol === 'http2' ? http2 : http1).take(socket, connection),
-      );
-    },
-  );
-  const closed = new Promise<void>((resolve) => {
-    tcp.once('close', () => {
+  function take(socket: Socket): void {
+    sockets.add(socket);
+    socket.once('close', () => {
+      sockets.delete(socket);
+      tellIfClosed();
+    });
+    socket.on('error', (error) => logger.debug({ err: error }, 'connection broke'));
+    const connection = connections.admit(socket);
+    if (typeof connection === 'string') {
+      refused.refuse(socket, connection);
+      return;
+    }
+    tellProtocol(socket, headTimeoutMs, (protocol) =>
+      (protocol === 'http2' ? http2 : http1).take(socket, connection),
+    );
+  }
+
+  let isPortClosed = false;
+  const closed = Promise.withResolvers<void>();
+  function tellIfClosed(): void {
+    if (isPortClosed && sockets.size === 0) {
       deadPeers.stop();
       connections.stop();
-      resolve();
-    });
-  });
+      closed.resolve();
+    }
+  }
 
   function drain(): void {
     if (draining) {
       return;
     }
     draining = true;
-    tcp.close();
+    void source.close().then(() => {
+      isPortClosed = true;
+      tellIfClosed();
+    });
     http2.drain();
     http1.drain();
     for (const socket of sockets) {
@@ -96,12 +96,12 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     }
   }
 
-  const address = await listen(tcp, options);
+  const { address, port } = await source.open(take);
 
   return {
-    address: address.address,
-    port: address.port,
-    closed,
+    address,
+    port,
+    closed: closed.promise,
     drain,
     destroy() {
       drain();
@@ -111,33 +111,4 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
       }
     },
   };
-}
-
-async function listen(tcp: net.Server, { host, port }: ListenerOptions): Promise<net.AddressInfo> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  tcp.once('error', reject);
-  tcp.listen({ host, port }, resolve);
-  try {
-    await promise;
-  } catch (cause) {
-    throw new ListenError(whyNot(host, port, cause), { cause });
-  }
-  tcp.off('error', reject);
-  return tcp.address() as net.AddressInfo;
-}
-
-function whyNot(host: string, port: number, cause: unknown): string {
-  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
-  const where = `cannot listen on ${host} port ${port}`;
-  switch (code) {
-    case 'EADDRINUSE':
-      return `${where}: another process has the port; stop it or set DARKROOM_PORT to another one`;
-    case 'EACCES':
-      return `${where}: it is not allowed; set DARKROOM_PORT to 1024 or more`;
-    case 'EADDRNOTAVAIL':
-    case 'ENOTFOUND':
-      return `${where}: it is not an address of this machine; set DARKROOM_HOST to one`;
-    default:
-      return `${where}: ${cause instanceof Error ? cause.message : String(cause)}`;
-  }
 }
