@@ -15,8 +15,12 @@ function entityReader<T extends object>(
     column: property.fieldNames[0] ?? property.name,
     convert: conversions.get(property.runtimeType) ?? asItIs,
   }));
+  // Properties that are added one by one, by names that are known only when the code runs, make a table of hashes: 1,600
+  // bytes for each task that is watched, in place of 330. A copy of what has all of them already does not.
+  const names = columns.map(({ name }) => [name, null]);
+  const empty = JSON.parse(JSON.stringify(Object.fromEntries(names))) as Record<string, unknown>;
   return (row) => {
-    const entity: Record<string, unknown> = {};
+    const entity: Record<string, unknown> = { ...empty };
     for (const { name, column, convert } of columns) {
       const value = row[column];
       entity[name] = value === null || value === undefined ? value : convert(value);

@@ -5,7 +5,7 @@ import { DarkroomError } from '../../domain/darkroom-error.ts';
 import { databaseUnavailable } from './database-unavailable.ts';
 import { errorDetails, errorMessage } from './error-details.ts';
 import { protocolFailure } from './protocol-failure.ts';
-import { requestContextOf } from '../transport/request-context.ts';
+import { requestContextOf, type RequestContext } from '../transport/request-context.ts';
 
 /** The call in which something was thrown. */
 export interface FailedCall {
@@ -66,6 +66,24 @@ export function answerTo(error: unknown, { requestId, signal, rpc }: FailedCall)
   );
 }
 
+/** As `answerTo`, and noted for the log. */
+export function notedAnswer(
+  error: unknown,
+  context: RequestContext,
+  call: Omit<FailedCall, 'requestId'>,
+): ConnectError {
+  const { requestId, outcome, logger } = context;
+  const answer = answerTo(error, { requestId, ...call });
+  outcome.failure = answer;
+  if (outcome.isLogged === true && answer.code === Code.Internal) {
+    logger.error(
+      { err: error, method: outcome.method?.name },
+      'call failed after its client had gone',
+    );
+  }
+  return answer;
+}
+
 /** What the interceptor is told of the server. */
 export interface ErrorInterceptorOptions {
   readonly maxMessageBytes: number;
@@ -80,19 +98,7 @@ export function errorInterceptor({ maxMessageBytes }: ErrorInterceptorOptions): 
     const context = requestContextOf(request);
     const { method, signal } = request;
     const answered = (error: unknown): never => {
-      const answer = answerTo(error, {
-        requestId: context.requestId,
-        signal,
-        rpc: { method, maxMessageBytes },
-      });
-      context.outcome.failure = answer;
-      if (context.outcome.isLogged === true && answer.code === Code.Internal) {
-        context.logger.error(
-          { err: error, method: method.name },
-          'call failed after its client had gone',
-        );
-      }
-      throw answer;
+      throw notedAnswer(error, context, { signal, rpc: { method, maxMessageBytes } });
     };
     try {
       if (!request.stream) {

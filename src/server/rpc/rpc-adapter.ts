@@ -6,7 +6,6 @@ import {
   type ConnectRouter,
   type HandlerContext,
 } from '@connectrpc/connect';
-import { compressionBrotli, compressionGzip } from '@connectrpc/connect-node';
 import type { UniversalHandler, UniversalServerRequest } from '@connectrpc/connect/protocol';
 import type { StreamPace } from '../../uploads/receiving/stream-watchdog.ts';
 import { conditionalResponse } from '../http/conditional-get.ts';
@@ -19,6 +18,7 @@ import {
   type RequestContext,
 } from '../transport/request-context.ts';
 import { writeResponse } from '../transport/response-writer.ts';
+import { acceptedCompression, compressMinBytes } from './compression.ts';
 import { atPace } from './message-pace.ts';
 import { answerUnknownMethod } from './unknown-method.ts';
 
@@ -70,7 +70,8 @@ export function createRpcAdapter(options: RpcAdapterOptions): RpcAdapter {
   const { maxMessageBytes, pace, admit } = options;
   const router = createConnectRouter({
     readMaxBytes: maxMessageBytes,
-    acceptCompression: [compressionGzip, compressionBrotli],
+    acceptCompression: acceptedCompression,
+    compressMinBytes,
     interceptors: [errorInterceptor({ maxMessageBytes })],
     requestGate(context) {
       settleErrors(context, maxMessageBytes);
@@ -106,15 +107,22 @@ async function answer(
   context: RequestContext,
 ): Promise<void> {
   const gone = new AbortController();
-  response.once('close', () =>
-    gone.abort(new ConnectError('the client ended the call', Code.Canceled)),
-  );
+  const onClose = (): void =>
+    gone.abort(new ConnectError('the client ended the call', Code.Canceled));
+  response.once('close', onClose);
   try {
     const universal = await handler(universalRequest(handler, request, body, gone.signal, context));
     if (universal.status === 405) {
       // HTTP wants it (RFC 9110, section 15.5.6), and connect leaves it out.
       response.setHeader('allow', handler.allowedMethods.join(', '));
     }
+    const { rest } = context;
+    if (rest !== undefined && !gone.signal.aborted) {
+      response.off('close', onClose);
+      rest.writeTo(response, universal);
+      return;
+    }
+    rest?.abandon();
     await writeResponse(response, conditionalResponse(request, universal), gone.signal);
   } catch (error) {
     // All errors of handlers are in the response: what comes here is a defect, or a client that is gone.

@@ -1,9 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import type { ServiceImpl } from '@connectrpc/connect';
-import type {
-  TaskEvent as TaskEventMessage,
-  Task as TaskMessage,
-} from '../../../gen/darkroom/v1/task_pb.ts';
+import type { HandlerContext, ServiceImpl } from '@connectrpc/connect';
 import { Task_State, Task_Type } from '../../../gen/darkroom/v1/task_pb.ts';
 import {
   CancelTaskResponseSchema,
@@ -15,16 +11,13 @@ import {
   ReportProgressResponseSchema,
   RetryTaskResponseSchema,
   TaskOrder,
-  WatchTaskResponseSchema,
-  WatchTasksResponseSchema,
   type ListFaultsRequest as ListFaultsMessage,
   type TaskFilter as TaskFilterMessage,
   type TaskService,
-  type WatchTaskResponse,
-  type WatchTasksResponse,
+  type WatchTaskRequest,
+  type WatchTasksRequest,
 } from '../../../gen/darkroom/v1/task_service_pb.ts';
 import type { Database } from '../../database/database.ts';
-import type { Caller } from '../../access/caller.ts';
 import { cancelTask } from '../../tasks/control/cancel-task.ts';
 import { reportFault, reportProgress } from '../../tasks/control/producer-reports.ts';
 import { retryTask } from '../../tasks/control/retry-task.ts';
@@ -36,21 +29,25 @@ import {
   listTaskEvents,
   listTasks,
 } from '../../tasks/reading/task-queries.ts';
-import {
-  TaskReader,
-  type EventRecord,
-  type TaskSnapshot,
-} from '../../tasks/reading/task-reader.ts';
+import { TaskReader } from '../../tasks/reading/task-reader.ts';
 import type { ListFaultsRequest, TaskFilter } from '../../tasks/reading/list-requests.ts';
 import { TaskTrails } from '../../tasks/watching/task-trail.ts';
-import { watchTask, type WatchTaskMessage } from '../../tasks/watching/watch-task.ts';
-import { watchTasks, type WatchTasksMessage } from '../../tasks/watching/watch-tasks.ts';
+import { TaskWatch, watchTask } from '../../tasks/watching/watch-task.ts';
+import { TasksWatch, watchTasks } from '../../tasks/watching/watch-tasks.ts';
+import type { WantedIntervals } from '../../tasks/watching/watch-intervals.ts';
 import { enumName, enumNames } from './messages/enum-names.ts';
 import { faultMessage } from './messages/fault-message.ts';
-import { progressMessage, taskEventMessage, taskMessage } from './messages/task-message.ts';
-import { dateOf, millisecondsOf, numberOf, timestampOf } from './messages/well-known-types.ts';
-import { callerOf, drainSignalOf } from '../transport/request-context.ts';
+import {
+  recordMessage,
+  snapshotMessage,
+  watchTaskResponse,
+  watchTasksResponse,
+} from './messages/watch-message.ts';
+import { dateOf, millisecondsOf, numberOf } from './messages/well-known-types.ts';
+import { callerOf, drainSignalOf, peerOf } from '../transport/request-context.ts';
 import { taskEtag } from '../http/task-etag.ts';
+import { answersItself } from './watch-answer.ts';
+import { watchTaskEnvelopes, watchTasksEnvelopes } from './watch-envelopes.ts';
 
 /** What the handlers translate for. */
 export interface TaskHandlerParts {
@@ -68,6 +65,8 @@ export function taskHandlers(parts: TaskHandlerParts): ServiceImpl<typeof TaskSe
   const { database, ledger, feed } = parts;
   const reader = new TaskReader(database);
   const trails = new TaskTrails(reader, feed);
+  const encloseTask = watchTaskEnvelopes();
+  const encloseTasks = watchTasksEnvelopes();
   return {
     async getTask(request, context) {
       const caller = callerOf(context);
@@ -110,38 +109,31 @@ export function taskHandlers(parts: TaskHandlerParts): ServiceImpl<typeof TaskSe
 
     async *watchTask(request, context) {
       const caller = callerOf(context);
-      const messages = watchTask(
-        trails,
-        caller,
-        {
-          taskId: request.taskId,
-          resumeToken: request.resumeToken,
-          progressIntervalMs: request.progressInterval && millisecondsOf(request.progressInterval),
-          heartbeatIntervalMs:
-            request.heartbeatInterval && millisecondsOf(request.heartbeatInterval),
-        },
-        { signal: context.signal, drainSignal: drainSignalOf(context) },
+      const { taskId, resumeToken } = request;
+      const wanted = { taskId, resumeToken, ...wantedIntervals(request, context) };
+      const signals = { signal: context.signal, drainSignal: drainSignalOf(context) };
+      const isAnswered = await answersItself(context, encloseTask, (watcher) =>
+        TaskWatch.begin(trails, caller, wanted, signals, watcher),
       );
-      for await (const message of messages) {
-        yield watchTaskResponse(message, caller);
+      if (!isAnswered) {
+        for await (const message of watchTask(trails, caller, wanted, signals)) {
+          yield watchTaskResponse(message, caller);
+        }
       }
     },
 
     async *watchTasks(request, context) {
       const caller = callerOf(context);
-      const messages = watchTasks(
-        { database, feed, reader },
-        caller,
-        {
-          filter: taskFilter(request.filter),
-          progressIntervalMs: request.progressInterval && millisecondsOf(request.progressInterval),
-          heartbeatIntervalMs:
-            request.heartbeatInterval && millisecondsOf(request.heartbeatInterval),
-        },
-        { signal: context.signal, drainSignal: drainSignalOf(context) },
+      const sources = { database, feed, reader };
+      const wanted = { filter: taskFilter(request.filter), ...wantedIntervals(request, context) };
+      const signals = { signal: context.signal, drainSignal: drainSignalOf(context) };
+      const isAnswered = await answersItself(context, encloseTasks, (watcher) =>
+        TasksWatch.begin(sources, caller, wanted, signals.drainSignal, watcher),
       );
-      for await (const message of messages) {
-        yield watchTasksResponse(message, caller);
+      if (!isAnswered) {
+        for await (const message of watchTasks(sources, caller, wanted, signals)) {
+          yield watchTasksResponse(message, caller);
+        }
       }
     },
 
@@ -179,6 +171,17 @@ export function taskHandlers(parts: TaskHandlerParts): ServiceImpl<typeof TaskSe
   };
 }
 
+function wantedIntervals(
+  { progressInterval, heartbeatInterval }: WatchTaskRequest | WatchTasksRequest,
+  context: HandlerContext,
+): WantedIntervals {
+  return {
+    progressIntervalMs: progressInterval && millisecondsOf(progressInterval),
+    heartbeatIntervalMs: heartbeatInterval && millisecondsOf(heartbeatInterval),
+    reader: peerOf(context),
+  };
+}
+
 function taskFilter(filter: TaskFilterMessage | undefined): TaskFilter {
   return {
     states: enumNames(Task_State, filter?.states ?? []),
@@ -202,81 +205,4 @@ function listFaultsRequest({ of, pageSize, pageToken }: ListFaultsMessage): List
     case undefined:
       return { of: undefined, pageSize, pageToken };
   }
-}
-
-function watchTaskResponse(message: WatchTaskMessage, caller: Caller): WatchTaskResponse {
-  const { resumeToken } = message;
-  switch (message.kind) {
-    case 'snapshot':
-      return create(WatchTaskResponseSchema, {
-        resumeToken,
-        content: { case: 'snapshot', value: snapshotMessage(message.snapshot, caller) },
-        missedRevisions: BigInt(message.missedRevisions),
-      });
-    case 'update': {
-      const event = recordMessage(message.record, caller);
-      const task = snapshotMessage(message.snapshot, caller);
-      return create(WatchTaskResponseSchema, {
-        resumeToken,
-        content: { case: 'update', value: { event, task } },
-      });
-    }
-    case 'progress':
-      return create(WatchTaskResponseSchema, {
-        resumeToken,
-        content: { case: 'progress', value: progressMessage(message.task) },
-      });
-    case 'heartbeat':
-      return create(WatchTaskResponseSchema, {
-        resumeToken,
-        content: { case: 'heartbeat', value: { time: timestampOf(message.time) } },
-      });
-  }
-}
-
-function watchTasksResponse(message: WatchTasksMessage, caller: Caller): WatchTasksResponse {
-  switch (message.kind) {
-    case 'task':
-      return create(WatchTasksResponseSchema, {
-        content: { case: 'task', value: snapshotMessage(message.snapshot, caller) },
-      });
-    case 'progress':
-      return create(WatchTasksResponseSchema, {
-        content: {
-          case: 'progress',
-          value: { taskId: message.task.id, progress: progressMessage(message.task) },
-        },
-      });
-    case 'synced':
-    case 'heartbeat':
-      return create(WatchTasksResponseSchema, {
-        content: { case: message.kind, value: { time: timestampOf(message.time) } },
-      });
-  }
-}
-
-// A thousand watchers of a task are told of one snapshot and one event: each is translated once.
-const snapshotMessage = translatedOnce(({ task, lastFault }: TaskSnapshot, caller): TaskMessage =>
-  taskMessage(task, lastFault, caller),
-);
-const recordMessage = translatedOnce(({ event, fault }: EventRecord, caller): TaskEventMessage =>
-  taskEventMessage(event, fault, caller),
-);
-
-/** Remembers translations for as long as what was translated is in use; it differs by role. */
-function translatedOnce<T extends object, M>(
-  translate: (value: T, caller: Caller) => M,
-): (value: T, caller: Caller) => M {
-  const known = {
-    member: new WeakMap<T, M>(),
-    operator: new WeakMap<T, M>(),
-  } satisfies Record<Caller['role'], WeakMap<T, M>>;
-  return (value, caller) => {
-    let message = known[caller.role].get(value);
-    if (message === undefined) {
-      message = translate(value, caller);
-      known[caller.role].set(value, message);
-    }
-    return message;
-  };
 }

@@ -1,11 +1,20 @@
 import { createContextKey, createContextValues, type ContextValues } from '@connectrpc/connect';
+import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
 import type { Logger } from 'pino';
 import type { Caller } from '../../access/caller.ts';
 import { authenticate } from './authentication.ts';
 import { newId } from '../../records/ids.ts';
 import type { CallOutcome } from './call-outcome.ts';
-import { peerAddress, type NodeRequest } from './node-http.ts';
+import { peerAddress, type NodeRequest, type NodeResponse } from './node-http.ts';
 import type { RequestBody } from './request-body.ts';
+
+/** The rest of an answer, where it is written by who has it and not by connect. */
+export interface AnswerRest {
+  /** Writes all of it, beginning with the head that connect has made. */
+  writeTo(response: NodeResponse, head: UniversalServerResponse): void;
+  /** The client is gone before. */
+  abandon(): void;
+}
 
 /** What is known of a request besides its message. */
 export interface RequestContext {
@@ -24,6 +33,8 @@ export interface RequestContext {
   bytesReceived(): number;
   /** How the call ends, for the log; filled in on the way. */
   readonly outcome: CallOutcome;
+  /** Set by a handler that says nothing to connect, and the rest by itself. */
+  rest?: AnswerRest;
 }
 
 /** What handlers and interceptors hold: connect's context of a call, or of an interceptor's request. */

@@ -106,6 +106,7 @@ function untilDrained(response: ServerResponse): Promise<void> {
   });
 }
 
-function headersOf(headers: Headers | undefined): OutgoingHttpHeaders {
+/** Headers as Node takes them. */
+export function headersOf(headers: Headers | undefined): OutgoingHttpHeaders {
   return Object.fromEntries(headers ?? []);
 }

@@ -1,6 +1,8 @@
 import type { TaskId } from '../../records/ids.ts';
-import type { TaskChange, TaskChangeSource } from './task-feed.ts';
 import type { EventRecord, TaskReader, TaskSnapshot } from '../reading/task-reader.ts';
+import { encodeResumeToken } from './resume-token.ts';
+import type { TaskChange, TaskChangeSource } from './task-feed.ts';
+import { wakeInTurns, type Wakeable } from './wakes.ts';
 
 /** Events that a trail keeps. Who is further behind reads them from the database. */
 const maxEvents = 32;
@@ -12,9 +14,9 @@ const retryDelayMs = 1000;
  * once for all its watchers.
  */
 export class TaskTrail {
-  readonly #taskId: TaskId;
+  readonly taskId: TaskId;
   readonly #reader: TaskReader;
-  readonly #wakes = new Set<() => void>();
+  readonly #followers = new Set<Wakeable>();
   #snapshot: TaskSnapshot | undefined;
   /** Without gaps, the last one of the snapshot's revision; or none. */
   #events: readonly EventRecord[] = [];
@@ -22,9 +24,11 @@ export class TaskTrail {
   /** The read after the present one; it has not begun. */
   #nextReading: Promise<void> | undefined;
   #retry: NodeJS.Timeout | undefined;
+  #token = '';
+  #tokenRevision = Number.NaN;
 
   constructor(taskId: TaskId, reader: TaskReader) {
-    this.#taskId = taskId;
+    this.taskId = taskId;
     this.#reader = reader;
   }
 
@@ -33,35 +37,37 @@ export class TaskTrail {
     return this.#snapshot;
   }
 
-  /** How many follow it. */
-  get followers(): number {
-    return this.#wakes.size;
+  /** Whether anybody follows it. */
+  get isFollowed(): boolean {
+    return this.#followers.size > 0;
   }
 
-  /** Calls `wake` after each read that found something new. */
-  follow(wake: () => void): void {
-    this.#wakes.add(wake);
+  /** Wakes somebody after each read that found something new. */
+  follow(follower: Wakeable): void {
+    this.#followers.add(follower);
   }
 
-  /** Calls `wake` no more. */
-  unfollow(wake: () => void): void {
-    this.#wakes.delete(wake);
-    if (this.#wakes.size === 0) {
+  /** Wakes somebody no more. */
+  unfollow(follower: Wakeable): void {
+    this.#followers.delete(follower);
+    if (this.#followers.size === 0) {
       clearTimeout(this.#retry);
       this.#retry = undefined;
     }
   }
 
-  /**
-   * All events above a revision up to the snapshot's; undefined if they are not kept any more.
-   */
-  eventsAfter(revision: number): readonly EventRecord[] | undefined {
-    const newest = this.#snapshot?.task.revision ?? 0;
-    const missing = newest - revision;
-    if (missing <= 0) {
-      return [];
+  /** The first event above a revision that is below the snapshot's; undefined if it is not kept any more. */
+  eventAfter(revision: number): EventRecord | undefined {
+    return this.#events.at(revision - (this.#snapshot?.task.revision ?? 0));
+  }
+
+  /** The token that goes on after a revision. Kept, for all followers are mostly at the same. */
+  tokenAt(revision: number): string {
+    if (this.#tokenRevision !== revision) {
+      this.#token = encodeResumeToken(this.taskId, revision);
+      this.#tokenRevision = revision;
     }
-    return missing <= this.#events.length ? this.#events.slice(-missing) : undefined;
+    return this.#token;
   }
 
   /** Reads the task as it is after the call. @throws the driver's errors. */
@@ -94,7 +100,7 @@ export class TaskTrail {
   #refreshOrRetry(): void {
     this.refresh().catch(() => {
       // The watch goes on: the database comes back, or the callers lose their patience.
-      if (this.#wakes.size > 0) {
+      if (this.#followers.size > 0) {
         this.#retry ??= setTimeout(() => {
           this.#retry = undefined;
           this.#refreshOrRetry();
@@ -113,11 +119,11 @@ export class TaskTrail {
 
   async #read(): Promise<void> {
     const before = this.#snapshot?.task;
-    const snapshot = await this.#reader.snapshot(this.#taskId);
+    const snapshot = await this.#reader.snapshot(this.taskId);
     const upTo = snapshot?.task.revision ?? 0;
     // Whoever came before the first read was told nothing yet and reads by itself what it missed.
     const after = before?.revision ?? upTo;
-    const span = { taskId: this.#taskId, after: Math.max(after, upTo - maxEvents), upTo };
+    const span = { taskId: this.taskId, after: Math.max(after, upTo - maxEvents), upTo };
     const events = upTo > after ? await this.#reader.events(span) : [];
     this.#snapshot = snapshot;
     this.#events = lastWithoutGap([...this.#events, ...events], upTo);
@@ -126,9 +132,7 @@ export class TaskTrail {
       before?.revision !== now?.revision ||
       before?.updateTime.getTime() !== now?.updateTime.getTime();
     if (isNew) {
-      for (const wake of this.#wakes) {
-        wake();
-      }
+      wakeInTurns(this.#followers);
     }
   }
 }
@@ -144,12 +148,12 @@ function lastWithoutGap(events: readonly EventRecord[], upTo: number): readonly 
 /** The trails of all tasks that are watched in this process. */
 export class TaskTrails {
   readonly reader: TaskReader;
-  readonly #feed: TaskChangeSource;
+  readonly feed: TaskChangeSource;
   readonly #trails = new Map<TaskId, { trail: TaskTrail; unsubscribe: () => void }>();
 
   constructor(reader: TaskReader, feed: TaskChangeSource) {
     this.reader = reader;
-    this.#feed = feed;
+    this.feed = feed;
   }
 
   /** How many tasks are watched. */
@@ -158,34 +162,29 @@ export class TaskTrails {
   }
 
   /**
-   * Calls `wake` after each change of a task that was read. Call `refresh` of the trail first to have
+   * The trail of a task, which wakes `follower` after each change that was read. Call `refresh` of the trail first to have
    * something to begin with.
-   *
-   * @param hasty whether progress is wanted more often than once a second.
-   * @returns the trail, and what ends it all.
    */
-  follow(taskId: TaskId, wake: () => void, hasty: boolean): [TaskTrail, () => void] {
-    const { trail, unsubscribe } = this.#trails.get(taskId) ?? this.#begin(taskId);
-    trail.follow(wake);
-    const calm = hasty ? this.#feed.hasten() : undefined;
-    return [
-      trail,
-      () => {
-        calm?.();
-        trail.unfollow(wake);
-        if (trail.followers === 0 && this.#trails.get(taskId)?.trail === trail) {
-          unsubscribe();
-          this.#trails.delete(taskId);
-        }
-      },
-    ];
+  follow(taskId: TaskId, follower: Wakeable): TaskTrail {
+    const trail = this.#trails.get(taskId)?.trail ?? this.#begin(taskId);
+    trail.follow(follower);
+    return trail;
   }
 
-  #begin(taskId: TaskId): { trail: TaskTrail; unsubscribe: () => void } {
+  /** Ends what `follow` began. */
+  unfollow(trail: TaskTrail, follower: Wakeable): void {
+    trail.unfollow(follower);
+    const entry = this.#trails.get(trail.taskId);
+    if (!trail.isFollowed && entry?.trail === trail) {
+      entry.unsubscribe();
+      this.#trails.delete(trail.taskId);
+    }
+  }
+
+  #begin(taskId: TaskId): TaskTrail {
     const trail = new TaskTrail(taskId, this.reader);
-    const unsubscribe = this.#feed.subscribe(taskId, (change) => trail.onChange(change));
-    const entry = { trail, unsubscribe };
-    this.#trails.set(taskId, entry);
-    return entry;
+    const unsubscribe = this.feed.subscribe(taskId, (change) => trail.onChange(change));
+    this.#trails.set(taskId, { trail, unsubscribe });
+    return trail;
   }
 }

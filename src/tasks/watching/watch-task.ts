@@ -1,16 +1,19 @@
 import type { Caller } from '../../access/caller.ts';
 import { maySee } from '../../access/rights.ts';
 import { FieldChecks } from '../../domain/field-checks.ts';
+import { onSharedAbort } from '../../domain/shared-signal.ts';
 import { parseId, type TaskId } from '../../records/ids.ts';
-import { decodeResumeToken, encodeResumeToken, invalidResumeToken } from './resume-token.ts';
+import { decodeResumeToken, invalidResumeToken } from './resume-token.ts';
 import { isTerminal } from '../ledger/state-machine.ts';
 import { taskNotFound } from '../../access/find-task.ts';
-import { isSameProgress, progressOf, type TaskProgress } from './task-progress.ts';
+import { forgetAlarm, wakeAt, type Alarm, type Sleeper } from './alarms.ts';
+import { isSameProgress, type TaskProgress } from './task-progress.ts';
 import type { EventRecord, TaskSnapshot } from '../reading/task-reader.ts';
 import type { TaskTrail, TaskTrails } from './task-trail.ts';
 import type { Task } from '../../records/task.ts';
 import { watchIntervals, type WantedIntervals, type WatchIntervals } from './watch-intervals.ts';
-import { WatchWait, type WatchSignals } from './watch-wait.ts';
+import { messagesOf, throwIfDraining, untilOver, type Watch, type WatchSignals } from './watch.ts';
+import { wakeInTurns, type Wakeable } from './wakes.ts';
 
 /** What WatchTask is asked, unchecked. */
 export interface WatchTaskRequest extends WantedIntervals {
@@ -46,172 +49,240 @@ export type WatchTaskMessage = { readonly resumeToken: string } & (
  * a token of the terminal event itself gets what was told of the task since, which is the link to its
  * retry or nothing, and the end.
  *
- * It is the reader who pulls: between two messages nothing is kept for a slow one but a revision.
- *
  * @throws DarkroomError FIELD_INVALID, TASK_NOT_FOUND, RESUME_TOKEN_INVALID, SERVER_DRAINING; the
  *   signal's reason when the caller went or its deadline passed.
  */
-export async function* watchTask(
+export function watchTask(
   trails: TaskTrails,
   caller: Caller,
   request: WatchTaskRequest,
   signals: WatchSignals,
 ): AsyncGenerator<WatchTaskMessage, void, undefined> {
-  const checks = new FieldChecks();
-  const { taskId, intervals } = checks.settle({
-    taskId: checks.attempt(() => parseId<TaskId>(request.taskId, 'task_id')),
-    intervals: watchIntervals(checks, request),
-  });
-  const { resumeToken } = request;
-  const revision = resumeToken === '' ? undefined : decodeResumeToken(resumeToken, taskId);
-
-  const wait = new WatchWait(signals);
-  const [trail, unfollow] = trails.follow(taskId, wait.wake, intervals.progressMs < 1000);
-  try {
-    await wait.race(trail.refresh());
-    const task = trail.snapshot?.task;
-    if (!task || !maySee(caller, task)) {
-      throw taskNotFound(taskId);
-    }
-    if (revision !== undefined && revision > task.revision) {
-      throw invalidResumeToken(`is ahead of the task, which is at revision ${task.revision}`);
-    }
-    yield* new TaskWatch(taskId, trails, trail, wait, intervals).messages(revision);
-  } finally {
-    unfollow();
-    wait.close();
-  }
+  return messagesOf(
+    (reader) => TaskWatch.begin(trails, caller, request, signals, reader),
+    signals.signal,
+  );
 }
 
-/** One watch: how far its reader was told. */
-class TaskWatch {
-  readonly #taskId: TaskId;
+/** The first events of a span, without those that were pruned. */
+interface Past {
+  readonly upTo: number;
+  readonly records: readonly EventRecord[];
+}
+
+/** One watch: how far its reader was told. Small, for there may be ten thousand. */
+export class TaskWatch implements Watch<WatchTaskMessage>, Sleeper {
   readonly #trails: TaskTrails;
   readonly #trail: TaskTrail;
-  readonly #wait: WatchWait;
+  readonly #reader: Wakeable;
   readonly #intervals: WatchIntervals;
-  /** The last revision that was told. */
-  #revision = 0;
-  /** The progress that was told last; undefined if none was. */
+  readonly #drainSignal: AbortSignal;
+  readonly #unfollowDrain: () => void;
+  readonly #calm: (() => void) | undefined;
+  /** The last revision that was told; undefined before the snapshot of a watch that begins with one. */
+  #revision: number | undefined;
+  /** As told last; undefined if none was. */
   #told: TaskProgress | undefined;
-  /** When the reader had taken the last progress, and the last message, by performance.now(). */
-  #progressTakenAt = Number.NEGATIVE_INFINITY;
-  #takenAt = performance.now();
+  /** What the reader was given, and has taken when it asks again. */
+  #taking: 'progress' | 'other' | undefined;
+  /** When the next progress, and the next heartbeat, may be told, by performance.now(). */
+  #progressAt = Number.NEGATIVE_INFINITY;
+  #heartbeatAt: number;
+  /** Events that the trail did not keep, as they were read for this reader alone. */
+  #past: Past | undefined;
+  #isReadingPast = false;
+  #failure: { readonly error: unknown } | undefined;
+  #hasEnded = false;
+  alarm: Alarm | undefined;
 
-  constructor(
-    taskId: TaskId,
+  private constructor(
     trails: TaskTrails,
     trail: TaskTrail,
-    wait: WatchWait,
+    reader: Wakeable,
     intervals: WatchIntervals,
+    drainSignal: AbortSignal,
+    revision: number | undefined,
   ) {
-    this.#taskId = taskId;
     this.#trails = trails;
     this.#trail = trail;
-    this.#wait = wait;
+    this.#reader = reader;
     this.#intervals = intervals;
+    this.#drainSignal = drainSignal;
+    this.#unfollowDrain = onSharedAbort(drainSignal, () => wakeInTurns([this]));
+    this.#calm = intervals.progressMs < 1000 ? trails.feed.hasten() : undefined;
+    this.#revision = revision;
+    this.#heartbeatAt = intervals.heartbeatAfter(performance.now());
+    trail.follow(this);
   }
 
-  async *messages(after: number | undefined): AsyncGenerator<WatchTaskMessage, void, undefined> {
-    if (after === undefined) {
-      const snapshot = this.#newest();
-      this.#revision = snapshot.task.revision;
-      yield this.#snapshotMessage(snapshot, 0);
-      this.#noteTaken();
-    } else {
-      this.#revision = after;
-    }
-    for (;;) {
-      this.#wait.throwIfOver();
-      const { task } = this.#newest();
-      if (this.#revision < task.revision) {
-        if (yield* this.#events(task.revision)) {
-          return;
-        }
-      } else if (isTerminal(task.state)) {
-        return;
-      } else {
-        yield* this.#progressOrHeartbeat(task);
+  /**
+   * Begins a watch as `watchTask` does it, for a reader who takes its messages when he is woken.
+   *
+   * @throws as `watchTask`.
+   */
+  static async begin(
+    trails: TaskTrails,
+    caller: Caller,
+    request: WatchTaskRequest,
+    signals: WatchSignals,
+    reader: Wakeable,
+  ): Promise<TaskWatch> {
+    const checks = new FieldChecks();
+    const { taskId, intervals } = checks.settle({
+      taskId: checks.attempt(() => parseId<TaskId>(request.taskId, 'task_id')),
+      intervals: watchIntervals(checks, request),
+    });
+    const { resumeToken } = request;
+    const revision = resumeToken === '' ? undefined : decodeResumeToken(resumeToken, taskId);
+
+    const trail = trails.follow(taskId, reader);
+    try {
+      await untilOver(trail.refresh(), signals);
+      const task = trail.snapshot?.task;
+      if (!task || !maySee(caller, task)) {
+        throw taskNotFound(taskId);
       }
+      if (revision !== undefined && revision > task.revision) {
+        throw invalidResumeToken(`is ahead of the task, which is at revision ${task.revision}`);
+      }
+      return new TaskWatch(trails, trail, reader, intervals, signals.drainSignal, revision);
+    } finally {
+      trails.unfollow(trail, reader);
     }
   }
 
-  /** Tells the next events. Answers whether the terminal one was among them. */
-  async *#events(upTo: number): AsyncGenerator<WatchTaskMessage, boolean, undefined> {
-    const span = { taskId: this.#taskId, after: this.#revision, upTo };
-    const records =
-      this.#trail.eventsAfter(this.#revision) ??
-      (await this.#wait.race(this.#trails.reader.events(span)));
-    if (records.length === 0) {
-      yield* this.#gap(upTo);
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  wake(): void {
+    this.#reader.wake();
+  }
+
+  take(): WatchTaskMessage | undefined {
+    this.#noteTaken();
+    if (this.#failure !== undefined) {
+      throw this.#failure.error;
     }
-    for (const record of records) {
-      const { revision, state, kind } = record.event;
-      this.#wait.throwIfOver();
-      if (revision > this.#revision + 1) {
-        yield* this.#gap(revision - 1);
-      }
-      this.#revision = revision;
-      const snapshot = this.#newest();
-      this.#told = progressOf(snapshot.task);
-      yield { kind: 'update', record, snapshot, resumeToken: this.#token() };
-      this.#noteTaken();
-      if (isTerminal(state) && kind !== 'RETRIED') {
-        return true;
-      }
+    throwIfDraining(this.#drainSignal);
+    const snapshot = this.#newest();
+    const { task } = snapshot;
+    if (this.#revision === undefined) {
+      return this.#snapshotMessage(snapshot, task.revision, 0);
     }
-    return false;
+    if (this.#revision < task.revision) {
+      return this.#event(this.#revision, snapshot);
+    }
+    if (isTerminal(task.state)) {
+      this.#hasEnded = true;
+      return undefined;
+    }
+    return this.#progressOrHeartbeat(this.#revision, task);
+  }
+
+  close(): void {
+    this.#hasEnded = true;
+    this.#calm?.();
+    this.#unfollowDrain();
+    this.#trails.unfollow(this.#trail, this);
+    forgetAlarm(this);
+  }
+
+  /** Tells the next event, if it has been read. */
+  #event(after: number, snapshot: TaskSnapshot): WatchTaskMessage | undefined {
+    if (this.#isReadingPast) {
+      return undefined;
+    }
+    const past = this.#past;
+    const fromPast = past?.records.find(({ event }) => event.revision > after);
+    if (fromPast === undefined) {
+      this.#past = undefined;
+    }
+    const record = fromPast ?? this.#trail.eventAfter(after);
+    if (record === undefined) {
+      if (past?.records.length === 0) {
+        return this.#gap(after, past.upTo, snapshot);
+      }
+      void this.#readPast(after, snapshot.task.revision);
+      return undefined;
+    }
+    const { revision, state, kind } = record.event;
+    if (revision > after + 1) {
+      return this.#gap(after, revision - 1, snapshot);
+    }
+    this.#revision = revision;
+    this.#told = snapshot.task;
+    this.#taking = 'other';
+    this.#hasEnded = isTerminal(state) && kind !== 'RETRIED';
+    return { kind: 'update', record, snapshot, resumeToken: this.#trail.tokenAt(revision) };
+  }
+
+  async #readPast(after: number, upTo: number): Promise<void> {
+    this.#isReadingPast = true;
+    try {
+      const { taskId } = this.#trail;
+      const records = await this.#trails.reader.events({ taskId, after, upTo });
+      this.#past = { upTo, records };
+    } catch (error) {
+      this.#failure = { error };
+    }
+    this.#isReadingPast = false;
+    if (!this.#hasEnded) {
+      this.wake();
+    }
   }
 
   /** Events up to `revision` were pruned: the reader is told how many and how the task is now. */
-  async *#gap(revision: number): AsyncGenerator<WatchTaskMessage, void, undefined> {
-    const missedRevisions = revision - this.#revision;
-    this.#revision = revision;
-    yield this.#snapshotMessage(this.#newest(), missedRevisions);
-    this.#noteTaken();
+  #gap(after: number, revision: number, snapshot: TaskSnapshot): WatchTaskMessage {
+    return this.#snapshotMessage(snapshot, revision, revision - after);
   }
 
-  async *#progressOrHeartbeat(
-    task: Readonly<Task>,
-  ): AsyncGenerator<WatchTaskMessage, void, undefined> {
+  #progressOrHeartbeat(revision: number, task: Readonly<Task>): WatchTaskMessage | undefined {
     const now = performance.now();
     const isNew = this.#told === undefined || !isSameProgress(this.#told, task);
-    const progressDue = isNew
-      ? this.#progressTakenAt + this.#intervals.progressMs
-      : Number.POSITIVE_INFINITY;
-    const heartbeatDue = this.#takenAt + this.#intervals.heartbeatMs;
-    if (now >= progressDue) {
-      this.#told = progressOf(task);
-      yield { kind: 'progress', task, resumeToken: this.#token() };
-      this.#noteTaken();
-      this.#progressTakenAt = this.#takenAt;
-    } else if (now >= heartbeatDue) {
-      yield { kind: 'heartbeat', time: new Date(), resumeToken: this.#token() };
-      this.#noteTaken();
-    } else {
-      await this.#wait.until(Math.min(progressDue, heartbeatDue));
+    if (isNew && now >= this.#progressAt) {
+      this.#told = task;
+      this.#taking = 'progress';
+      return { kind: 'progress', task, resumeToken: this.#trail.tokenAt(revision) };
     }
+    if (now >= this.#heartbeatAt) {
+      this.#taking = 'other';
+      return { kind: 'heartbeat', time: new Date(), resumeToken: this.#trail.tokenAt(revision) };
+    }
+    wakeAt(this, isNew ? Math.min(this.#progressAt, this.#heartbeatAt) : this.#heartbeatAt);
+    return undefined;
   }
 
-  #snapshotMessage(snapshot: TaskSnapshot, missedRevisions: number): WatchTaskMessage {
-    this.#told = progressOf(snapshot.task);
-    return { kind: 'snapshot', snapshot, missedRevisions, resumeToken: this.#token() };
+  #snapshotMessage(
+    snapshot: TaskSnapshot,
+    revision: number,
+    missedRevisions: number,
+  ): WatchTaskMessage {
+    this.#revision = revision;
+    this.#told = snapshot.task;
+    this.#taking = 'other';
+    const resumeToken = this.#trail.tokenAt(revision);
+    return { kind: 'snapshot', snapshot, missedRevisions, resumeToken };
   }
 
   /** @throws DarkroomError TASK_NOT_FOUND when the task was pruned under a reader that was too slow. */
   #newest(): TaskSnapshot {
     const { snapshot } = this.#trail;
     if (snapshot === undefined) {
-      throw taskNotFound(this.#taskId);
+      throw taskNotFound(this.#trail.taskId);
     }
     return snapshot;
   }
 
-  #token(): string {
-    return encodeResumeToken(this.#taskId, this.#revision);
-  }
-
   #noteTaken(): void {
-    this.#takenAt = performance.now();
+    if (this.#taking === undefined) {
+      return;
+    }
+    const now = performance.now();
+    this.#heartbeatAt = this.#intervals.heartbeatAfter(now);
+    if (this.#taking === 'progress') {
+      this.#progressAt = now + this.#intervals.progressMs;
+    }
+    this.#taking = undefined;
   }
 }

@@ -2,8 +2,11 @@ import type { Database } from '../../database/database.ts';
 import type { Caller } from '../../access/caller.ts';
 import { maySee } from '../../access/rights.ts';
 import { FieldChecks } from '../../domain/field-checks.ts';
+import { onSharedAbort } from '../../domain/shared-signal.ts';
 import type { TaskId } from '../../records/ids.ts';
 import { isTerminal } from '../ledger/state-machine.ts';
+import { forgetAlarm, wakeAt, type Alarm, type Sleeper } from './alarms.ts';
+import { ChangedTasks } from './changed-tasks.ts';
 import type { TaskChangeSource } from './task-feed.ts';
 import { checkTaskFilter, matchesTaskFilter } from '../reading/task-filter.ts';
 import { isSameProgress, progressOf, type TaskProgress } from './task-progress.ts';
@@ -12,7 +15,8 @@ import type { TaskReader, TaskSnapshot } from '../reading/task-reader.ts';
 import type { TaskFilter } from '../reading/list-requests.ts';
 import type { Task } from '../../records/task.ts';
 import { watchIntervals, type WantedIntervals, type WatchIntervals } from './watch-intervals.ts';
-import { WatchWait, type WatchSignals } from './watch-wait.ts';
+import { messagesOf, throwIfDraining, type Watch, type WatchSignals } from './watch.ts';
+import { wakeInTurns, type Wakeable } from './wakes.ts';
 
 /** What WatchTasks is asked, unchecked. */
 export interface WatchTasksRequest extends WantedIntervals {
@@ -35,8 +39,6 @@ export interface WatchTasksSources {
 
 /** Tasks of a page of the list, and of one read of changes. */
 const batchSize = 100;
-/** Changed tasks that are remembered for a slow reader. With more, the list begins again. */
-const maxChanged = 10_000;
 /** Ended tasks that are remembered, so that the poll does not tell again what a notification has told. */
 const maxEnded = 10_000;
 
@@ -51,66 +53,16 @@ const maxEnded = 10_000;
  * @throws DarkroomError FIELD_INVALID, SERVER_DRAINING; the signal's reason when the caller went or its
  *   deadline passed.
  */
-export async function* watchTasks(
+export function watchTasks(
   sources: WatchTasksSources,
   caller: Caller,
   request: WatchTasksRequest,
   signals: WatchSignals,
 ): AsyncGenerator<WatchTasksMessage, void, undefined> {
-  const checks = new FieldChecks();
-  const { filter, intervals } = checks.settle({
-    filter: checkTaskFilter(checks, request.filter),
-    intervals: watchIntervals(checks, request),
-  });
-  const wait = new WatchWait(signals);
-  const changes = new ChangedTasks(sources.feed, wait.wake, intervals.progressMs < 1000);
-  try {
-    yield* new TasksWatch(sources, caller, filter, changes, wait, intervals).messages();
-  } finally {
-    changes.close();
-    wait.close();
-  }
-}
-
-/** The tasks that changed and were not looked at yet: of all projects, for only a read tells. */
-class ChangedTasks {
-  readonly #ids = new Set<TaskId>();
-  readonly #unsubscribe: () => void;
-  readonly #calm: (() => void) | undefined;
-  #hasOverflown = false;
-
-  constructor(feed: TaskChangeSource, wake: () => void, hasty: boolean) {
-    this.#unsubscribe = feed.subscribeAll(({ taskId }) => {
-      if (this.#ids.size >= maxChanged) {
-        this.#ids.clear();
-        this.#hasOverflown = true;
-      }
-      this.#ids.add(taskId);
-      wake();
-    });
-    this.#calm = hasty ? feed.hasten() : undefined;
-  }
-
-  /** Takes out some of them, those that have waited longest. */
-  take(): TaskId[] {
-    const ids = [...this.#ids.values().take(batchSize)];
-    for (const id of ids) {
-      this.#ids.delete(id);
-    }
-    return ids;
-  }
-
-  /** Whether changes were dropped since the last call. */
-  takeOverflow(): boolean {
-    const hasOverflown = this.#hasOverflown;
-    this.#hasOverflown = false;
-    return hasOverflown;
-  }
-
-  close(): void {
-    this.#unsubscribe();
-    this.#calm?.();
-  }
+  return messagesOf(
+    (reader) => TasksWatch.begin(sources, caller, request, signals.drainSignal, reader),
+    signals.signal,
+  );
 }
 
 type Told = TaskProgress & Pick<Task, 'revision' | 'message'>;
@@ -121,114 +73,211 @@ function toldOf(task: Readonly<Task>): Told {
   return { revision, message, ...progressOf(task) };
 }
 
+/** What is to be done with tasks that were read: all of a list are told, of others what is new. */
+type Reading = 'list' | 'changes';
+
 /** One watch: what its reader was told. */
-class TasksWatch {
+export class TasksWatch implements Watch<WatchTasksMessage>, Sleeper {
   readonly #sources: WatchTasksSources;
   readonly #caller: Caller;
   readonly #filter: TaskFilter;
-  readonly #changes: ChangedTasks;
-  readonly #wait: WatchWait;
   readonly #intervals: WatchIntervals;
+  readonly #reader: Wakeable;
+  readonly #drainSignal: AbortSignal;
+  readonly #unfollowDrain: () => void;
+  readonly #changes: ChangedTasks;
   /** The tasks that were told and may change, with what was told of them. */
   readonly #told = new Map<TaskId, Told>();
   /** The tasks that were told last as ended for good, with their revisions. */
   readonly #ended = new Map<TaskId, number>();
   /** Tasks of which nothing but the progress is new, as they are. */
   readonly #progressed = new Map<TaskId, TaskSnapshot>();
+  /** What was read and not looked at yet, and how to look at it. */
+  #read: Iterator<TaskSnapshot> | undefined;
+  #reading: Reading = 'list';
+  #isReading = false;
+  /** Where the list goes on; undefined when it is at its end. */
+  #pageToken: string | undefined = '';
+  #isSynced = false;
+  /** After a list that began again: what was told before and has stopped to match is in no list. */
+  #mustLookAgain = false;
+  #toLookAgain: TaskId[] = [];
+  #isTellingProgress = false;
   #progressToldAt = Number.NEGATIVE_INFINITY;
-  #takenAt = performance.now();
+  #heartbeatAt: number;
+  /** Whether the reader was given something, and has taken it when it asks again. */
+  #isTaking = false;
+  #failure: { readonly error: unknown } | undefined;
+  #hasEnded = false;
+  alarm: Alarm | undefined;
 
-  constructor(
+  private constructor(
     sources: WatchTasksSources,
     caller: Caller,
     filter: TaskFilter,
-    changes: ChangedTasks,
-    wait: WatchWait,
     intervals: WatchIntervals,
+    drainSignal: AbortSignal,
+    reader: Wakeable,
   ) {
     this.#sources = sources;
     this.#caller = caller;
     this.#filter = filter;
-    this.#changes = changes;
-    this.#wait = wait;
     this.#intervals = intervals;
+    this.#reader = reader;
+    this.#drainSignal = drainSignal;
+    this.#unfollowDrain = onSharedAbort(drainSignal, () => wakeInTurns([this]));
+    this.#heartbeatAt = intervals.heartbeatAfter(performance.now());
+    const isHasty = intervals.progressMs < 1000;
+    this.#changes = new ChangedTasks(sources.feed, () => this.wake(), isHasty);
   }
 
-  async *messages(): AsyncGenerator<WatchTasksMessage, void, undefined> {
-    yield* this.#list();
-    yield { kind: 'synced', time: new Date() };
-    this.#noteTaken();
-    for (;;) {
-      this.#wait.throwIfOver();
-      if (this.#changes.takeOverflow()) {
-        yield* this.#list();
-        yield* this.#lookAgain();
+  /**
+   * Begins a watch as `watchTasks` does it, for a reader who takes its messages when he is woken.
+   *
+   * @throws DarkroomError FIELD_INVALID.
+   */
+  static async begin(
+    sources: WatchTasksSources,
+    caller: Caller,
+    request: WatchTasksRequest,
+    drainSignal: AbortSignal,
+    reader: Wakeable,
+  ): Promise<TasksWatch> {
+    const checks = new FieldChecks();
+    const { filter, intervals } = checks.settle({
+      filter: checkTaskFilter(checks, request.filter),
+      intervals: watchIntervals(checks, request),
+    });
+    return new TasksWatch(sources, caller, filter, intervals, drainSignal, reader);
+  }
+
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  wake(): void {
+    this.#reader.wake();
+  }
+
+  take(): WatchTasksMessage | undefined {
+    if (this.#isTaking) {
+      this.#isTaking = false;
+      this.#heartbeatAt = this.#intervals.heartbeatAfter(performance.now());
+    }
+    if (this.#failure !== undefined) {
+      throw this.#failure.error;
+    }
+    throwIfDraining(this.#drainSignal);
+    const message = this.#next();
+    this.#isTaking = message !== undefined;
+    return message;
+  }
+
+  close(): void {
+    this.#hasEnded = true;
+    this.#unfollowDrain();
+    this.#changes.close();
+    forgetAlarm(this);
+  }
+
+  #next(): WatchTasksMessage | undefined {
+    for (let read = this.#read?.next(); read?.done === false; read = this.#read?.next()) {
+      const message = this.#reading === 'list' ? this.#task(read.value) : this.#change(read.value);
+      if (message !== undefined) {
+        return message;
       }
-      const ids = this.#changes.take();
-      if (ids.length > 0) {
-        yield* this.#changed(ids);
-      } else {
-        yield* this.#progressOrHeartbeat();
-      }
+    }
+    this.#read = undefined;
+    if (this.#isReading || this.#readMore()) {
+      return undefined;
+    }
+    if (!this.#isSynced) {
+      this.#isSynced = true;
+      return { kind: 'synced', time: new Date() };
+    }
+    return this.#progressOrHeartbeat();
+  }
+
+  /** Begins to read what is to be looked at next; answers whether there is any. */
+  #readMore(): boolean {
+    if (this.#pageToken !== undefined) {
+      void this.#readInto('list', this.#readPage(this.#pageToken));
+      return true;
+    }
+    if (this.#mustLookAgain) {
+      this.#mustLookAgain = false;
+      this.#toLookAgain = [...this.#told.keys()];
+    }
+    const toLookAgain = this.#toLookAgain.splice(0, batchSize);
+    if (toLookAgain.length > 0) {
+      void this.#readInto('changes', this.#readTasks(toLookAgain));
+      return true;
+    }
+    if (!this.#isSynced || this.#isTellingProgress) {
+      return false;
+    }
+    if (this.#changes.takeOverflow()) {
+      this.#mustLookAgain = true;
+      void this.#readInto('list', this.#readPage(''));
+      return true;
+    }
+    const ids = this.#changes.take(batchSize);
+    if (ids.length > 0) {
+      void this.#readInto('changes', this.#readTasks(ids));
+    }
+    return ids.length > 0;
+  }
+
+  async #readInto(reading: Reading, snapshots: Promise<readonly TaskSnapshot[]>): Promise<void> {
+    this.#isReading = true;
+    try {
+      this.#read = (await snapshots).values();
+      this.#reading = reading;
+    } catch (error) {
+      this.#failure = { error };
+    }
+    this.#isReading = false;
+    if (!this.#hasEnded) {
+      this.wake();
     }
   }
 
-  async *#list(): AsyncGenerator<WatchTasksMessage, void, undefined> {
-    let pageToken = '';
-    do {
-      const page = await this.#wait.race(
-        listTasks(this.#sources.database, this.#caller, {
-          filter: this.#filter,
-          // Neither changes while the task does: nothing is told twice or left out.
-          order: 'CREATE_TIME_ASC',
-          pageSize: batchSize,
-          pageToken,
-        }),
-      );
-      for (const snapshot of page.rows) {
-        yield* this.#task(snapshot);
-      }
-      pageToken = page.nextPageToken;
-    } while (pageToken !== '');
+  async #readPage(pageToken: string): Promise<readonly TaskSnapshot[]> {
+    const page = await listTasks(this.#sources.database, this.#caller, {
+      filter: this.#filter,
+      // Neither changes while the task does: nothing is told twice or left out.
+      order: 'CREATE_TIME_ASC',
+      pageSize: batchSize,
+      pageToken,
+    });
+    this.#pageToken = page.nextPageToken === '' ? undefined : page.nextPageToken;
+    return page.rows;
   }
 
-  /** What was told before and has stopped to match is in no list. */
-  async *#lookAgain(): AsyncGenerator<WatchTasksMessage, void, undefined> {
-    const ids = [...this.#told.keys()];
-    for (let i = 0; i < ids.length; i += batchSize) {
-      yield* this.#changed(ids.slice(i, i + batchSize));
-    }
-  }
-
-  async *#changed(ids: readonly TaskId[]): AsyncGenerator<WatchTasksMessage, void, undefined> {
-    const snapshots = await this.#wait.race(
-      Promise.all(ids.map((id) => this.#sources.reader.snapshot(id))),
+  async #readTasks(ids: readonly TaskId[]): Promise<readonly TaskSnapshot[]> {
+    const snapshots = await Promise.all(ids.map((id) => this.#sources.reader.snapshot(id)));
+    return snapshots.flatMap((snapshot) =>
+      snapshot && maySee(this.#caller, snapshot.task) ? [snapshot] : [],
     );
-    for (const snapshot of snapshots) {
-      if (snapshot && maySee(this.#caller, snapshot.task)) {
-        yield* this.#change(snapshot);
-      }
-    }
   }
 
-  async *#change(snapshot: TaskSnapshot): AsyncGenerator<WatchTasksMessage, void, undefined> {
+  #change(snapshot: TaskSnapshot): WatchTasksMessage | undefined {
     const { task } = snapshot;
     const told = this.#told.get(task.id);
     if (!matchesTaskFilter(this.#filter, task)) {
-      if (told) {
-        yield* this.#task(snapshot);
-        this.#told.delete(task.id);
-      }
-    } else if (told?.revision === task.revision) {
-      this.#progressed.set(task.id, snapshot);
-    } else if (this.#ended.get(task.id) !== task.revision) {
-      yield* this.#task(snapshot);
+      const message = told && this.#task(snapshot);
+      this.#told.delete(task.id);
+      return message;
     }
+    if (told?.revision === task.revision) {
+      this.#progressed.set(task.id, snapshot);
+      return undefined;
+    }
+    return this.#ended.get(task.id) === task.revision ? undefined : this.#task(snapshot);
   }
 
-  async *#task(snapshot: TaskSnapshot): AsyncGenerator<WatchTasksMessage, void, undefined> {
+  #task(snapshot: TaskSnapshot): WatchTasksMessage {
     const { task } = snapshot;
-    this.#wait.throwIfOver();
     this.#progressed.delete(task.id);
     // What is terminal matches for good, unless by the time of its last change.
     if (isTerminal(task.state) && !this.#filter.updatedBefore) {
@@ -237,46 +286,59 @@ class TasksWatch {
     } else {
       this.#told.set(task.id, toldOf(task));
     }
-    yield { kind: 'task', snapshot };
-    this.#noteTaken();
+    return { kind: 'task', snapshot };
   }
 
   /** Progress of all tasks is told at the same moments, which keeps their distance for each of them. */
-  async *#progressOrHeartbeat(): AsyncGenerator<WatchTasksMessage, void, undefined> {
+  #progressOrHeartbeat(): WatchTasksMessage | undefined {
     const now = performance.now();
     const progressDue =
       this.#progressed.size > 0
         ? this.#progressToldAt + this.#intervals.progressMs
         : Number.POSITIVE_INFINITY;
-    const heartbeatDue = this.#takenAt + this.#intervals.heartbeatMs;
-    if (now >= progressDue) {
-      for (const [id, snapshot] of this.#progressed) {
-        this.#progressed.delete(id);
-        yield* this.#progress(snapshot);
+    if (this.#isTellingProgress || now >= progressDue) {
+      this.#isTellingProgress = true;
+      const message = this.#nextProgress();
+      if (message !== undefined) {
+        return message;
       }
-      this.#progressToldAt = performance.now();
-    } else if (now >= heartbeatDue) {
-      yield { kind: 'heartbeat', time: new Date() };
-      this.#noteTaken();
-    } else {
-      await this.#wait.until(Math.min(progressDue, heartbeatDue));
+      this.#isTellingProgress = false;
+      this.#progressToldAt = now;
+      // What changed while progress was told has waited for it.
+      return this.#next();
     }
+    if (now >= this.#heartbeatAt) {
+      return { kind: 'heartbeat', time: new Date() };
+    }
+    wakeAt(this, Math.min(progressDue, this.#heartbeatAt));
+    return undefined;
   }
 
-  async *#progress(snapshot: TaskSnapshot): AsyncGenerator<WatchTasksMessage, void, undefined> {
+  #nextProgress(): WatchTasksMessage | undefined {
+    for (const [id, snapshot] of this.#progressed) {
+      this.#progressed.delete(id);
+      const message = this.#progress(snapshot);
+      if (message !== undefined) {
+        return message;
+      }
+    }
+    return undefined;
+  }
+
+  #progress(snapshot: TaskSnapshot): WatchTasksMessage | undefined {
     const { task } = snapshot;
     const told = this.#told.get(task.id);
     if (!told) {
-      return;
+      return undefined;
     }
     if (told.message !== task.message) {
-      yield* this.#task(snapshot);
-    } else if (!isSameProgress(told, task)) {
-      this.#wait.throwIfOver();
-      this.#told.set(task.id, toldOf(task));
-      yield { kind: 'progress', task };
-      this.#noteTaken();
+      return this.#task(snapshot);
     }
+    if (isSameProgress(told, task)) {
+      return undefined;
+    }
+    this.#told.set(task.id, toldOf(task));
+    return { kind: 'progress', task };
   }
 
   #noteEnded({ id, revision }: Readonly<Task>): void {
@@ -287,9 +349,5 @@ class TasksWatch {
         this.#ended.delete(oldest);
       }
     }
-  }
-
-  #noteTaken(): void {
-    this.#takenAt = performance.now();
   }
 }
