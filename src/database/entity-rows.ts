@@ -5,16 +5,27 @@ import type { Database } from './database.ts';
 /** A row as the pool gives it: columns by their names, bigint and times as texts. */
 export type RawRow = Readonly<Record<string, unknown>>;
 
-function entityReader<T extends object>(
+interface Column {
+  /** Of the entity's property. */
+  readonly name: string;
+  readonly column: string;
+  readonly convert: (value: unknown) => unknown;
+}
+
+function columnsOf<T extends object>(
   database: Database,
   entity: EntityClass<T>,
-): (row: RawRow) => T {
+  prefix = '',
+): Column[] {
   const { properties } = database.fork().getMetadata().get(entity);
-  const columns = Object.values<EntityProperty>(properties).map((property) => ({
+  return Object.values<EntityProperty>(properties).map((property) => ({
     name: property.name,
-    column: property.fieldNames[0] ?? property.name,
+    column: `${prefix}${property.fieldNames[0] ?? property.name}`,
     convert: conversions.get(property.runtimeType) ?? asItIs,
   }));
+}
+
+function entityReader<T extends object>(columns: readonly Column[]): (row: RawRow) => T {
   // Properties that are added one by one, by names that are known only when the code runs, make a table of hashes: 1,600
   // bytes for each task that is watched, in place of 330. A copy of what has all of them already does not.
   const names = columns.map(({ name }) => [name, null]);
@@ -26,6 +37,50 @@ function entityReader<T extends object>(
       entity[name] = value === null || value === undefined ? value : convert(value);
     }
     return entity as T;
+  };
+}
+
+/** How rows of an entity's table are read as parts of wider ones. */
+export interface PrefixedRows<T extends object> {
+  /** What follows `select`, of a table with the alias `prefix`: each column as `<prefix>_<column>`. */
+  readonly select: string;
+  /** What MikroORM would make of such a part, but not tracked by it. */
+  readonly entityOf: (row: RawRow) => T;
+}
+
+/** For reads of several tables at once. */
+export function prefixedRows<T extends object>(
+  database: Database,
+  entity: EntityClass<T>,
+  prefix: string,
+): PrefixedRows<T> {
+  const columns = columnsOf(database, entity);
+  return {
+    select: columns.map(({ column }) => `${prefix}.${column} as ${prefix}_${column}`).join(', '),
+    entityOf: entityReader(columnsOf(database, entity, `${prefix}_`)),
+  };
+}
+
+/** How entities become rows in JSON, for statements that write many at once. */
+export interface JsonRows<T extends object> {
+  readonly columns: readonly string[];
+  /** A row by its columns, as `json_populate_recordset` takes it. */
+  readonly rowOf: (entity: T) => Record<string, unknown>;
+}
+
+/** @param only the properties that are written; all if not set. */
+export function jsonRows<T extends object>(
+  database: Database,
+  entity: EntityClass<T>,
+  only?: readonly (keyof T & string)[],
+): JsonRows<T> {
+  const columns = columnsOf(database, entity).filter(
+    ({ name }) => only?.includes(name as keyof T & string) ?? true,
+  );
+  return {
+    columns: columns.map(({ column }) => column),
+    rowOf: (row) =>
+      Object.fromEntries(columns.map(({ name, column }) => [column, row[name as keyof T]])),
   };
 }
 
@@ -62,7 +117,7 @@ export function rowSource<T extends object>(
     source = {
       table: tableName,
       select: `select ${columns.join(', ')} from ${tableName}`,
-      entityOf: entityReader(database, entity),
+      entityOf: entityReader(columnsOf(database, entity)),
     };
     known.set(entity, source);
   }

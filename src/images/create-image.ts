@@ -1,4 +1,4 @@
-import { UniqueConstraintViolationException } from '@mikro-orm/core';
+import { UniqueConstraintViolationException, type RequiredEntityData } from '@mikro-orm/core';
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Database } from '../database/database.ts';
 import type { Caller } from '../access/caller.ts';
@@ -6,8 +6,9 @@ import { visibleProject } from '../access/rights.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import { newId, type ImageId } from '../records/ids.ts';
 import { databaseTime } from '../database/database-time.ts';
+import { CollectedRows, TrackedRows } from '../tasks/ledger/ledger-rows.ts';
 import { openTask } from '../tasks/ledger/open-task.ts';
-import { placeOrder } from '../imports/new-order.ts';
+import { placeOrder, type NewOrder } from '../imports/new-order.ts';
 import type { ReachPolicy } from '../imports/reach-policy.ts';
 import type { TaskSnapshot } from '../tasks/reading/task-reader.ts';
 import { Task } from '../records/task.ts';
@@ -15,6 +16,7 @@ import type { CreateImageRequest } from './image-requests.ts';
 import { readLastFaults, withLastFault } from '../tasks/reading/last-faults.ts';
 import type { ImageView } from './image-view.ts';
 import { Image } from '../records/image.ts';
+import { insertImage } from './insert-image.ts';
 import { parseNewImage, type NewImage, type NewImageSettings } from './new-image.ts';
 
 /** What CreateImage answers. */
@@ -39,12 +41,57 @@ export async function createImage(
   request: CreateImageRequest,
 ): Promise<CreatedImage> {
   const spec = parseNewImage(request, settings, reach);
+  return spec.order
+    ? createImport(database, caller, spec, spec.order)
+    : createAtOnce(database, caller, spec);
+}
+
+/** By one statement. */
+async function createAtOnce(
+  database: Database,
+  caller: Caller,
+  spec: NewImage,
+): Promise<CreatedImage> {
+  // The database's time is known once it has written.
+  const unknown = new Date(0);
+  const rows = new CollectedRows();
+  const image = rows.add(Image, newImage(caller, spec, unknown));
+  const task = openTask(rows, image, caller, unknown, {
+    ...spec.task,
+    cause: causeOf(caller, spec),
+  });
+  const now = await insertImage(database, rows);
+  if (now) {
+    Object.assign(image, { createTime: now, updateTime: now });
+    const expireTime = new Date(now.getTime() + task.idleTimeoutMs);
+    Object.assign(task, { createTime: now, updateTime: now, expireTime });
+    return { image, lastFault: undefined, task: { task, lastFault: undefined } };
+  }
+  const earlier = await findEarlier(database.fork(), caller, spec);
+  if (!earlier) {
+    throw new DarkroomError(
+      'INTERNAL',
+      'An image with this request_id was there, and then was not.',
+    );
+  }
+  return earlier;
+}
+
+/** In a transaction, since a source that is an image is looked at in it. */
+async function createImport(
+  database: Database,
+  caller: Caller,
+  spec: NewImage,
+  order: NewOrder,
+): Promise<CreatedImage> {
   const earlier = await findEarlier(database.fork(), caller, spec);
   if (earlier) {
     return earlier;
   }
   try {
-    const created = await database.fork().transactional((em) => insertImage(em, caller, spec));
+    const created = await database
+      .fork()
+      .transactional((em) => insertImport(em, caller, spec, order));
     return { ...created, lastFault: undefined };
   } catch (error) {
     // Of two requests with one id at the same time, the second waits for the first one's commit at
@@ -59,13 +106,27 @@ export async function createImage(
   }
 }
 
-async function insertImage(
+async function insertImport(
   em: EntityManager,
   caller: Caller,
   spec: NewImage,
+  order: NewOrder,
 ): Promise<{ image: Image; task: TaskSnapshot }> {
   const now = await databaseTime(em);
-  const image = em.create(Image, {
+  const rows = new TrackedRows(em, now);
+  const image = rows.add(Image, newImage(caller, spec, now));
+  const copied = await placeOrder(em, caller, image.id, order, now);
+  const task = openTask(rows, image, caller, now, {
+    ...spec.task,
+    expectedSize: spec.task.expectedSize ?? copied?.sizeBytes ?? null,
+    expectedSha256: spec.task.expectedSha256 ?? copied?.sha256 ?? null,
+    cause: causeOf(caller, spec),
+  });
+  return { image, task: { task, lastFault: undefined } };
+}
+
+function newImage(caller: Caller, spec: NewImage, now: Date): RequiredEntityData<Image> {
+  return {
     ...spec.fields,
     id: newId<ImageId>(),
     projectId: caller.projectId,
@@ -77,16 +138,11 @@ async function insertImage(
     version: 1,
     createTime: now,
     updateTime: now,
-  });
-  em.persist(image);
-  const copied = spec.order && (await placeOrder(em, caller, image.id, spec.order, now));
-  const task = openTask(em, image, caller, now, {
-    ...spec.task,
-    expectedSize: spec.task.expectedSize ?? copied?.sizeBytes ?? null,
-    expectedSha256: spec.task.expectedSha256 ?? copied?.sha256 ?? null,
-    cause: `Created for ${purposes[spec.task.type]} by user ${caller.userId}`,
-  });
-  return { image, task: { task, lastFault: undefined } };
+  };
+}
+
+function causeOf(caller: Caller, { task: { type } }: NewImage): string {
+  return `Created for ${purposes[type]} by user ${caller.userId}`;
 }
 
 const purposes = { UPLOAD: 'an upload', SNAPSHOT: 'a snapshot', IMPORT: 'an import' } as const;

@@ -1,6 +1,6 @@
 import type { DarkroomError } from '../domain/darkroom-error.ts';
 import { faultOf, type FaultReport } from '../tasks/ledger/fault-report.ts';
-import type { LedgerEntry } from '../tasks/ledger/ledger-entry.ts';
+import type { LockedEntry } from '../tasks/ledger/locked-entry.ts';
 import { isFatal } from '../uploads/receiving/session-end.ts';
 import { ImportOrder } from '../records/import-order.ts';
 import { SourceFailure } from './source-failure.ts';
@@ -18,7 +18,7 @@ export interface RetryPolicy {
  * used up, and what will not ends the task.
  */
 export async function settleImport(
-  entry: LedgerEntry,
+  entry: LockedEntry,
   error: DarkroomError,
   policy: RetryPolicy,
 ): Promise<void> {

@@ -16,6 +16,7 @@ import { BlobReaper } from '../../src/storage/blob-reaper.ts';
 import type { BlobStore } from '../../src/storage/blob-store.ts';
 import { FileBlobStore } from '../../src/storage/file-blob-store.ts';
 import { Fault } from '../../src/records/fault.ts';
+import { TrackedRows } from '../../src/tasks/ledger/ledger-rows.ts';
 import { openTask } from '../../src/tasks/ledger/open-task.ts';
 import { TaskLedger } from '../../src/tasks/ledger/task-ledger.ts';
 import { Task } from '../../src/records/task.ts';
@@ -241,7 +242,7 @@ export async function queueImage(
       updateTime: now,
     });
     em.persist(image);
-    const task = openTask(em, image, defaultCaller, now, {
+    const task = openTask(new TrackedRows(em, now), image, defaultCaller, now, {
       type: stated.type ?? 'UPLOAD',
       requestId: null,
       labels: {},

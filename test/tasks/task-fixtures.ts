@@ -5,6 +5,8 @@ import { newId, type ImageId, type TaskId } from '../../src/records/ids.ts';
 import { Image } from '../../src/records/image.ts';
 import { TaskFeed } from '../../src/tasks/watching/task-feed.ts';
 import { databaseTime } from '../../src/database/database-time.ts';
+import { noFacts } from '../../src/tasks/ledger/ledger-facts.ts';
+import { TrackedRows } from '../../src/tasks/ledger/ledger-rows.ts';
 import { openTask, type NewTask } from '../../src/tasks/ledger/open-task.ts';
 import { TaskLedger } from '../../src/tasks/ledger/task-ledger.ts';
 import type { FaultReport } from '../../src/tasks/ledger/fault-report.ts';
@@ -69,7 +71,7 @@ export async function makeTask(
       updateTime: now,
     });
     em.persist(image);
-    const task = openTask(em, image, caller, now, {
+    const task = openTask(new TrackedRows(em, now), image, caller, now, {
       type: 'SNAPSHOT',
       requestId: null,
       labels: {},
@@ -94,6 +96,18 @@ export async function change<T>(
 ): Promise<T> {
   return new TaskLedger(database).change(taskId, undefined, work);
 }
+
+/** Changes a task as what is hot does, without a lock. */
+export async function changeAtOnce<T>(
+  database: Database,
+  taskId: TaskId,
+  work: (entry: LedgerEntry) => T,
+): Promise<T> {
+  return new TaskLedger(database).changeAtOnce(taskId, undefined, noFacts, work);
+}
+
+/** The two roads of the ledger. */
+export const roads = { change, changeAtOnce } as const;
 
 /** What a commit of an upload does: no event, no notification. */
 export async function commitBytes(

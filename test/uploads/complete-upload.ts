@@ -12,6 +12,7 @@ import {
   framesOf,
   header,
   readImage,
+  readTask,
   sha256,
   type UploadWorld,
 } from '../support/upload-world.ts';
@@ -38,7 +39,13 @@ export async function resumeAndFinish(
     framesOf(header(taskId, writerEpoch), ...frames, finish(data.length, sha256(data))),
     connection(),
   );
-  expect(outcome).toEqual({ taskId, committedSize: data.length, complete: true, writerEpoch });
+  const { published, ...rest } = outcome;
+  expect(rest).toEqual({ taskId, committedSize: data.length, complete: true, writerEpoch });
+  // What the sender is told of them without reading them again.
+  expect(published).toEqual({
+    image: await readImage(world.database, published!.image.id),
+    task: await readTask(world.database, taskId),
+  });
 }
 
 /** Fails unless the image is ACTIVE with just these bytes. */

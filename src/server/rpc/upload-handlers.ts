@@ -59,7 +59,7 @@ export function uploadHandlers(parts: UploadHandlerParts): UploadHandlers {
         peerOf(context),
       );
       return create(UploadChunkResponseSchema, {
-        ...(await standingOf(parts, context, outcome.taskId)),
+        ...(await standingOf(parts, context, outcome.taskId, outcome.published)),
         committedSize: BigInt(outcome.committedSize),
         complete: outcome.complete,
         writerEpoch: BigInt(outcome.writerEpoch),

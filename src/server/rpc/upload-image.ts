@@ -31,7 +31,7 @@ export function connectUploadImage(
       bytesReceived: () => bytesReceivedOf(context),
     });
     return create(UploadImageResponseSchema, {
-      ...(await standingOf(parts, context, outcome.taskId)),
+      ...(await standingOf(parts, context, outcome.taskId, outcome.published)),
       committedSize: BigInt(outcome.committedSize),
       complete: outcome.complete,
     });

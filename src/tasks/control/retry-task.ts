@@ -8,7 +8,7 @@ import { ImportOrder } from '../../records/import-order.ts';
 import { Blob } from '../../records/blob.ts';
 import { Fault } from '../../records/fault.ts';
 import { transitionError } from '../ledger/task-errors.ts';
-import type { LedgerEntry } from '../ledger/ledger-entry.ts';
+import type { LockedEntry } from '../ledger/locked-entry.ts';
 import type { TaskLedger } from '../ledger/task-ledger.ts';
 import { snapshotOf } from '../reading/task-queries.ts';
 import type { TaskSnapshot } from '../reading/task-reader.ts';
@@ -64,7 +64,7 @@ interface Retry {
   readonly hasReleasedBytes: boolean;
 }
 
-async function retryLocked(entry: LedgerEntry, caller: Caller, requestId: string): Promise<Retry> {
+async function retryLocked(entry: LockedEntry, caller: Caller, requestId: string): Promise<Retry> {
   const { task, image, em } = entry;
   if (task.retriedBy && task.retriedBy === image.latestTaskId) {
     const existing = await em.findOneOrFail(Task, { id: task.retriedBy });
@@ -120,7 +120,7 @@ async function retryLocked(entry: LedgerEntry, caller: Caller, requestId: string
 }
 
 /** The tries of a retry are its own; what the source said of bytes that are given up is forgotten. */
-async function renewOrder({ em, image, now }: LedgerEntry, isAnew: boolean): Promise<void> {
+async function renewOrder({ em, image, now }: LockedEntry, isAnew: boolean): Promise<void> {
   const order = await em.findOneOrFail(ImportOrder, { imageId: image.id });
   order.tries = 0;
   order.nextTryTime = now;

@@ -1,10 +1,10 @@
 import { hostname } from 'node:os';
-import type { EntityManager } from '@mikro-orm/postgresql';
 import { Code } from '../../../gen/google/rpc/code_pb.ts';
 import type { Caller } from '../../access/caller.ts';
 import { newId, type FaultId } from '../../records/ids.ts';
 import type { Image } from '../../records/image.ts';
 import type { FaultReport } from './fault-report.ts';
+import type { LedgerRows } from './ledger-rows.ts';
 import { Fault } from '../../records/fault.ts';
 import { openTask, recordEvent } from './open-task.ts';
 import { isTerminal, nextState, type TaskTransition } from './state-machine.ts';
@@ -13,16 +13,20 @@ import type { TaskEventKind } from '../../records/task-event.ts';
 import type { Task, TaskPhase } from '../../records/task.ts';
 import { cut } from './text-limit.ts';
 
-/** A locked task with its image, inside a transaction. Changes are written when it commits. */
+/**
+ * A task with its image, to be changed: both are as they are when the change is written, or it is not written. How that
+ * is seen to is the ledger's: `LockedEntry` or `UnlockedEntry`.
+ */
 export class LedgerEntry {
-  readonly em: EntityManager;
+  /** What is written besides. */
+  readonly rows: LedgerRows;
   readonly image: Image;
   readonly task: Task;
   /** The database's time: one clock for all processes. */
   readonly now: Date;
 
-  constructor(em: EntityManager, image: Image, task: Task, now: Date) {
-    this.em = em;
+  constructor(rows: LedgerRows, image: Image, task: Task, now: Date) {
+    this.rows = rows;
     this.image = image;
     this.task = task;
     this.now = now;
@@ -127,7 +131,7 @@ export class LedgerEntry {
   retry(requestId: string | null, caller: Caller, takeOver: boolean, cause: string): Task {
     const old = this.task;
     this.#transit('LINK_RETRY');
-    const next = openTask(this.em, this.image, caller, this.now, {
+    const next = openTask(this.rows, this.image, caller, this.now, {
       type: old.type,
       requestId,
       labels: old.labels,
@@ -188,9 +192,9 @@ export class LedgerEntry {
   }
 
   #recordFault(report: FaultReport, fatal: boolean): Fault {
-    const { em, task, image, now } = this;
+    const { rows, task, image, now } = this;
     task.faultCount += 1;
-    const fault = em.create(Fault, {
+    const fault = rows.add(Fault, {
       id: newId<FaultId>(),
       taskId: task.id,
       imageId: image.id,
@@ -209,7 +213,6 @@ export class LedgerEntry {
       retryable: report.retryable,
       createTime: now,
     });
-    em.persist(fault);
     task.lastFaultId = fault.id;
     image.lastFaultId = fault.id;
     this.#record('FAULT', fault.message, fault.id);
@@ -217,6 +220,6 @@ export class LedgerEntry {
   }
 
   #record(kind: TaskEventKind, cause: string, faultId: FaultId | null = null): void {
-    recordEvent(this.em, this.task, this.now, kind, cause, faultId);
+    recordEvent(this.rows, this.task, this.now, kind, cause, faultId);
   }
 }

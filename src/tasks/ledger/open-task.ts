@@ -1,10 +1,10 @@
-import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Caller } from '../../access/caller.ts';
 import { newId, type BlobId, type FaultId, type TaskId } from '../../records/ids.ts';
 import type { Image } from '../../records/image.ts';
 import { Blob } from '../../records/blob.ts';
 import { TaskEvent, type TaskEventKind } from '../../records/task-event.ts';
 import { Task, type TaskType } from '../../records/task.ts';
+import type { LedgerRows } from './ledger-rows.ts';
 import { cut } from './text-limit.ts';
 
 /** What a new task is made of. */
@@ -34,7 +34,7 @@ interface OpenTask extends NewTask {
  * revision 1. The image is new or locked, has no live task, and is EXPECTED afterwards.
  */
 export function openTask(
-  em: EntityManager,
+  rows: LedgerRows,
   image: Image,
   caller: Caller,
   now: Date,
@@ -43,9 +43,9 @@ export function openTask(
   let blobId = spec.takeOver?.blobId;
   if (blobId === undefined) {
     blobId = newId<BlobId>();
-    em.persist(em.create(Blob, { id: blobId, state: 'STAGED', createTime: now, updateTime: now }));
+    rows.add(Blob, { id: blobId, state: 'STAGED', createTime: now, updateTime: now });
   }
-  const task = em.create(Task, {
+  const task = rows.add(Task, {
     id: newId<TaskId>(),
     projectId: image.projectId,
     createdBy: caller.userId,
@@ -76,8 +76,7 @@ export function openTask(
     createTime: now,
     updateTime: now,
   });
-  em.persist(task);
-  recordEvent(em, task, now, 'CREATED', spec.cause, null);
+  recordEvent(rows, task, now, 'CREATED', spec.cause, null);
   image.latestTaskId = task.id;
   image.outlook = 'EXPECTED';
   return task;
@@ -85,7 +84,7 @@ export function openTask(
 
 /** Writes the event of a change, which raises the task's revision. Only the ledger calls it. */
 export function recordEvent(
-  em: EntityManager,
+  rows: LedgerRows,
   task: Task,
   now: Date,
   kind: TaskEventKind,
@@ -94,17 +93,15 @@ export function recordEvent(
 ): void {
   task.revision += 1;
   task.updateTime = now;
-  em.persist(
-    em.create(TaskEvent, {
-      taskId: task.id,
-      revision: task.revision,
-      kind,
-      state: task.state,
-      phase: task.phase,
-      cause: cut(cause, 1024),
-      faultId,
-      bytesDone: task.committedSize,
-      createTime: now,
-    }),
-  );
+  rows.add(TaskEvent, {
+    taskId: task.id,
+    revision: task.revision,
+    kind,
+    state: task.state,
+    phase: task.phase,
+    cause: cut(cause, 1024),
+    faultId,
+    bytesDone: task.committedSize,
+    createTime: now,
+  });
 }

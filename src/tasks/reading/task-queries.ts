@@ -41,7 +41,14 @@ export async function getTask(
   taskId: string,
 ): Promise<TaskSnapshot> {
   const id = parseId<TaskId>(taskId, 'task_id');
-  const task = await readTask(database, caller, id);
+  return readSnapshot(database, await readTask(database, caller, id));
+}
+
+/** A task that no unit of work has, with its newest fault. */
+export async function readSnapshot(
+  database: Database,
+  task: Readonly<Task>,
+): Promise<TaskSnapshot> {
   const { lastFaultId } = task;
   return {
     task,

@@ -3,7 +3,7 @@ import type { Database } from '../../database/database.ts';
 import type { ImageId, TaskId } from '../../records/ids.ts';
 import { Image } from '../../records/image.ts';
 import { databaseTime } from '../../database/database-time.ts';
-import { LedgerEntry } from '../ledger/ledger-entry.ts';
+import { LockedEntry } from '../ledger/locked-entry.ts';
 import { liveStates } from '../ledger/state-machine.ts';
 import { Task } from '../../records/task.ts';
 
@@ -75,7 +75,7 @@ async function expireBatch(database: Database, due: readonly DueTask[]): Promise
     let expired = 0;
     for (const task of tasks) {
       const image = byId.get(task.imageId);
-      if (image && new LedgerEntry(em, image, task, now).expireIfDue()) {
+      if (image && new LockedEntry(em, image, task, now).expireIfDue()) {
         expired += 1;
       }
     }

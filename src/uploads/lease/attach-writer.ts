@@ -7,7 +7,7 @@ import {
   type SegmentId,
   type TaskId,
 } from '../../records/ids.ts';
-import { BlobSegment } from '../../records/blob.ts';
+import type { BlobSegment } from '../../records/blob.ts';
 import { isTerminal } from '../../tasks/ledger/state-machine.ts';
 import { faultOf } from '../../tasks/ledger/fault-report.ts';
 import type { LedgerEntry } from '../../tasks/ledger/ledger-entry.ts';
@@ -15,9 +15,10 @@ import { transitionError, whereToGoOn } from '../../tasks/ledger/task-errors.ts'
 import type { TaskLedger } from '../../tasks/ledger/task-ledger.ts';
 import type { Task } from '../../records/task.ts';
 import type { Image } from '../../records/image.ts';
-import { admitUpload, mayImport, type UploadAdmission } from './upload-admission.ts';
+import type { LockedEntry } from '../../tasks/ledger/locked-entry.ts';
+import { attachFacts, writerFacts, writersBesides, type AttachFacts } from './attach-facts.ts';
+import { admitUpload, hasAmpleRoom, mayImport, type UploadAdmission } from './upload-admission.ts';
 import { fencedError, type WriterLease } from './writer-lease.ts';
-import { isProcessAlive } from './writer-process.ts';
 
 /** A task that has SUCCEEDED, and its image. */
 export interface SucceededTask {
@@ -58,6 +59,8 @@ const writerActiveRetryDelayMs = 1000;
  * Attaches a writer to a task that is to get bytes. A client's epoch must be the current one; without one
  * nobody else may be attached, and a new epoch begins.
  *
+ * Near the limit of uploads it is decided under a lock, else at once.
+ *
  * @throws DarkroomError TASK_NOT_FOUND, TASK_TERMINAL, TASK_EXPIRED, TASK_STATE_INVALID (a client, of an
  *   import), WRITER_ACTIVE, WRITER_FENCED, TOO_MANY_UPLOADS.
  */
@@ -74,48 +77,69 @@ export async function attachWriter(
     return outcome?.value ?? { kind: 'taken' };
   }
   const caller = role.kind === 'client' ? role.caller : undefined;
-  return ledger.change(taskId, caller, async (entry) => {
-    const { task } = entry;
-    if (task.state === 'SUCCEEDED') {
-      return { kind: 'succeeded', image: entry.image, task };
-    }
-    if (isTerminal(task.state)) {
-      throw transitionError(task, 'START');
-    }
-    if (role.kind === 'client') {
-      assertTakesBytes(task);
-      if (role.epoch !== undefined && role.epoch !== task.writerEpoch) {
-        throw fencedError(task.id, role.epoch, task.writerEpoch);
+  const attachment = await ledger.changeAtOnce(taskId, caller, attachFacts, (entry, facts) =>
+    hasAmpleRoom(writersBesides(entry.task, facts), admission)
+      ? decideAttachment(entry, writer, facts)
+      : undefined,
+  );
+  return (
+    attachment ??
+    ledger.change(taskId, caller, async (entry) => {
+      const facts = await entry.readFacts(attachFacts);
+      const attached = decideAttachment(entry, writer, facts);
+      if (attached.kind === 'lease') {
+        await admitUpload(entry.em, entry.task, admission);
       }
+      return attached;
+    })
+  );
+}
+
+function decideAttachment(
+  entry: LedgerEntry,
+  writer: WouldBeWriter,
+  facts: AttachFacts,
+): Attachment {
+  const { task } = entry;
+  const { role } = writer;
+  if (task.state === 'SUCCEEDED') {
+    return { kind: 'succeeded', image: entry.image, task };
+  }
+  if (isTerminal(task.state)) {
+    throw transitionError(task, 'START');
+  }
+  if (role.kind === 'client') {
+    assertTakesBytes(task);
+    if (role.epoch !== undefined && role.epoch !== task.writerEpoch) {
+      throw fencedError(task.id, role.epoch, task.writerEpoch);
     }
-    if (await isWriterActive(entry, writer)) {
-      throw writerActive(task);
-    }
-    await admitUpload(entry.em, task, admission);
-    return attach(entry, writer);
-  });
+  }
+  if (isWriterActive(entry, writer, facts)) {
+    throw writerActive(task);
+  }
+  return attach(entry, writer, facts);
 }
 
 async function claimImport(
-  entry: LedgerEntry,
+  entry: LockedEntry,
   writer: WouldBeWriter,
   { maxOfProject }: Extract<WriterRole, { kind: 'import' }>,
 ): Promise<Attachment> {
   const { task } = entry;
+  const facts = await entry.readFacts(attachFacts);
   const isOpen =
-    task.type === 'IMPORT' && !isTerminal(task.state) && !(await isWriterActive(entry, writer));
+    task.type === 'IMPORT' && !isTerminal(task.state) && !isWriterActive(entry, writer, facts);
   return isOpen && (await mayImport(entry.em, task, maxOfProject))
-    ? attach(entry, writer)
+    ? attach(entry, writer, facts)
     : { kind: 'taken' };
 }
 
-async function attach(entry: LedgerEntry, writer: WouldBeWriter): Promise<Attachment> {
+function attach(entry: LedgerEntry, writer: WouldBeWriter, { segments }: AttachFacts): Attachment {
   const { task } = entry;
   const { blobId } = task;
   if (!blobId) {
     throw new DarkroomError('INTERNAL', `Task ${task.id} is live and has no blob.`);
   }
-  const segments = await findSegments(entry, blobId);
   const continued = continueEpoch(entry, writer, segments);
   if (writer.role.kind !== 'completion') {
     enterTransfer(entry, writer);
@@ -151,22 +175,16 @@ export async function giveToNewWriter(
   caller: Caller,
   peer: string,
 ): Promise<Task> {
-  return ledger.change(taskId, caller, async (entry) => {
+  return ledger.changeAtOnce(taskId, caller, writerFacts, (entry, { hasLiveWriter }) => {
     const { task } = entry;
-    if (task.state !== 'SUCCEEDED' && !(await isBeingUnpacked(entry))) {
+    const isBeingUnpacked = task.phase === 'UNPACKING' && hasLiveWriter;
+    if (task.state !== 'SUCCEEDED' && !isBeingUnpacked) {
       assertTakesBytes(task);
       const superseded = task.writerPeer ? `, which ${task.writerPeer} was writing` : '';
       entry.changeWriter(`${peer} resumes the upload${superseded}, at byte ${task.committedSize}`);
     }
     return task;
   });
-}
-
-async function isBeingUnpacked({ em, task }: LedgerEntry): Promise<boolean> {
-  const { phase, writerProcessId } = task;
-  return (
-    phase === 'UNPACKING' && Boolean(writerProcessId && (await isProcessAlive(em, writerProcessId)))
-  );
 }
 
 function assertTakesBytes(task: Task): void {
@@ -179,17 +197,18 @@ function assertTakesBytes(task: Task): void {
 }
 
 /** Whether somebody else writes. A writer that is gone is recorded as such. */
-async function isWriterActive(entry: LedgerEntry, writer: WouldBeWriter): Promise<boolean> {
+function isWriterActive(
+  entry: LedgerEntry,
+  writer: WouldBeWriter,
+  { hasLiveWriter }: AttachFacts,
+): boolean {
   const { writerProcessId } = entry.task;
   if (!writerProcessId) {
     return false;
   }
   // This very process knows best what it has: the end of a session, or the answer to its attaching,
   // may have been lost with the database's connection.
-  const isActive =
-    writerProcessId === writer.processId
-      ? writer.isHeldBesides()
-      : await isProcessAlive(entry.em, writerProcessId);
+  const isActive = writerProcessId === writer.processId ? writer.isHeldBesides() : hasLiveWriter;
   if (!isActive) {
     entry.survive(faultOf(lostStream(entry.task)));
   }
@@ -232,6 +251,7 @@ function continueEpoch(
     beginEpoch(entry, `${writer.peer} began to ${verb} at byte ${task.committedSize}`);
     if (continued) {
       continued.writerEpoch = task.writerEpoch;
+      entry.rows.putSegment(continued);
     }
   }
   return continued;
@@ -246,15 +266,8 @@ function beginEpoch(entry: LedgerEntry, cause: string): void {
   }
 }
 
-async function findSegments({ task, em }: LedgerEntry, blobId: BlobId): Promise<BlobSegment[]> {
-  // Nothing was written before the first epoch.
-  return task.writerEpoch === 0
-    ? []
-    : em.find(BlobSegment, { blobId }, { orderBy: { startOffset: 'asc' } });
-}
-
-function beginSegment({ task, em, now }: LedgerEntry, blobId: BlobId): BlobSegment {
-  const segment = em.create(BlobSegment, {
+function beginSegment({ task, rows, now }: LedgerEntry, blobId: BlobId): BlobSegment {
+  const segment: BlobSegment = {
     id: newId<SegmentId>(),
     blobId,
     startOffset: task.committedSize,
@@ -262,8 +275,8 @@ function beginSegment({ task, em, now }: LedgerEntry, blobId: BlobId): BlobSegme
     storedBytes: 0,
     writerEpoch: task.writerEpoch,
     createTime: now,
-  });
-  em.persist(segment);
+  };
+  rows.putSegment(segment);
   return segment;
 }
 
@@ -276,6 +289,7 @@ function leaseOf(
   const { id, startOffset, length, storedBytes } = own;
   return {
     taskId: task.id,
+    taskType: task.type,
     epoch: task.writerEpoch,
     processId,
     blobId: own.blobId,

@@ -2,7 +2,13 @@ import type { Database } from '../../database/database.ts';
 import type { DarkroomError } from '../../domain/darkroom-error.ts';
 import type { TaskId } from '../../records/ids.ts';
 import type { NoticedChange, TaskChanges } from './task-changes.ts';
-import { examineLease, leaseLoss, type WriterLease } from './writer-lease.ts';
+import { examineLease, type WriterLease } from './writer-lease.ts';
+
+/**
+ * So soon after it was attached, in ms, a lease is not examined, but at the end of this time: the writer is notified of
+ * its own attaching too, and a small upload is over by then. It took two or three reads, each for itself.
+ */
+const firstLookMs = 100;
 
 /**
  * Notices at once that a lease is lost, also while its stream is silent. Begins before there is a lease,
@@ -16,6 +22,8 @@ export class LeaseWatch {
   /** The revision at which the lease was last seen to hold. */
   #seenRevision = 0;
   #changes = 0;
+  #guardedAt = 0;
+  #firstLook: NodeJS.Timeout | undefined;
   #isExamining = false;
 
   constructor(database: Database, changes: TaskChanges, taskId: TaskId) {
@@ -27,21 +35,32 @@ export class LeaseWatch {
   guard(lease: WriterLease, onLoss: (loss: DarkroomError) => void): void {
     this.#lease = lease;
     this.#onLoss = onLoss;
+    this.#guardedAt = performance.now();
     if (this.#changes > 0) {
-      void this.#examine();
+      this.#examineSoon();
     }
   }
 
   /** Ends the watch; nothing is told any more. */
   end(): void {
     this.#unsubscribe();
+    clearTimeout(this.#firstLook);
     this.#lease = undefined;
   }
 
   #noticed({ revision }: NoticedChange): void {
     if (revision === undefined || revision > this.#seenRevision) {
       this.#changes += 1;
+      this.#examineSoon();
+    }
+  }
+
+  #examineSoon(): void {
+    const waitMs = this.#guardedAt + firstLookMs - performance.now();
+    if (this.#lease === undefined || waitMs <= 0) {
       void this.#examine();
+    } else {
+      this.#firstLook ??= setTimeout(() => void this.#examine(), waitMs);
     }
   }
 
@@ -64,13 +83,10 @@ export class LeaseWatch {
   }
 
   async #examineOnce(lease: WriterLease): Promise<void> {
-    const { holds, revision } = await examineLease(this.#database, lease);
-    if (holds) {
+    const { loss, revision } = await examineLease(this.#database, lease);
+    if (!loss) {
       this.#seenRevision = revision;
-      return;
-    }
-    const loss = await leaseLoss(this.#database, lease);
-    if (loss && this.#lease) {
+    } else if (this.#lease) {
       this.#onLoss(loss);
     }
   }

@@ -20,15 +20,21 @@ const retryDelayMs = 5000;
  */
 const ampleRoom = 32;
 
-/** @throws DarkroomError TOO_MANY_UPLOADS unless one more upload may run. */
+/** Whether so many more uploads may run, besides those that write, that none needs to be counted under a lock. */
+export function hasAmpleRoom(writers: WriterCount, admission: UploadAdmission): boolean {
+  return room(writers, admission) > ampleRoom;
+}
+
+/**
+ * Holds a lock until the transaction ends.
+ *
+ * @throws DarkroomError TOO_MANY_UPLOADS unless one more upload may run.
+ */
 export async function admitUpload(
   em: EntityManager,
   task: Task,
   admission: UploadAdmission,
 ): Promise<void> {
-  if (room(await countWriters(em, task, false), admission) > ampleRoom) {
-    return;
-  }
   await em.execute('select pg_advisory_xact_lock(?)', [admissionLock]);
   const counted = await countWriters(em, task, false);
   if (room(counted, admission) <= 0) {
@@ -52,8 +58,10 @@ export async function mayImport(
   return (await countWriters(em, task, true)).own < maxOfProject;
 }
 
-interface WriterCount {
+/** How many streams write just now, over all processes. */
+export interface WriterCount {
   readonly all: number;
+  /** Of the task's project. */
   readonly own: number;
 }
 

@@ -1,4 +1,5 @@
 import type { Database } from '../../database/database.ts';
+import { rowsById } from '../../database/rows-by-id.ts';
 import { DarkroomError } from '../../domain/darkroom-error.ts';
 import type { BlobId, ProcessId, TaskId } from '../../records/ids.ts';
 import type { DeclaredFormat } from '../../formats/inspect-image.ts';
@@ -6,11 +7,12 @@ import type { SegmentPlace } from '../../storage/blob-reader.ts';
 import { isTerminal } from '../../tasks/ledger/state-machine.ts';
 import type { LedgerEntry } from '../../tasks/ledger/ledger-entry.ts';
 import { transitionError } from '../../tasks/ledger/task-errors.ts';
-import { Task } from '../../records/task.ts';
+import { Task, type TaskType } from '../../records/task.ts';
 
 /** The right to append to an upload: one stream's, in one process, for one writer epoch. */
 export interface WriterLease {
   readonly taskId: TaskId;
+  readonly taskType: TaskType;
   readonly epoch: number;
   readonly processId: ProcessId;
   readonly blobId: BlobId;
@@ -95,30 +97,24 @@ export async function detachWriter(database: Database, lease: WriterLease): Prom
   });
 }
 
-/**
- * Whether a lease holds, and the task's revision at which it was looked at: as long as that is not
- * raised, nothing can have happened to the lease.
- */
-export async function examineLease(
-  database: Database,
-  lease: WriterLease,
-): Promise<{ readonly holds: boolean; readonly revision: number }> {
-  const { rows } = await database.run<{ holds: boolean; revision: string }>({
-    name: 'examine-lease',
-    text: `
-      select writer_epoch = $2 and coalesce(writer_process_id = $3, false) as holds, revision
-      from tasks where id = $1`,
-    values: [lease.taskId, lease.epoch, lease.processId],
-  });
-  return { holds: rows[0]?.holds ?? false, revision: Number(rows[0]?.revision ?? 0) };
+/** How a lease stands. */
+export interface LeaseStanding {
+  /** Why it does not hold any more; undefined while it does. */
+  readonly loss: DarkroomError | undefined;
+  /**
+   * The task's revision at which it was looked at: as long as that is not raised, nothing can have happened to the
+   * lease. 0 if the task is gone.
+   */
+  readonly revision: number;
 }
 
-/** Why a lease does not hold any more; undefined while it does. */
-export async function leaseLoss(
-  database: Database,
-  lease: WriterLease,
-): Promise<DarkroomError | undefined> {
-  const task = await database.fork().findOne(Task, { id: lease.taskId });
+/** Looks how a lease stands, together with what else is read just then. @throws the driver's errors. */
+export async function examineLease(database: Database, lease: WriterLease): Promise<LeaseStanding> {
+  const task = await rowsById(database, Task).read(lease.taskId);
+  return { loss: lossOf(task, lease), revision: task?.revision ?? 0 };
+}
+
+function lossOf(task: Readonly<Task> | undefined, lease: WriterLease): DarkroomError | undefined {
   if (!task || isTerminal(task.state)) {
     return task
       ? transitionError(task, 'PROGRESS')
@@ -137,7 +133,7 @@ export function assertLease({ task }: LedgerEntry, lease: WriterLease): void {
   }
 }
 
-function holds(task: Task, lease: WriterLease): boolean {
+function holds(task: Readonly<Task>, lease: WriterLease): boolean {
   return task.writerEpoch === lease.epoch && task.writerProcessId === lease.processId;
 }
 

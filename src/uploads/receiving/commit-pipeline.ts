@@ -69,6 +69,26 @@ export class CommitPipeline {
     }
   }
 
+  /**
+   * Makes all that was appended durable without committing it, and commits nothing more of its own accord: whoever
+   * ends the upload records it with the end.
+   *
+   * @param persist makes all that was appended durable.
+   * @throws what a commit threw before; what `persist` throws.
+   */
+  async seal(persist: () => Promise<void>): Promise<void> {
+    this.stop();
+    while (this.#running) {
+      await this.#running;
+    }
+    if (!this.#failure && this.#waiting > 0) {
+      await persist().catch((error: unknown) => this.#fail(error));
+    }
+    if (this.#failure) {
+      throw this.#failure;
+    }
+  }
+
   /** Commits nothing more of its own accord. */
   stop(): void {
     this.#isStopped = true;
@@ -99,12 +119,16 @@ export class CommitPipeline {
     }
   }
 
+  #fail(error: unknown): void {
+    this.#failure = error instanceof Error ? error : new Error(String(error));
+    this.#onFailure(this.#failure);
+  }
+
   async #run(): Promise<void> {
     try {
       this.#committed = await this.#commit();
     } catch (error) {
-      this.#failure = error instanceof Error ? error : new Error(String(error));
-      this.#onFailure(this.#failure);
+      this.#fail(error);
     }
     this.#running = undefined;
     this.#schedule();

@@ -1,7 +1,7 @@
 import { DarkroomError } from '../../domain/darkroom-error.ts';
 import { Fault } from '../../records/fault.ts';
 import { faultOf } from '../../tasks/ledger/fault-report.ts';
-import type { LedgerEntry } from '../../tasks/ledger/ledger-entry.ts';
+import type { LockedEntry } from '../../tasks/ledger/locked-entry.ts';
 import { retryWhileDatabaseIsAway } from '../../database/database-patience.ts';
 import type { FinishClaim } from '../publishing/finish-claim.ts';
 import { recordFinish } from '../publishing/publish.ts';
@@ -33,7 +33,7 @@ export function isLoss(error: unknown): boolean {
 }
 
 /** Decides what an error means for a task, and records it: the writer is detached then, or the task ended. */
-export type SettleEnd = (entry: LedgerEntry, error: DarkroomError) => Promise<void> | void;
+export type SettleEnd = (entry: LockedEntry, error: DarkroomError) => Promise<void> | void;
 
 /** Whether an error says that what was sent cannot become the image. */
 export function isFatal(error: DarkroomError): boolean {
@@ -41,7 +41,7 @@ export function isFatal(error: DarkroomError): boolean {
 }
 
 /** Of an upload: its client may come again, unless what it sent cannot become the image. */
-export function settleUpload(entry: LedgerEntry, error: DarkroomError): void {
+export function settleUpload(entry: LockedEntry, error: DarkroomError): void {
   if (isFatal(error)) {
     entry.fail(faultOf(error));
   } else {
@@ -104,7 +104,7 @@ async function tryToRecord(
 }
 
 async function record(
-  entry: LedgerEntry,
+  entry: LockedEntry,
   lease: WriterLease,
   error: DarkroomError,
   { claim, settle }: SessionEnd,
@@ -119,7 +119,7 @@ async function record(
 /** Of a message; its end may be cut off, or tell when the next try comes. */
 const comparedCharacters = 512;
 
-async function isLastFault({ em, task }: LedgerEntry, error: DarkroomError): Promise<boolean> {
+async function isLastFault({ em, task }: LockedEntry, error: DarkroomError): Promise<boolean> {
   const fault = task.lastFaultId ? await em.findOne(Fault, { id: task.lastFaultId }) : null;
   return (
     fault?.reason === error.reason &&

@@ -2,6 +2,7 @@ import { DarkroomError } from '../../domain/darkroom-error.ts';
 import type { TaskId } from '../../records/ids.ts';
 import { attachWriter, type Attachment, type WriterRole } from '../lease/attach-writer.ts';
 import type { FinishClaim } from '../publishing/finish-claim.ts';
+import type { PublishedImage } from '../publishing/publish.ts';
 import { Interruption } from '../../domain/interruption.ts';
 import { knownError } from './known-error.ts';
 import { LeaseWatch } from '../lease/lease-watch.ts';
@@ -22,6 +23,8 @@ export interface UploadOutcome {
   readonly complete: boolean;
   /** The epoch with which to go on. */
   readonly writerEpoch: number;
+  /** The image and its task as the call has just made them ACTIVE and SUCCEEDED; undefined if it did not. */
+  readonly published?: PublishedImage;
 }
 
 /** A call that has, or is about to have, an upload. */
@@ -140,8 +143,8 @@ export class UploadCalls {
     try {
       const claim = await call.send(interruption, take, lease);
       if (claim) {
-        await session.finish(claim);
-        return { taskId, committedSize: claim.totalSize, complete: true, writerEpoch };
+        const published = await session.finish(claim);
+        return { taskId, committedSize: claim.totalSize, complete: true, writerEpoch, published };
       }
       await session.leave();
       return { taskId, committedSize: session.committedSize, complete: false, writerEpoch };

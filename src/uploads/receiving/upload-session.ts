@@ -12,7 +12,14 @@ import {
 import { FormatCheck, type FormatFinding } from '../publishing/format-check.ts';
 import { GrowingBlob } from '../blob/growing-blob.ts';
 import type { Interruption } from '../../domain/interruption.ts';
-import { publish, recordFinish, type VerifiedWhole } from '../publishing/publish.ts';
+import { noFacts } from '../../tasks/ledger/ledger-facts.ts';
+import {
+  isPublishedAtOnce,
+  publish,
+  recordFinish,
+  type PublishedImage,
+  type VerifiedWhole,
+} from '../publishing/publish.ts';
 import { unpack } from '../unpacking/unpack.ts';
 import { isFatal, isLoss, recordEnd, type SettleEnd } from './session-end.ts';
 import type { UploadParts } from './upload-parts.ts';
@@ -20,7 +27,7 @@ import {
   assertLease,
   commitProgress,
   detachWriter,
-  leaseLoss,
+  examineLease,
   type UploadProgress,
   type WriterLease,
 } from '../lease/writer-lease.ts';
@@ -133,13 +140,19 @@ export class UploadSession {
   /**
    * Checks the whole and makes it the image's. Ends the session if it succeeds.
    *
+   * What is durable by then and was not recorded is recorded by the publishing: of an image that comes in one go
+   * that is all of it. Where the checks take long, it is recorded before.
+   *
    * @throws DarkroomError SIZE_SHORT, SIZE_EXCEEDED, DIGEST_MISMATCH, COMPRESSION_INVALID, FORMAT_MISMATCH,
    *   FORMAT_UNSAFE, a storage error, or why the session was interrupted.
    */
-  async finish(claim: FinishClaim): Promise<void> {
+  async finish(claim: FinishClaim): Promise<PublishedImage> {
     this.#interruption.throwIfInterrupted();
     assertClaimedSize(claim, this.#facts());
-    await this.#interruption.race(this.#commits.flush());
+    const isAtOnce = isPublishedAtOnce(this.#lease);
+    await this.#interruption.race(
+      isAtOnce ? this.#commits.seal(() => this.#blob.persist()) : this.#commits.flush(),
+    );
     this.#claim = claim;
     const { digests, format } = await this.#verify(claim);
     assertClaimedDigest(digests, claim, this.#facts());
@@ -147,16 +160,21 @@ export class UploadSession {
       await this.#parts.store.complete(segment.id, segment.length);
     }
     const came = { size: claim.totalSize, sha256: digests.sha256 };
-    if (this.#lease.decompress) {
-      const packed = { ...came, segments: this.#blob.segments };
-      await unpack(this.#parts, this.#lease, claim, packed, this.#interruption, (whole) =>
-        this.#publish(claim, whole),
-      );
-    } else {
-      await this.#publish(claim, { ...came, format });
-    }
+    const publishing = (whole: VerifiedWhole): Promise<PublishedImage> =>
+      this.#publish(claim, whole);
+    const published = this.#lease.decompress
+      ? await unpack(
+          this.#parts,
+          this.#lease,
+          claim,
+          { ...came, segments: this.#blob.segments },
+          this.#interruption,
+          publishing,
+        )
+      : await publishing({ ...came, format });
     await this.#close();
     await this.#blob.dropDigest();
+    return published;
   }
 
   /** Commits all, and leaves the upload to whoever goes on with it. @throws as `append`. */
@@ -234,7 +252,7 @@ export class UploadSession {
     await this.#blob.persist();
     if (!(await retryWhileDatabaseIsAway(() => this.#recordProgress(progress)))) {
       throw (
-        (await leaseLoss(this.#parts.database, this.#lease)) ??
+        (await examineLease(this.#parts.database, this.#lease)).loss ??
         new DarkroomError('INTERNAL', `A commit of task ${this.#lease.taskId} changed nothing.`)
       );
     }
@@ -245,8 +263,12 @@ export class UploadSession {
     return commitProgress(this.#parts.database, this.#lease, progress);
   }
 
-  #publish(claim: FinishClaim, whole: VerifiedWhole): Promise<void> {
-    return retryWhileDatabaseIsAway(() => publish(this.#parts.ledger, this.#lease, claim, whole));
+  #publish(claim: FinishClaim, whole: VerifiedWhole): Promise<PublishedImage> {
+    const { progress } = this.#blob;
+    const unrecorded = progress.committedSize > this.#commits.committed ? progress : undefined;
+    return retryWhileDatabaseIsAway(() =>
+      publish(this.#parts.ledger, this.#lease, claim, whole, unrecorded),
+    );
   }
 
   async #verify(claim: FinishClaim): Promise<Verification> {
@@ -263,8 +285,9 @@ export class UploadSession {
 
   /** From here on the task completes by itself, even if this process dies. */
   async #waitVisibly(claim: FinishClaim, verifying: Promise<Verification>): Promise<Verification> {
+    await this.#interruption.race(this.#commits.flush());
     await retryWhileDatabaseIsAway(() =>
-      this.#parts.ledger.change(this.#lease.taskId, undefined, (entry) => {
+      this.#parts.ledger.changeAtOnce(this.#lease.taskId, undefined, noFacts, (entry) => {
         assertLease(entry, this.#lease);
         recordFinish(entry, claim);
       }),

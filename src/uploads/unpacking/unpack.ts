@@ -55,42 +55,42 @@ const releasePatienceMs = 5000;
  * publishes it in place of them. Nothing is left of it otherwise: what the process cannot give up itself,
  * since it died or lost the database, is the repair's.
  *
- * @param publish makes the unpacked whole the image's.
+ * @param publish makes the unpacked whole the image's; what it answers is answered.
  * @throws DarkroomError COMPRESSION_INVALID, SIZE_EXCEEDED, FORMAT_MISMATCH, FORMAT_UNSAFE, a storage error,
  *   WRITER_FENCED, TASK_TERMINAL, why it was interrupted, what `publish` throws.
  */
-export async function unpack(
+export async function unpack<Published>(
   parts: UnpackParts,
   lease: WriterLease,
   claim: FinishClaim,
   packed: PackedWhole,
   interruption: Interruption,
-  publish: (whole: VerifiedWhole) => Promise<void>,
-): Promise<void> {
+  publish: (whole: VerifiedWhole) => Promise<Published>,
+): Promise<Published> {
   const waiting = setInterval(
     () => void keepUnpackingWaiting(parts.database, lease).catch(() => {}),
     Math.min(progressIntervalMs * 10, lease.idleTimeoutMs / 3),
   );
   try {
-    await parts.unpackingLanes.run(interruption, async () => {
+    return await parts.unpackingLanes.run(interruption, async () => {
       clearInterval(waiting);
       const target = newUnpackingBlob();
       await retryWhileDatabaseIsAway(() => beginUnpacking(parts.ledger, lease, claim, target));
-      await unpackInto(parts, lease, packed, target, interruption, publish);
+      return unpackInto(parts, lease, packed, target, interruption, publish);
     });
   } finally {
     clearInterval(waiting);
   }
 }
 
-async function unpackInto(
+async function unpackInto<Published>(
   parts: UnpackParts,
   lease: WriterLease,
   packed: PackedWhole,
   target: UnpackingBlob,
   interruption: Interruption,
-  publish: (whole: VerifiedWhole) => Promise<void>,
-): Promise<void> {
+  publish: (whole: VerifiedWhole) => Promise<Published>,
+): Promise<Published> {
   const source = new BlobReader(parts.store, packed.segments);
   let blob: GrowingBlob | undefined;
   try {
@@ -101,12 +101,13 @@ async function unpackInto(
     const content = await writer.conclude();
     await interruption.race(parts.store.complete(target.segmentId, content.size));
     const { size, sha256 } = packed;
-    await publish({
+    const published = await publish({
       ...content,
       unpacked: { ...target, ...content, packed: { format, size, sha256 } },
     });
     // The bytes that came.
     parts.onBlobsReleased();
+    return published;
   } catch (error) {
     // Only now, so that nothing is written that was already removed.
     const release = giveUp(parts, target, blob);

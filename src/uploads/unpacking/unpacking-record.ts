@@ -2,7 +2,7 @@ import type { Database } from '../../database/database.ts';
 import { newId, type BlobId, type SegmentId } from '../../records/ids.ts';
 import { Blob, BlobSegment } from '../../records/blob.ts';
 import { Fault } from '../../records/fault.ts';
-import type { LedgerEntry } from '../../tasks/ledger/ledger-entry.ts';
+import type { LockedEntry } from '../../tasks/ledger/locked-entry.ts';
 import { transitionError } from '../../tasks/ledger/task-errors.ts';
 import type { TaskLedger } from '../../tasks/ledger/task-ledger.ts';
 import type { FinishClaim } from '../publishing/finish-claim.ts';
@@ -76,7 +76,7 @@ export async function beginUnpacking(
   }
 }
 
-async function failIfTriedTooOften(entry: LedgerEntry): Promise<boolean> {
+async function failIfTriedTooOften(entry: LockedEntry): Promise<boolean> {
   const { em, task } = entry;
   const faults = await em.find(
     Fault,

@@ -1,6 +1,8 @@
 import type { TaskTransition } from '../../../src/tasks/ledger/state-machine.ts';
 import type { LedgerEntry } from '../../../src/tasks/ledger/ledger-entry.ts';
-import { fault, member } from '../task-fixtures.ts';
+import type { Database } from '../../../src/database/database.ts';
+import type { TaskId } from '../../../src/records/ids.ts';
+import { change, fault, member, roads } from '../task-fixtures.ts';
 
 /** How each transition is asked of the ledger. */
 export const askLedger: Record<TaskTransition, (entry: LedgerEntry) => unknown> = {
@@ -22,3 +24,14 @@ export const askLedger: Record<TaskTransition, (entry: LedgerEntry) => unknown> 
   CANCEL: (entry) => entry.cancel('test'),
   LINK_RETRY: (entry) => entry.retry(null, member, true, 'test'),
 };
+
+/** Asks for a transition on one of the ledger's roads. A retry makes another task, and is always made under the locks. */
+export async function transit(
+  database: Database,
+  road: keyof typeof roads,
+  taskId: TaskId,
+  transition: TaskTransition,
+): Promise<void> {
+  const ask = transition === 'LINK_RETRY' ? change : roads[road];
+  await ask(database, taskId, (entry) => void askLedger[transition](entry));
+}

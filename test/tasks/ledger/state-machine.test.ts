@@ -9,8 +9,8 @@ import {
   type TaskTransition,
 } from '../../../src/tasks/ledger/state-machine.ts';
 import { taskStates, type TaskState } from '../../../src/records/task.ts';
-import { askLedger } from './ledger-transitions.ts';
-import { change, makeTask, readRevisions, readTask } from '../task-fixtures.ts';
+import { transit } from './ledger-transitions.ts';
+import { makeTask, readRevisions, readTask } from '../task-fixtures.ts';
 import { useDatabase } from '../../support/test-database.ts';
 
 const transitions = [...new Set(transitionRules.map((rule) => rule.transition))];
@@ -62,18 +62,18 @@ describe('the ledger does what the table says', () => {
   const database = useDatabase();
 
   const cases = taskStates.flatMap((state) =>
-    transitions.map((transition) => ({ state, transition })),
+    transitions.flatMap((transition) =>
+      (['change', 'changeAtOnce'] as const).map((road) => ({ state, transition, road })),
+    ),
   );
-  test.each(cases)('$transition of a $state task', async ({ state, transition }) => {
+  test.each(cases)('$transition of a $state task by $road', async ({ state, transition, road }) => {
     const { taskId } = await makeTask(database());
     await walk(database(), taskId, waysTo[state]);
     const before = await readTask(database(), taskId);
     expect(before.state).toBe(state);
 
     const expected = nextState(state, transition);
-    const outcome = change(database(), taskId, (entry) => {
-      askLedger[transition](entry);
-    });
+    const outcome = transit(database(), road, taskId, transition);
     await (expected === undefined
       ? expect(outcome).rejects.toThrow(transition === 'EXPIRE' ? 'not expired' : before.state)
       : outcome);
@@ -104,9 +104,7 @@ describe('the ledger does what the table says', () => {
 
 async function walk(database: Database, taskId: TaskId, way: TaskTransition[]): Promise<void> {
   for (const transition of way) {
-    await change(database, taskId, (entry) => {
-      askLedger[transition](entry);
-    });
+    await transit(database, 'change', taskId, transition);
   }
 }
 
