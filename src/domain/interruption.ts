@@ -18,6 +18,10 @@ export class Interruption {
     this.#waits.clear();
   }
 
+  get isInterrupted(): boolean {
+    return this.#error !== undefined;
+  }
+
   /** @throws the error of the interruption, if there was one. */
   throwIfInterrupted(): void {
     if (this.#error) {

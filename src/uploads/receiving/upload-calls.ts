@@ -4,6 +4,7 @@ import { attachWriter, type Attachment, type WriterRole } from '../lease/attach-
 import type { FinishClaim } from '../publishing/finish-claim.ts';
 import type { PublishedImage } from '../publishing/publish.ts';
 import { Interruption } from '../../domain/interruption.ts';
+import { settledWithin } from '../../domain/settled-within.ts';
 import { knownError } from './known-error.ts';
 import { LeaseWatch } from '../lease/lease-watch.ts';
 import { recordEnd, type SettleEnd } from './session-end.ts';
@@ -47,6 +48,13 @@ export interface UploadCall {
   readonly settle: SettleEnd;
 }
 
+/** A call under way. */
+interface RunningCall {
+  /** Ends it. */
+  readonly interruption: Interruption;
+  readonly ended: PromiseWithResolvers<void>;
+}
+
 /** Another process, or the successor of this one, is there in about a second. */
 const drainedRetryDelayMs = 1000;
 
@@ -56,8 +64,7 @@ const drainedRetryDelayMs = 1000;
  */
 export class UploadCalls {
   readonly #parts: UploadParts;
-  /** The calls under way, each with what ends it. */
-  readonly #calls = new Map<UploadCall, Interruption>();
+  readonly #calls = new Map<UploadCall, RunningCall>();
   #isDraining = false;
   #onIdle: (() => void)[] = [];
 
@@ -81,13 +88,26 @@ export class UploadCalls {
    */
   async drain(): Promise<void> {
     this.#isDraining = true;
-    for (const interruption of this.#calls.values()) {
+    for (const { interruption } of this.#calls.values()) {
       interruption.interrupt(drainingError());
     }
     if (this.#calls.size > 0) {
       await new Promise<void>((resolve) => {
         this.#onIdle.push(resolve);
       });
+    }
+  }
+
+  /**
+   * Resolves when the calls of a task that have broken off have made durable what they had and recorded why they
+   * ended, or after `patienceMs`: a disk may hang.
+   */
+  async brokenOffEnded(taskId: TaskId, patienceMs: number): Promise<void> {
+    const endings = [...this.#calls]
+      .filter(([call, { interruption }]) => call.taskId === taskId && interruption.isInterrupted)
+      .map(([, { ended }]) => ended.promise);
+    if (endings.length > 0) {
+      await settledWithin(Promise.all(endings), patienceMs);
     }
   }
 
@@ -105,7 +125,7 @@ export class UploadCalls {
     const { role, taskId, peer } = call;
     const interruption = new Interruption();
     // Held before it is attached, so that whoever finds this process attached can ask whether it is.
-    this.#calls.set(call, interruption);
+    this.#calls.set(call, { interruption, ended: Promise.withResolvers() });
     const watch = new LeaseWatch(database, changes, taskId);
     try {
       const isHeldBesides = (): boolean => this.#callsOf(taskId) > 1;
@@ -196,6 +216,7 @@ export class UploadCalls {
   }
 
   #release(call: UploadCall): void {
+    this.#calls.get(call)?.ended.resolve();
     this.#calls.delete(call);
     if (this.#calls.size === 0) {
       for (const resolve of this.#onIdle.splice(0)) {

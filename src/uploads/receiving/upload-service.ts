@@ -39,6 +39,9 @@ export interface Fetcher {
   readonly settle: SettleEnd;
 }
 
+/** How long a resume waits for the record of a stream that broke off, in ms. */
+const endPatienceMs = 1000;
+
 const callPaths = { offset: 'offset', data: 'data', length: 'hole_length' };
 
 /** Takes uploads: the stream and the unary calls are two doors to the same sessions. */
@@ -109,8 +112,14 @@ export class UploadService implements UploadIntake {
     }
   }
 
-  /** Gives an upload to a new writer. @throws DarkroomError any of ResumeUpload's. */
+  /**
+   * Gives an upload to a new writer. A stream of it that has just broken off here is recorded first, so that its fault is
+   * told and the client goes on after all that came.
+   *
+   * @throws DarkroomError any of ResumeUpload's.
+   */
   async resume(caller: Caller, taskId: TaskId, peer: string): Promise<Task> {
+    await this.#calls.brokenOffEnded(taskId, endPatienceMs);
     return giveToNewWriter(this.#parts.ledger, taskId, caller, peer);
   }
 
