@@ -29,7 +29,15 @@ export interface DatabaseOptions {
   readonly observe?: StatementObserver;
   /** How long the server may be silent while somebody waits before it is asked why, in ms; 20 s if not set. */
   readonly silenceMs?: number;
+  /** How long a transaction may do nothing before the server ends it, with its locks, in ms; 15 s if not set. */
+  readonly idleTransactionMs?: number;
 }
+
+/**
+ * A process that is frozen in the middle of a transaction holds its locks against all others. It has been taken for lost
+ * by then, after 10 s, and in good health no transaction waits for anything but its own statements.
+ */
+const defaultIdleTransactionMs = 15_000;
 
 /** How long queries under way may take to end when the pool is closed, in ms. */
 const closeMs = 5000;
@@ -84,6 +92,7 @@ export class Database {
         application_name: 'darkroom',
         keepAlive: true,
         keepAliveInitialDelayMillis: 10_000,
+        idle_in_transaction_session_timeout: options.idleTransactionMs ?? defaultIdleTransactionMs,
         Client: guard.clientClass(),
         onPoolCreated: (pool: Pool) => guard.watch(pool),
       },
