@@ -1,4 +1,5 @@
 import { refusedAs, type DeclaredFormat, type Refused } from './inspection.ts';
+import { mayBeDescriptor } from './ovf-descriptor.ts';
 import { documentIn, isText, plainDocument, type DocumentKind } from './plain-document.ts';
 import { signaturesIn } from './signatures.ts';
 
@@ -8,7 +9,7 @@ import { signaturesIn } from './signatures.ts';
  * and disks that begin as text. So it may be asked with the first bytes that come, before any is stored; what
  * it does not tell, {@link inspectImage} does when the bytes are whole.
  *
- * A descriptor in a container OVF is XML, and is left alone.
+ * What may be a descriptor in a container OVF is XML, and is left alone.
  *
  * @param contentType the value of the header field as it came; undefined if there is none.
  * @param head the first 512 bytes of the body, decoded if it had a Content-Encoding, or all of fewer.
@@ -23,7 +24,7 @@ export function inspectAnswer(
   if (named === undefined || head.byteLength === 0) {
     return undefined;
   }
-  if (declared.containerFormat === 'OVF' && named === 'xml') {
+  if (declared.containerFormat === 'OVF' && mayBeDescriptor(named, head)) {
     return undefined;
   }
   // The descriptor of a VMDK is text, and refused for what it is.

@@ -11,6 +11,7 @@ import {
   type Inspection,
 } from './inspection.ts';
 import { inspectOva } from './ova.ts';
+import { mayBeDescriptor } from './ovf-descriptor.ts';
 import { documentIn, plainDocument } from './plain-document.ts';
 
 export type { ByteSource } from './byte-source.ts';
@@ -66,7 +67,7 @@ async function inspectContainer(
 async function inspectOvf(image: ImageReader): Promise<void> {
   const head = await image.head();
   const document = documentIn(head);
-  if (document === 'html' || document === 'json') {
+  if (document !== undefined && !mayBeDescriptor(document, head)) {
     throw plainDocument(document, head);
   }
 }

@@ -1,6 +1,7 @@
 import { SaxesParser, type SaxesTagNS } from 'saxes';
 import { quoted } from '../domain/quoted.ts';
 import { mismatch, unsafe } from './inspection.ts';
+import { outermostTag, type DocumentKind } from './plain-document.ts';
 import { leadsOutside } from './tar-archive.ts';
 
 /** A file of a package. */
@@ -34,6 +35,23 @@ const envelopes: ReadonlySet<string> = new Set([
   'http://schemas.dmtf.org/ovf/envelope/2',
   'http://www.vmware.com/schema/ovf/1/envelope',
 ]);
+
+/**
+ * Whether a document may be a descriptor, as far as its beginning tells.
+ *
+ * @param head the first 512 bytes, or all of fewer.
+ */
+export function mayBeDescriptor(document: DocumentKind, head: Uint8Array): boolean {
+  const tag = outermostTag(head);
+  return document === 'xml' && (tag === undefined || mayBeEnvelope(tag));
+}
+
+/** @param tag as it is written; its end may be missing. */
+function mayBeEnvelope(tag: string): boolean {
+  const [, name] = /^<(?:[^\s:/>]*:)?([^\s:/>]*)/.exec(tag) ?? [];
+  const isWhole = tag.endsWith('>');
+  return name === 'Envelope' && (!isWhole || [...envelopes].some((uri) => tag.includes(uri)));
+}
 
 const maxElements = 512;
 const maxDepth = 64;

@@ -16,6 +16,18 @@ export function documentIn(head: Uint8Array): DocumentKind | undefined {
   return text === undefined ? undefined : patterns.find(([, begins]) => begins.test(text))?.[0];
 }
 
+/**
+ * The outermost tag of an XML document, such as `<a:B c="d">`, as far as the head goes; undefined where it begins later.
+ *
+ * @param head the first {@link headBytes} bytes, or all of fewer.
+ */
+export function outermostTag(head: Uint8Array): string | undefined {
+  const text = textOf(head, encodingOf(head)) ?? '';
+  // Before it there may be a declaration, comments, instructions and a DTD (XML 1.0, section 2.8).
+  const before = /^\s*(?:(?:<\?.*?\?>|<!--.*?-->|<!doctype\s[^>[]*(?:\[.*?\]\s*)?>)\s*)*/is;
+  return /^<[a-z_][\w:.-]*[\s/>][^<>]*>?/i.exec(text.replace(before, ''))?.[0];
+}
+
 /** Whether bytes are text as a browser tells it (WHATWG, MIME Sniffing, "binary data byte"). */
 export function isText(head: Uint8Array): boolean {
   return textOf(head, encodingOf(head)) !== undefined;

@@ -26,6 +26,27 @@ const documents: readonly (readonly [found: string, text: string])[] = [
   ['json', '[]'],
 ];
 
+const ovf = 'http://schemas.dmtf.org/ovf/envelope/1';
+
+const descriptors: readonly (readonly [name: string, text: string])[] = [
+  [
+    'as tools write it',
+    `<?xml version="1.0"?>\n<!-- a tool -->\n<Envelope xmlns="${ovf}"><References/></Envelope>`,
+  ],
+  ['with a prefix', `<ovf:Envelope xmlns:ovf="${ovf}" xml:lang="en"/>`],
+  ['of the draft', '<Envelope xmlns="http://www.vmware.com/schema/ovf/1/envelope"></Envelope>'],
+  // What is not told by the beginning is left alone.
+  [
+    'after much else',
+    `<?xml version="1.0"?><!--${' long'.repeat(200)}--><Envelope xmlns="${ovf}"/>`,
+  ],
+  [
+    'whose tag is long',
+    `<?xml version="1.0"?><Envelope ${'xmlns:a="urn:a" '.repeat(50)} xmlns="${ovf}"/>`,
+  ],
+  ['whose tag is cut', `<?xml version="1.0"?>${' '.repeat(484)}<Envelope xmlns="${ovf}"/>`],
+];
+
 /** As bytes, in the ways in which servers send text. */
 const encodings: readonly (readonly [string, (text: string) => Buffer])[] = [
   ['', (text) => Buffer.from(text)],
@@ -53,11 +74,24 @@ describe.each(encodings)('a document %s', (_, encode) => {
     }
   });
 
-  test.for(documents)('of %s in a container OVF may be a descriptor: %j', async ([found, text]) => {
-    expect(await inspectWhole(as('VMDK', 'OVF'), encode(text))).toMatchObject(
-      found === 'xml' ? { kind: 'sound' } : { reason: 'FORMAT_MISMATCH', found },
-    );
-  });
+  test.for(documents)(
+    'of %s is no descriptor in a container OVF either: %j',
+    async ([found, text]) => {
+      expect(await inspectWhole(as('VMDK', 'OVF'), encode(text))).toMatchObject({
+        reason: 'FORMAT_MISMATCH',
+        found,
+      });
+    },
+  );
+
+  test.for(descriptors)(
+    'that is an OVF descriptor, %s, is one in a container OVF',
+    async ([, text]) => {
+      const bytes = encode(text);
+      expect(await inspectWhole(as('VMDK', 'OVF'), bytes)).toMatchObject({ kind: 'sound' });
+      expect(await inspectWhole(as('VMDK'), bytes)).toMatchObject({ reason: 'FORMAT_MISMATCH' });
+    },
+  );
 });
 
 test('a page is refused with its first 512 bytes wherever they tell enough', async () => {
@@ -168,9 +202,11 @@ describe('an answer of a server', () => {
   });
 
   test('of XML may be an OVF descriptor, but only where one is declared', () => {
-    const descriptor = Buffer.from('<?xml version="1.0"?><Envelope/>');
+    const descriptor = Buffer.from(descriptors[0]![1]).subarray(0, 512);
     expect(inspectAnswer(as('VMDK', 'OVF'), 'text/xml', descriptor)).toBeUndefined();
     expect(inspectAnswer(as('VMDK', 'OVF'), 'text/html', html)).toMatchObject({ found: 'html' });
+    const error = Buffer.from('<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>');
+    expect(inspectAnswer(as('VMDK', 'OVF'), 'text/xml', error)).toMatchObject({ found: 'xml' });
     expect(inspectAnswer(as('VMDK'), 'text/xml', descriptor)).toMatchObject({ found: 'xml' });
   });
 });
