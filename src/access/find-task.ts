@@ -1,26 +1,15 @@
-import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Database } from '../database/database.ts';
 import { rowsById } from '../database/rows-by-id.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import type { TaskId } from '../records/ids.ts';
 import { Task } from '../records/task.ts';
 import type { Caller } from './caller.ts';
-import { maySee, visibleProject } from './rights.ts';
+import { maySee } from './rights.ts';
 
 /**
- * Reads a task that the caller may see.
+ * Reads a task that the caller may see, together with what others read just then; not tracked by any unit of work.
  *
  * @throws DarkroomError TASK_NOT_FOUND, for another project's as for one that does not exist.
- */
-export async function findTask(em: EntityManager, caller: Caller, id: TaskId): Promise<Task> {
-  const task = await em.findOne(Task, { id, projectId: visibleProject(caller) });
-  return task ?? throwNotFound(id);
-}
-
-/**
- * The same, together with what others read just then, and not tracked by any unit of work.
- *
- * @throws DarkroomError TASK_NOT_FOUND
  */
 export async function readTask(
   database: Database,

@@ -154,13 +154,14 @@ export class Database {
     name,
     text,
     values,
+    isPrepared = true,
     timeoutMs,
   }: Statement): Promise<StatementResult<Row>> {
     const ended = this.#observe(name);
     try {
       const { rows, rowCount } = await this.pool.query<Row & QueryResultRow>({
-        name,
         text,
+        ...(isPrepared && { name }),
         ...(values && { values: [...values] }),
         ...(timeoutMs !== undefined && { query_timeout: timeoutMs }),
       });

@@ -7,6 +7,8 @@ export interface Statement {
   readonly name: string;
   readonly text: string;
   readonly values?: readonly unknown[];
+  /** False for one that comes in so many forms that no connection should keep them; true if not set. */
+  readonly isPrepared?: boolean;
   /** ms after which the connection is given up; for ever if not set. */
   readonly timeoutMs?: number;
 }

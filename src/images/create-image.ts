@@ -13,7 +13,7 @@ import type { ReachPolicy } from '../imports/reach-policy.ts';
 import type { TaskSnapshot } from '../tasks/reading/task-reader.ts';
 import { Task } from '../records/task.ts';
 import type { CreateImageRequest } from './image-requests.ts';
-import { readLastFaults, withLastFault } from '../tasks/reading/last-faults.ts';
+import { findLastFaults, withLastFault } from '../tasks/reading/last-faults.ts';
 import type { ImageView } from './image-view.ts';
 import { Image } from '../records/image.ts';
 import { insertImage } from './insert-image.ts';
@@ -169,7 +169,7 @@ async function findEarlier(
     );
   }
   const task = await em.findOne(Task, { imageId: image.id, attempt: 1 });
-  const faults = await readLastFaults(em, task ? [image, task] : [image]);
+  const faults = await findLastFaults(em, task ? [image, task] : [image]);
   return {
     image,
     lastFault: image.lastFaultId ? faults.get(image.lastFaultId) : undefined,

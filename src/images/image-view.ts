@@ -2,7 +2,7 @@ import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Database } from '../database/database.ts';
 import { rowsById } from '../database/rows-by-id.ts';
 import { Fault } from '../records/fault.ts';
-import { readLastFaults } from '../tasks/reading/last-faults.ts';
+import { findLastFaults, readLastFaults } from '../tasks/reading/last-faults.ts';
 import type { Image } from '../records/image.ts';
 
 /** An image as it is told: with the newest fault of its tasks, unless that was pruned. */
@@ -11,12 +11,12 @@ export interface ImageView {
   readonly lastFault: Readonly<Fault> | undefined;
 }
 
-/** Images with their newest faults, in the same order. */
-export async function viewImages(
-  em: EntityManager,
-  images: readonly Image[],
+/** Images that no unit of work has with their newest faults, in the same order. */
+export async function readImageViews(
+  database: Database,
+  images: readonly Readonly<Image>[],
 ): Promise<readonly ImageView[]> {
-  const faults = await readLastFaults(em, images);
+  const faults = await readLastFaults(database, images);
   return images.map((image) => ({
     image,
     lastFault: image.lastFaultId ? faults.get(image.lastFaultId) : undefined,
@@ -25,7 +25,7 @@ export async function viewImages(
 
 /** An image with its newest fault. */
 export async function viewImage(em: EntityManager, image: Image): Promise<ImageView> {
-  const faults = await readLastFaults(em, [image]);
+  const faults = await findLastFaults(em, [image]);
   return { image, lastFault: image.lastFaultId ? faults.get(image.lastFaultId) : undefined };
 }
 

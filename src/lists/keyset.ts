@@ -1,4 +1,3 @@
-import { raw } from '@mikro-orm/core';
 import { fingerprint, type Fingerprintable } from '../domain/fingerprint.ts';
 import type { Page, PageRequest } from './page.ts';
 import { pageSize } from './page.ts';
@@ -25,19 +24,14 @@ export interface SqlCondition {
   readonly values: readonly (string | number)[];
 }
 
-/** What `em.find` needs to read one page: `em.find(X, { $and: [filter, slice.where] }, slice.options)`. */
+/** What it takes to read one page. */
 export interface PageSlice {
-  /** Holds for the rows after the page before; for all rows on the first page. */
-  readonly where: Record<symbol, []>;
-  /** The same for handwritten SQL. */
-  readonly after: SqlCondition;
-  /** The order for handwritten SQL: what follows `order by`. */
+  /** Holds for the rows after the page before; undefined on the first page. */
+  readonly after: SqlCondition | undefined;
+  /** What follows `order by`. */
   readonly orderBy: string;
-  readonly options: {
-    readonly orderBy: Record<symbol, 'asc' | 'desc'>[];
-    /** One more than the page holds, to know whether another page follows. */
-    readonly limit: number;
-  };
+  /** One more than the page holds, to know whether another page follows. */
+  readonly limit: number;
 }
 
 /**
@@ -59,15 +53,10 @@ export async function readPage<Row>(
   const kinds = keyset.columns.map((column) => column.kind);
   const after =
     request.pageToken === '' ? undefined : decodePageToken(request.pageToken, mark, kinds);
-  const condition = after === undefined ? anyRow : rowsAfter(keyset, after);
   const found = await read({
-    where: { [raw(condition.sql, condition.values)]: [] },
-    after: condition,
+    after: after && rowsAfter(keyset, after),
     orderBy: keyset.columns.map(({ sql }) => `${sql} ${keyset.direction}`).join(', '),
-    options: {
-      orderBy: keyset.columns.map(({ sql }) => ({ [raw(sql)]: keyset.direction })),
-      limit: size + 1,
-    },
+    limit: size + 1,
   });
   const rows = found.slice(0, size);
   const last = rows.at(-1);
@@ -83,8 +72,6 @@ export async function readPage<Row>(
   };
 }
 
-const anyRow: SqlCondition = { sql: 'true', values: [] };
-
 // A row comparison, unlike "a < x or (a = x and b < y)", is one condition on the index.
 function rowsAfter<Row>(keyset: Keyset<Row>, keys: readonly PageKey[]): SqlCondition {
   const columns = keyset.columns.map((column) => column.sql).join(', ');
@@ -98,4 +85,30 @@ function rowsAfter<Row>(keyset: Keyset<Row>, keys: readonly PageKey[]): SqlCondi
 
 function keyValue(kind: PageKeyKind, key: PageKey): PageKey {
   return kind === 'time' ? new Date(key).toISOString() : key;
+}
+
+/** The runs of one state each that a slice of a project's rows is put together from, in the table's index of that order. */
+export function runsOfStates(
+  projectId: string,
+  states: readonly string[],
+  conditions: readonly SqlCondition[],
+  { after, orderBy, limit }: PageSlice,
+  order: string,
+): {
+  readonly name: string;
+  readonly runs: readonly SqlCondition[];
+  readonly orderBy: string;
+  readonly limit: number;
+} {
+  const all = after ? [...conditions, after] : conditions;
+  const sql = ['project_id = ?', 'state = ?', ...all.map((condition) => condition.sql)].join(
+    ' and ',
+  );
+  const values = all.flatMap((condition) => condition.values);
+  return {
+    name: `${states.length} states by ${order}${after ? ', further' : ''}`,
+    runs: states.map((state) => ({ sql, values: [projectId, state, ...values] })),
+    orderBy,
+    limit,
+  };
 }

@@ -1,13 +1,29 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
+import type { Database } from '../../database/database.ts';
+import { rowsById } from '../../database/rows-by-id.ts';
 import { Fault } from '../../records/fault.ts';
 import type { FaultId } from '../../records/ids.ts';
 import type { Task } from '../../records/task.ts';
 import type { TaskSnapshot } from './task-reader.ts';
 
-/** The newest faults of images and tasks, read in one query; those that were pruned are not there. */
+/** Rows that have newest faults. */
+type Faulty = readonly { readonly lastFaultId?: FaultId | null | undefined }[];
+
+/** The newest faults of images and tasks, not tracked by any unit of work; those that were pruned are not there. */
 export async function readLastFaults(
+  database: Database,
+  rows: Faulty,
+): Promise<ReadonlyMap<FaultId, Readonly<Fault>>> {
+  const ids = new Set(rows.flatMap((row) => row.lastFaultId ?? []));
+  const byId = rowsById(database, Fault);
+  const faults = await Promise.all(Array.from(ids, (id) => byId.read(id)));
+  return new Map(faults.flatMap((fault) => (fault ? [[fault.id, fault] as const] : [])));
+}
+
+/** The same in a unit of work, which sees what it has written itself. */
+export async function findLastFaults(
   em: EntityManager,
-  rows: readonly { readonly lastFaultId?: FaultId | null | undefined }[],
+  rows: Faulty,
 ): Promise<ReadonlyMap<FaultId, Fault>> {
   const ids = new Set(rows.flatMap((row) => row.lastFaultId ?? []));
   const faults = ids.size === 0 ? [] : await em.find(Fault, { id: { $in: [...ids] } });
@@ -15,6 +31,9 @@ export async function readLastFaults(
 }
 
 /** A task with its newest fault, of those that were read. */
-export function withLastFault(task: Task, faults: ReadonlyMap<FaultId, Fault>): TaskSnapshot {
+export function withLastFault(
+  task: Readonly<Task>,
+  faults: ReadonlyMap<FaultId, Readonly<Fault>>,
+): TaskSnapshot {
   return { task, lastFault: task.lastFaultId ? faults.get(task.lastFaultId) : undefined };
 }

@@ -55,14 +55,13 @@ export async function listTasksAfter(
   const query = { list: 'tasks after' };
   const keys = after && (columns.length === 1 ? [after.id] : [after.time.getTime(), after.id]);
   const pageToken = keys ? encodePageToken(fingerprint(query), keys) : '';
-  const em = database.fork();
   const page = await readPage(
     { pageSize: request.limit, pageToken },
     query,
     { columns, direction: request.direction },
-    (slice) => readTasks(em, caller, filter, slice),
+    (slice) => readTasks(database, `${request.column} ${request.direction}`, caller, filter, slice),
   );
-  const faults = await readLastFaults(em, page.rows);
+  const faults = await readLastFaults(database, page.rows);
   return {
     rows: page.rows.map((task) => withLastFault(task, faults)),
     hasMore: page.nextPageToken !== '',

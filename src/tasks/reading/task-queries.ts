@@ -1,15 +1,15 @@
-import { raw } from '@mikro-orm/core';
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Database } from '../../database/database.ts';
 import { rowsById } from '../../database/rows-by-id.ts';
 import type { Caller } from '../../access/caller.ts';
 import { FieldChecks } from '../../domain/field-checks.ts';
 import { parseId, type ImageId, type TaskId } from '../../records/ids.ts';
-import { findImage } from '../../access/find-image.ts';
-import { readLastFaults, withLastFault } from './last-faults.ts';
-import { findTask, readTask } from '../../access/find-task.ts';
+import { readImage } from '../../access/find-image.ts';
+import { findLastFaults, readLastFaults, withLastFault } from './last-faults.ts';
+import { readTask } from '../../access/find-task.ts';
 import { visibleProject } from '../../access/rights.ts';
-import { readPage, type PageSlice } from '../../lists/keyset.ts';
+import { readRuns, type Runs } from '../../database/read-runs.ts';
+import { readPage, runsOfStates, type PageSlice } from '../../lists/keyset.ts';
 import { pageSize, type Page } from '../../lists/page.ts';
 import { Fault } from '../../records/fault.ts';
 import { TaskEvent } from '../../records/task-event.ts';
@@ -58,7 +58,7 @@ export async function readSnapshot(
 
 /** A task as it is in a unit of work, with its newest fault. */
 export async function snapshotOf(em: EntityManager, task: Task): Promise<TaskSnapshot> {
-  return withLastFault(task, await readLastFaults(em, [task]));
+  return withLastFault(task, await findLastFaults(em, [task]));
 }
 
 /**
@@ -77,7 +77,6 @@ export async function listTasks(
   checks.attempt(() => pageSize(request.pageSize));
   const checked = checks.settle({ order });
 
-  const em = database.fork();
   const query = {
     list: 'tasks',
     projectId: visibleProject(caller),
@@ -85,9 +84,9 @@ export async function listTasks(
     filter: taskFilterContent(filter),
   };
   const page = await readPage(request, query, taskKeysets[checked.order], (slice) =>
-    readTasks(em, caller, filter, slice),
+    readTasks(database, checked.order, caller, filter, slice),
   );
-  const faults = await readLastFaults(em, page.rows);
+  const faults = await readLastFaults(database, page.rows);
   return {
     rows: page.rows.map((task) => withLastFault(task, faults)),
     nextPageToken: page.nextPageToken,
@@ -102,25 +101,19 @@ export async function listTasks(
  * a million others.
  */
 export async function readTasks(
-  em: EntityManager,
+  database: Database,
+  order: string,
   caller: Caller,
   filter: TaskFilter,
   slice: PageSlice,
 ): Promise<readonly Task[]> {
-  const conditions = [...taskConditions(filter), slice.after];
-  const run =
-    `(select id from tasks where project_id = ? and state = ? and ` +
-    conditions.map(({ sql }) => sql).join(' and ') +
-    ` order by ${slice.orderBy} limit ?)`;
+  const conditions = taskConditions(filter);
   const states = taskStatesOf(filter);
-  const values = states.flatMap((state) => [
-    visibleProject(caller),
-    state,
-    ...conditions.flatMap((condition) => condition.values),
-    slice.options.limit,
-  ]);
-  const runs = states.map(() => run).join(' union all ');
-  return em.find(Task, { [raw(`id in (${runs})`, values)]: [] }, slice.options);
+  return readRuns(database, Task, {
+    ...runsOfStates(visibleProject(caller), states, conditions, slice, order),
+    // All of them and those of a state are what is asked for most.
+    isPrepared: conditions.length === 0 && (states.length === 1 || filter.states.length === 0),
+  });
 }
 
 /**
@@ -133,25 +126,24 @@ export async function listFaults(
   caller: Caller,
   request: ListFaultsRequest,
 ): Promise<Page<Fault>> {
-  const em = database.fork();
   const { of } = request;
   if (of?.kind === 'task') {
-    const task = await findTask(em, caller, parseId<TaskId>(of.taskId, 'task_id'));
+    const task = await readTask(database, caller, parseId<TaskId>(of.taskId, 'task_id'));
     const query = { list: 'faults', taskId: task.id };
     return readPage(request, query, faultSequenceKeyset, (slice) =>
-      em.find(Fault, { $and: [{ taskId: task.id }, slice.where] }, slice.options),
+      readRuns(database, Fault, runOf('task_id', task.id, slice)),
     );
   }
   if (of?.kind === 'image') {
-    const image = await findImage(em, caller, parseId<ImageId>(of.imageId, 'image_id'));
+    const image = await readImage(database, caller, parseId<ImageId>(of.imageId, 'image_id'));
     const query = { list: 'faults', imageId: image.id };
     return readPage(request, query, faultKeyset, (slice) =>
-      em.find(Fault, { $and: [{ imageId: image.id }, slice.where] }, slice.options),
+      readRuns(database, Fault, runOf('image_id', image.id, slice)),
     );
   }
   const projectId = visibleProject(caller);
   return readPage(request, { list: 'faults', projectId }, faultKeyset, (slice) =>
-    em.find(Fault, { $and: [{ projectId }, slice.where] }, slice.options),
+    readRuns(database, Fault, runOf('project_id', projectId, slice)),
   );
 }
 
@@ -165,14 +157,13 @@ export async function listTaskEvents(
   caller: Caller,
   request: ListTaskEventsRequest,
 ): Promise<Page<EventRecord>> {
-  const em = database.fork();
-  const task = await findTask(em, caller, parseId<TaskId>(request.taskId, 'task_id'));
+  const task = await readTask(database, caller, parseId<TaskId>(request.taskId, 'task_id'));
   const query = { list: 'events', taskId: task.id };
   const page = await readPage(request, query, eventKeyset, (slice) =>
-    em.find(TaskEvent, { $and: [{ taskId: task.id }, slice.where] }, slice.options),
+    readRuns(database, TaskEvent, runOf('task_id', task.id, slice)),
   );
   const faults = await readLastFaults(
-    em,
+    database,
     page.rows.map((event) => ({ lastFaultId: event.faultId })),
   );
   return {
@@ -181,5 +172,21 @@ export async function listTaskEvents(
       fault: event.faultId ? faults.get(event.faultId) : undefined,
     })),
     nextPageToken: page.nextPageToken,
+  };
+}
+
+/** All rows of one task, image or project: one run. */
+function runOf(column: string, id: string, { after, orderBy, limit }: PageSlice): Runs {
+  const condition = `${column} = ?`;
+  return {
+    name: `${column}${after ? ', further' : ''}`,
+    isPrepared: true,
+    runs: [
+      after
+        ? { sql: `${condition} and ${after.sql}`, values: [id, ...after.values] }
+        : { sql: condition, values: [id] },
+    ],
+    orderBy,
+    limit,
   };
 }
