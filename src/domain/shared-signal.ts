@@ -1,4 +1,9 @@
-const callbacksOf = new WeakMap<AbortSignal, Set<() => void>>();
+/** A callback that waits. An object of its own, so that one that is given twice waits twice. */
+interface Waiting {
+  readonly callback: () => void;
+}
+
+const waitingFor = new WeakMap<AbortSignal, Set<Waiting>>();
 
 /**
  * Calls back once when a signal fires that very many wait for, such as the one of the service's end. Does
@@ -11,16 +16,15 @@ const callbacksOf = new WeakMap<AbortSignal, Set<() => void>>();
  * @returns ends the waiting.
  */
 export function onSharedAbort(signal: AbortSignal, callback: () => void): () => void {
-  let callbacks = callbacksOf.get(signal);
-  if (callbacks === undefined) {
-    const all = new Set<() => void>();
-    callbacksOf.set(signal, all);
-    signal.addEventListener('abort', () => all.forEach((call) => call()), { once: true });
-    callbacks = all;
-  }
-  const waiting = callbacks;
-  // One of its own, so that a callback that is given twice waits twice.
-  const call = (): void => callback();
-  waiting.add(call);
-  return () => void waiting.delete(call);
+  const all = waitingFor.get(signal) ?? beginToWait(signal);
+  const waiting = { callback };
+  all.add(waiting);
+  return () => void all.delete(waiting);
+}
+
+function beginToWait(signal: AbortSignal): Set<Waiting> {
+  const all = new Set<Waiting>();
+  waitingFor.set(signal, all);
+  signal.addEventListener('abort', () => all.forEach(({ callback }) => callback()), { once: true });
+  return all;
 }

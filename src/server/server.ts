@@ -140,7 +140,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     observeCall(request, response, context, options.observers);
     discardRestAfter(request, response, body);
     const onEnd = (): void => body.fail(serverDraining());
-    response.once('close', onSharedAbort(drain.endSignal, onEnd));
+    response.on('close', onSharedAbort(drain.endSignal, onEnd));
     const refusal = wrongHost(request) ?? wrongOrigin(request);
     if (refusal !== undefined) {
       refuse(request, response, context, refusal);

@@ -125,6 +125,7 @@ async function answer(
     rest?.abandon();
     await writeResponse(response, conditionalResponse(request, universal), gone.signal);
   } catch (error) {
+    context.rest?.abandon();
     // All errors of handlers are in the response: what comes here is a defect, or a client that is gone.
     if (!gone.signal.aborted) {
       context.logger.error({ err: error }, 'response could not be written');

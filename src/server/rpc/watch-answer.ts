@@ -99,7 +99,7 @@ class WatchAnswer<Message> implements AnswerRest, Wakeable {
       this.#isBusy = false;
       this.wake();
     });
-    response.once('close', () => this.abandon());
+    response.on('close', () => this.abandon());
     this.#response = nodeResponse;
     if (this.#timeoutMs !== undefined) {
       this.#deadline = setTimeout(() => {

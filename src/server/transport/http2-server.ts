@@ -100,7 +100,7 @@ export function http2Server(
     );
     session.on('stream', (stream) => {
       connection.requestBegan();
-      stream.once('close', () => connection.requestEnded());
+      stream.on('close', () => connection.requestEnded());
     });
     if (draining) {
       session.close();

@@ -101,11 +101,16 @@ export function requestContext(
   signals: Pick<RequestContext, 'drainSignal' | 'endSignal'>,
 ): RequestContext {
   const requestId = givenRequestId(request) ?? newId();
+  let ownLogger: Logger | undefined;
   return {
     requestId,
     caller: authenticate(request),
     peer: peerAddress(request),
-    logger: logger.child({ requestId }),
+    // Made when it is used: most calls only read, and are not logged. It would take 350 bytes for each watcher.
+    get logger() {
+      ownLogger ??= logger.child({ requestId });
+      return ownLogger;
+    },
     drainSignal: signals.drainSignal,
     endSignal: signals.endSignal,
     bytesReceived: () => body.bytesReceived,

@@ -69,9 +69,9 @@ export function discardRestAfter(
       }
     };
     // A response ends with its trailers, which are handed over in this event: after it, they are sent first.
-    stream.once('wantTrailers', () => setImmediate(release));
+    stream.on('wantTrailers', () => setImmediate(release));
     // Or with its header, if it is empty: there are no trailers then.
-    stream.once('finish', () => {
+    stream.on('finish', () => {
       setImmediate(() => {
         if (!stream.destroyed && stream.state.localClose === 1) {
           release();
