@@ -1,7 +1,15 @@
 import { parseArgs } from 'node:util';
 
 /** The benchmarks, in the order in which `all` runs them. */
-export const benchNames = ['upload', 'small', 'download', 'watch', 'lists', 'floods'] as const;
+export const benchNames = [
+  'upload',
+  'small',
+  'download',
+  'watch',
+  'lists',
+  'floods',
+  'peers',
+] as const;
 export type BenchName = (typeof benchNames)[number];
 
 /** What a benchmark is told. */
@@ -18,10 +26,16 @@ export interface BenchOptions {
   readonly tasks: number;
   /** Whether `lists` shows the plans of its queries. */
   readonly plans: boolean;
-  /** Only cases whose name holds this text. */
-  readonly only: string;
+  /** Whether a case is to be measured, by its name. */
+  readonly wants: (name: string) => boolean;
   /** Where to write CPU profiles of the service; undefined for none. */
   readonly profileFolder: string | undefined;
+  /** Where to write what was measured; undefined for nowhere. */
+  readonly reportFolder: string | undefined;
+  /** Whether what is measured has a floor. */
+  readonly isQuick: boolean;
+  /** A Glance that runs, to be measured by `peers`: where it listens, and its first process. */
+  readonly glance: { readonly url: string; readonly pid: number } | undefined;
 }
 
 /** Thrown for a command line that makes no sense; the message is for the terminal. */
@@ -36,7 +50,10 @@ const usage = `npm run bench -- [${benchNames.join('|')}|all] [options]
   --tasks N        tasks of lists; a fifth as many images (default 1000000)
   --plans          lists: show the plans of the queries
   --only TEXT      only the cases whose name holds TEXT
-  --profile DIR    write CPU profiles of the service to DIR`;
+  --profile DIR    write CPU profiles of the service to DIR
+  --report DIR     write what was measured to DIR, as JSON, as a table and as a chart
+  --quick          less than two minutes of upload and small, and exit code 1 where they are far too slow
+  --glance URL,PID peers: a Glance that runs, and the pid of its first process`;
 
 /** Reads the command line. @throws UsageError */
 export function readCommandLine(args: readonly string[]): {
@@ -47,7 +64,8 @@ export function readCommandLine(args: readonly string[]): {
   if (values.help) {
     throw new UsageError(usage);
   }
-  const names = positionals.length === 0 ? ['all'] : positionals;
+  const usual = values.quick ? ['upload', 'small'] : ['all'];
+  const names = positionals.length === 0 ? usual : positionals;
   const benches = names.includes('all')
     ? benchNames
     : names.map((name) => {
@@ -66,32 +84,54 @@ export function readCommandLine(args: readonly string[]): {
       watchers: count('watchers', values.watchers),
       tasks: count('tasks', values.tasks),
       plans: values.plans,
-      only: values.only,
+      wants: (name) =>
+        name.includes(values.only) &&
+        (!values.quick || quickCases.some((one) => name.includes(one))),
       profileFolder: values.profile,
+      reportFolder: values.report,
+      isQuick: values.quick,
+      glance: values.glance === undefined ? undefined : glance(values.glance),
     },
   };
 }
 
+/** What `--quick` measures: what most callers do. */
+const quickCases = ['chunks of 1 MiB', 'CreateImage, 16 callers', 'GetImage, 16 callers'];
+
 function parse(args: readonly string[]) {
+  const [runs, mib, seconds] = args.includes('--quick') ? ['3', '256', '3'] : ['5', '1024', '10'];
   try {
     return parseArgs({
       args: [...args],
       allowPositionals: true,
       options: {
-        runs: { type: 'string', default: '5' },
-        mib: { type: 'string', default: '1024' },
-        seconds: { type: 'string', default: '10' },
+        runs: { type: 'string', default: runs },
+        mib: { type: 'string', default: mib },
+        seconds: { type: 'string', default: seconds },
         watchers: { type: 'string', default: '10000' },
         tasks: { type: 'string', default: '1000000' },
         plans: { type: 'boolean', default: false },
         only: { type: 'string', default: '' },
         profile: { type: 'string' },
+        report: { type: 'string' },
+        quick: { type: 'boolean', default: false },
+        glance: { type: 'string' },
         help: { type: 'boolean', short: 'h', default: false },
       },
     });
   } catch (error) {
     throw new UsageError(`${error instanceof Error ? error.message : String(error)}\n\n${usage}`);
   }
+}
+
+function glance(text: string): NonNullable<BenchOptions['glance']> {
+  const [, url = '', pid] = /^(https?:\/\/[^,]+),(\d+)$/.exec(text) ?? [];
+  if (pid === undefined) {
+    throw new UsageError(
+      `--glance must be a URL and a pid, such as http://127.0.0.1:9292,4711, not ${text}.\n\n${usage}`,
+    );
+  }
+  return { url, pid: Number(pid) };
 }
 
 function count(name: string, text: string): number {

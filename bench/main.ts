@@ -5,8 +5,11 @@ import { benchLists } from './cases/lists.ts';
 import { benchSmall } from './cases/small.ts';
 import { benchWatch } from './cases/watch.ts';
 import { benchUpload } from './cases/upload.ts';
+import { benchPeers } from './cases/peers.ts';
 import { describeMachine } from './machine.ts';
 import type { Measurements } from './measurements.ts';
+import { belowFloor, quickFloors } from './report/floors.ts';
+import { writeReport } from './report/write-report.ts';
 import { Stage } from './stage/stage.ts';
 
 const benches: Readonly<
@@ -18,6 +21,7 @@ const benches: Readonly<
   watch: benchWatch,
   lists: benchLists,
   floods: benchFloods,
+  peers: benchPeers,
 };
 
 /** What a shell answers for a program that was ended by Ctrl-C. */
@@ -33,11 +37,20 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 
 try {
   const { benches: names, options } = readCommandLine(process.argv.slice(2));
-  console.log(`${await describeMachine()}\n`);
+  const machine = await describeMachine();
+  console.log(`${machine}\n`);
   for (const name of names) {
     stage = await Stage.open();
     try {
-      console.log(`${String(await benches[name](stage, options))}\n`);
+      const measurements = await benches[name](stage, options);
+      console.log(`${String(measurements)}\n`);
+      if (options.reportFolder !== undefined) {
+        await writeReport(options.reportFolder, measurements, machine);
+      }
+      for (const sentence of options.isQuick ? belowFloor(measurements, quickFloors) : []) {
+        console.error(`TOO SLOW ${sentence}`);
+        process.exitCode = 1;
+      }
     } finally {
       await stage.close();
     }

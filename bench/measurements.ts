@@ -15,6 +15,23 @@ interface Series {
   readonly values: number[];
 }
 
+/** One metric of one subject in a case, as others read it. */
+export interface ReportedMetric {
+  readonly metric: string;
+  readonly subject: string;
+  /** One of each round, in the order of the rounds. */
+  readonly values: readonly number[];
+  readonly median: number;
+  /** The median of the rounds' ratios to the baseline; undefined where there is none. */
+  readonly ratio: number | undefined;
+}
+
+/** One case, as others read it. */
+export interface ReportedCase {
+  readonly name: string;
+  readonly metrics: readonly ReportedMetric[];
+}
+
 /** What was measured in the rounds of one benchmark, by case, metric and subject. */
 export class Measurements {
   readonly #title: string;
@@ -34,26 +51,42 @@ export class Measurements {
     one.values.push(value);
   }
 
+  /** All of it, metric by metric. */
+  report(): { readonly title: string; readonly cases: readonly ReportedCase[] } {
+    const cases = [...this.#cases].map(([name, series]) => ({
+      name,
+      metrics: [...Map.groupBy(series.values(), ({ metric }) => metric.name)].flatMap(
+        ([metric, lines]) => {
+          const base = lines.find(({ subject }) => subject === baseline);
+          return lines.map((line) => ({
+            metric,
+            subject: line.subject,
+            values: line.values,
+            median: median(line.values),
+            ratio: base && line !== base ? medianRatio(line.values, base.values) : undefined,
+          }));
+        },
+      ),
+    }));
+    return { title: this.#title, cases };
+  }
+
   /** A table with one line a series. The ratio is the median of the rounds' ratios. */
   toString(): string {
     const rows: string[][] = [[this.#title, '', 'min', 'median', 'max', `× ${baseline}`]];
-    for (const [name, series] of this.#cases) {
+    for (const { name, metrics } of this.report().cases) {
       rows.push([name]);
-      const metrics = Map.groupBy(series.values(), ({ metric }) => metric.name);
-      for (const [metric, lines] of metrics) {
-        const base = lines.find(({ subject }) => subject === baseline);
-        lines.forEach((line, i) => {
-          const ratio = base && line !== base ? medianRatio(line.values, base.values) : undefined;
-          rows.push([
-            i === 0 ? `  ${metric}` : '',
-            line.subject,
-            ...[Math.min(...line.values), median(line.values), Math.max(...line.values)].map(
-              (value) => format(value, line.metric.digits),
-            ),
-            ratio === undefined ? '' : format(ratio, 2),
-          ]);
-        });
-      }
+      metrics.forEach(({ metric, subject, values, median: middle, ratio }, index) => {
+        const digits = this.#cases.get(name)?.get(`${metric}\n${subject}`)?.metric.digits ?? 0;
+        rows.push([
+          metric === metrics[index - 1]?.metric ? '' : `  ${metric}`,
+          subject,
+          ...[Math.min(...values), middle, Math.max(...values)].map((value) =>
+            format(value, digits),
+          ),
+          ratio === undefined ? '' : format(ratio, 2),
+        ]);
+      });
     }
     return aligned(rows);
   }

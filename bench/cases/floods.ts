@@ -98,7 +98,7 @@ export async function benchFloods(stage: Stage, options: BenchOptions): Promise<
   await measure(new Measurements('warm-up'), 'warm-up', baseline, floods[0]);
   const measurements = new Measurements('floods');
   for (let round = 0; round < options.runs; round += 1) {
-    for (const flood of floods.filter(({ name }) => name.includes(options.only))) {
+    for (const flood of floods.filter(({ name }) => options.wants(name))) {
       await measure(measurements, flood.name, baseline);
       await measure(measurements, flood.name, 'flooded', flood);
     }

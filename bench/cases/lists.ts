@@ -28,7 +28,7 @@ export async function benchLists(stage: Stage, options: BenchOptions): Promise<M
   });
   const picked = await seedManyTasks(postgres.url, options.tasks);
   const load = startScript<ListLoad>(stage, new URL('../load/list-load.ts', import.meta.url));
-  const cases = listCases(picked).filter(({ name }) => name.includes(options.only));
+  const cases = listCases(picked).filter(({ name }) => options.wants(name));
   const { url } = service;
 
   if (options.plans) {

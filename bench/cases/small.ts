@@ -45,7 +45,7 @@ export async function benchSmall(stage: Stage, options: BenchOptions): Promise<M
     for (const one of cases) {
       for (const callers of callerCounts) {
         const name = `${one.name}, ${callers} caller${callers === 1 ? '' : 's'}`;
-        if (!name.includes(options.only)) {
+        if (!options.wants(name)) {
           continue;
         }
         const kinds = [one.kind, one.baseline];

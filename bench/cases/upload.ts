@@ -72,7 +72,7 @@ export async function benchUpload(stage: Stage, options: BenchOptions): Promise<
     }
   }
   for (let round = 0; round < options.runs; round += 1) {
-    for (const one of cases.filter(({ name }) => name.includes(options.only))) {
+    for (const one of cases.filter(({ name }) => options.wants(name))) {
       const digests = new Set<string>();
       // In turn first and second: whatever the one leaves behind, the other meets as often.
       for (const target of round % 2 === 0 ? targets : targets.toReversed()) {

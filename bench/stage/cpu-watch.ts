@@ -4,7 +4,7 @@ import { cpuSeconds, treeCpuSeconds } from './process-usage.ts';
 export interface WorkCost<T> {
   readonly result: T;
   readonly wall: number;
-  /** CPU time of the server, all its threads. */
+  /** CPU time of the server, all its threads and processes. */
   readonly server: number;
   /** CPU time of all of PostgreSQL; 0 where there is none. */
   readonly postgres: number;
@@ -42,7 +42,7 @@ async function read(
   pids: WatchedProcesses,
 ): Promise<{ server: number; postgres: number; load: number }> {
   const [server, postgres, load] = await Promise.all([
-    cpuSeconds(pids.server),
+    treeCpuSeconds(pids.server),
     pids.postgres === undefined ? 0 : treeCpuSeconds(pids.postgres),
     cpuSeconds(pids.load),
   ]);
