@@ -83,7 +83,8 @@ function startWatched(watch: ScriptedWatch): Promise<FakeServer> {
 
 describe.each(transports)('a watch over $protocol and HTTP/$httpVersion', (kind) => {
   it('tells what there is, waits, and ends well', async () => {
-    const told = ['a', 'x'.repeat(5000), 'b'];
+    const tokens = ['a', 'x'.repeat(5000), 'b'];
+    const told = [...tokens];
     const watch = new ScriptedWatch(() => {
       const resumeToken = told.shift();
       return resumeToken === undefined ? undefined : { resumeToken };
@@ -91,7 +92,7 @@ describe.each(transports)('a watch over $protocol and HTTP/$httpVersion', (kind)
     const server = await startWatched(watch);
     const client = createClient(TaskService, transportOf(server.url, kind));
     const messages = client.watchTask({})[Symbol.asyncIterator]();
-    for (const resumeToken of [...told]) {
+    for (const resumeToken of tokens) {
       expect((await messages.next()).value).toMatchObject({ resumeToken });
     }
     told.push('later');
