@@ -48,6 +48,7 @@ export const rooms = {
     'formats',
     'database',
     'records',
+    'runtime',
     'domain',
   ],
   'uploads/receiving': [
@@ -83,6 +84,7 @@ export const rooms = {
     'formats',
     'database',
     'records',
+    'runtime',
     'domain',
   ],
   images: [
@@ -117,6 +119,7 @@ export const rooms = {
     'database',
     'records',
     'config',
+    'runtime',
     'domain',
   ],
   'server/rest': [

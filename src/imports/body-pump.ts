@@ -43,7 +43,7 @@ export async function pumpBody(
   { pace, interruption, assertWithin }: PumpLimits,
 ): Promise<number> {
   const { position: stored } = course;
-  const takeSame = async (offset: number, data: Uint8Array<ArrayBuffer>): Promise<void> => {
+  const takeSame = async (offset: number, data: Uint8Array): Promise<void> => {
     // What takes the bytes may move them away.
     const end = offset + data.byteLength;
     await take({ kind: 'chunk', offset, data, crc32c: undefined }).catch((error: unknown) => {

@@ -1,3 +1,5 @@
+import { copyBytes, takeBuffer } from '../runtime/shared-buffers.ts';
+
 /** The unit in which bytes are stored: large, for every write and every digest step has its price. */
 const unitBytes = 1024 * 1024;
 /** Bytes of a slow source are handed on after so long at the latest, in ms. */
@@ -8,9 +10,9 @@ const longestHoldMs = 500;
  * last one is being taken.
  */
 export class ByteGatherer {
-  readonly #take: (offset: number, data: Uint8Array<ArrayBuffer>) => Promise<void>;
+  readonly #take: (offset: number, data: Uint8Array) => Promise<void>;
   #offset: number;
-  #data: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+  #data: Uint8Array = new Uint8Array(0);
   #filled = 0;
   #timer: NodeJS.Timeout | undefined;
   /** All that was handed on; rejects with the first error. */
@@ -20,10 +22,7 @@ export class ByteGatherer {
    * @param offset where the first byte lies in the image.
    * @param take takes pieces, one after the other.
    */
-  constructor(
-    offset: number,
-    take: (offset: number, data: Uint8Array<ArrayBuffer>) => Promise<void>,
-  ) {
+  constructor(offset: number, take: (offset: number, data: Uint8Array) => Promise<void>) {
     this.#offset = offset;
     this.#take = take;
   }
@@ -37,14 +36,14 @@ export class ByteGatherer {
   async add(chunk: Uint8Array): Promise<void> {
     for (let used = 0; used < chunk.byteLength;) {
       if (this.#filled === 0) {
-        // Of its own: what takes it may move it to another thread.
-        this.#data = Buffer.allocUnsafeSlow(unitBytes);
+        // Of its own: the digest gives it back.
+        this.#data = takeBuffer(unitBytes);
         this.#timer = setTimeout(() => this.#handOn(), longestHoldMs);
       }
-      const some = chunk.subarray(used, used + unitBytes - this.#filled);
-      this.#data.set(some, this.#filled);
-      this.#filled += some.byteLength;
-      used += some.byteLength;
+      const end = Math.min(chunk.byteLength, used + unitBytes - this.#filled);
+      copyBytes(chunk, used, end, this.#data, this.#filled);
+      this.#filled += end - used;
+      used = end;
       if (this.#filled === unitBytes) {
         const earlier = this.#taking;
         this.#handOn();

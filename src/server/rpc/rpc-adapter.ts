@@ -4,6 +4,7 @@ import {
   ConnectError,
   createConnectRouter,
   type ConnectRouter,
+  type ContextValues,
   type HandlerContext,
 } from '@connectrpc/connect';
 import type { UniversalHandler, UniversalServerRequest } from '@connectrpc/connect/protocol';
@@ -19,6 +20,7 @@ import {
 } from '../transport/request-context.ts';
 import { writeResponse } from '../transport/response-writer.ts';
 import { acceptedCompression, compressMinBytes } from './compression.ts';
+import { directMessages, withBody } from './direct-messages.ts';
 import { atPace } from './message-pace.ts';
 import { answerUnknownMethod } from './unknown-method.ts';
 
@@ -72,7 +74,7 @@ export function createRpcAdapter(options: RpcAdapterOptions): RpcAdapter {
     readMaxBytes: maxMessageBytes,
     acceptCompression: acceptedCompression,
     compressMinBytes,
-    interceptors: [errorInterceptor({ maxMessageBytes })],
+    interceptors: [directMessages(maxMessageBytes), errorInterceptor({ maxMessageBytes })],
     requestGate(context) {
       settleErrors(context, maxMessageBytes);
       try {
@@ -93,7 +95,9 @@ export function createRpcAdapter(options: RpcAdapterOptions): RpcAdapter {
         return answerUnknownMethod(request, response);
       }
       context.outcome.method = handler.method;
-      void answer(handler, request, response, messageOf(handler, body, pace), context);
+      const values = withBody(contextValuesWith(context), body);
+      const message = messageOf(handler, body, pace);
+      void answer(handler, request, response, message, context, values);
       return true;
     },
   };
@@ -105,13 +109,16 @@ async function answer(
   response: NodeResponse,
   body: AsyncIterable<Uint8Array>,
   context: RequestContext,
+  contextValues: ContextValues,
 ): Promise<void> {
   const gone = new AbortController();
   const onClose = (): void =>
     gone.abort(new ConnectError('the client ended the call', Code.Canceled));
   response.once('close', onClose);
   try {
-    const universal = await handler(universalRequest(handler, request, body, gone.signal, context));
+    const universal = await handler(
+      universalRequest(handler, request, body, gone.signal, context, contextValues),
+    );
     if (universal.status === 405) {
       // HTTP wants it (RFC 9110, section 15.5.6), and connect leaves it out.
       response.setHeader('allow', handler.allowedMethods.join(', '));
@@ -140,6 +147,7 @@ function universalRequest(
   requestBody: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
   context: RequestContext,
+  contextValues: ContextValues,
 ): UniversalServerRequest {
   const header = new Headers();
   for (const [name, value] of Object.entries(request.headers)) {
@@ -170,7 +178,7 @@ function universalRequest(
     header,
     body,
     signal,
-    contextValues: contextValuesWith(context),
+    contextValues,
   };
 }
 

@@ -4,13 +4,6 @@ import type { FinishClaim } from '../../uploads/publishing/finish-claim.ts';
 
 /** What the messages of both roads of an upload, the stream and the unary calls, have in common. */
 
-/** Messages are decoded from ArrayBuffers of their own, never from shared memory. */
-export function owned(data: Uint8Array): Uint8Array<ArrayBuffer> {
-  return data.buffer instanceof ArrayBuffer
-    ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
-    : new Uint8Array(data);
-}
-
 /** What a finish claims. @throws DarkroomError FIELD_INVALID that names a field below `path`. */
 export function claimOf(finish: UploadImageRequest_Finish, path: string): FinishClaim {
   const totalSize = Number(finish.totalSize);

@@ -13,7 +13,7 @@ import { parseId, type ImageId, type TaskId } from '../../records/ids.ts';
 import { downloadImage, type DownloadPart } from '../../images/download-image.ts';
 import type { BlobStore } from '../../storage/blob-store.ts';
 import type { UploadOutcome, UploadService } from '../../uploads/receiving/upload-service.ts';
-import { claimOf, numberIfSet, owned } from './upload-fields.ts';
+import { claimOf, numberIfSet } from './upload-fields.ts';
 import { connectUploadImage } from './upload-image.ts';
 import { standingOf, type StandingParts } from './upload-standing.ts';
 import { uploadLimitsMessage } from './messages/upload-limits-message.ts';
@@ -52,7 +52,7 @@ export function uploadHandlers(parts: UploadHandlerParts): UploadHandlers {
             request.holeLength !== undefined
               ? { kind: 'hole', offset, length: Number(request.holeLength) }
               : request.data.byteLength > 0
-                ? { kind: 'chunk', offset, data: owned(request.data), crc32c: request.crc32c }
+                ? { kind: 'chunk', offset, data: request.data, crc32c: request.crc32c }
                 : undefined,
           finish: request.finish && claimOf(request.finish, 'finish'),
         },

@@ -11,7 +11,7 @@ import { DarkroomError } from '../../domain/darkroom-error.ts';
 import type { UploadFrame } from '../../uploads/receiving/upload-frame.ts';
 import type { UploadIntake } from '../../uploads/receiving/upload-intake.ts';
 import { bytesReceivedOf, callerOf, peerOf } from '../transport/request-context.ts';
-import { claimOf, numberIfSet, owned } from './upload-fields.ts';
+import { claimOf, numberIfSet } from './upload-fields.ts';
 import { standingOf, type StandingParts } from './upload-standing.ts';
 
 /** What UploadImage needs. */
@@ -94,7 +94,7 @@ function frameOf({ frame }: UploadImageRequest): UploadFrame {
       return {
         kind: 'chunk',
         offset: Number(frame.value.offset),
-        data: owned(frame.value.data),
+        data: frame.value.data,
         crc32c: frame.value.crc32c,
       };
     case 'hole':

@@ -3,8 +3,16 @@ import { DarkroomError } from '../../domain/darkroom-error.ts';
 import { isHttp2, type NodeRequest } from './node-http.ts';
 import { bytesCameIn } from '../../runtime/young-garbage.ts';
 
+/** What takes the bytes of a body as they come. */
+export interface BodySink {
+  /** Takes the next bytes, which are not its own: it copies what it keeps. Answers whether it takes more just now. */
+  take(bytes: Uint8Array): boolean;
+  /** Nothing more comes. @param failure why, unless the body has ended or its reader has left it. */
+  end(failure: DarkroomError | undefined): void;
+}
+
 /**
- * The body of a request, to be read once. Node's own iterators do not fit:
+ * The body of a request, to be read once, by `next` or by `flowInto`. Node's own iterators do not fit:
  *
  * - they destroy the connection when the reader stops early, so that the answer which says why never arrives;
  * - that of HTTP/2 ends as if all were well where a stream is ended and reset at once, which is how Node's
@@ -16,6 +24,7 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
   readonly #isHttp2: boolean;
   readonly #isBroken: () => boolean;
   #waiting: PromiseWithResolvers<IteratorResult<Uint8Array>> | undefined;
+  #sink: BodySink | undefined;
   #attached = false;
   #state: 'open' | 'ended' | 'broken' | 'left' = 'open';
   #failure: DarkroomError | undefined;
@@ -57,6 +66,23 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
     return promise;
   }
 
+  /**
+   * Gives all bytes to `sink` as the network brings them. Not joined as those of `next` are, which makes one buffer of all
+   * that has come and copies it: 0.16 s of CPU a GiB of an upload.
+   */
+  flowInto(sink: BodySink): void {
+    this.#sink = sink;
+    this.#attach();
+    this.#settle();
+  }
+
+  /** Says that the sink takes bytes again. */
+  resume(): void {
+    if (this.#state === 'open') {
+      this.#source.resume();
+    }
+  }
+
   /** Stops reading, and leaves the connection as it is. */
   return(): Promise<IteratorResult<Uint8Array>> {
     if (this.#state === 'open') {
@@ -94,7 +120,11 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
       this.#onClose();
       return;
     }
-    this.#source.on('readable', this.#settle);
+    if (this.#sink === undefined) {
+      this.#source.on('readable', this.#settle);
+    } else {
+      this.#source.on('data', this.#onData);
+    }
     this.#source.on('end', this.#onEnd);
     this.#source.on('error', this.#onClose);
     this.#source.on('close', this.#onClose);
@@ -102,12 +132,34 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
 
   #detach(): void {
     this.#source.off('readable', this.#settle);
+    if (this.#sink !== undefined) {
+      this.#source.off('data', this.#onData);
+      // It would flow on, into nothing.
+      this.#source.pause();
+    }
     this.#source.off('end', this.#onEnd);
     this.#source.off('close', this.#onClose);
     // The listener for errors stays: an error that nobody listens to ends the process.
   }
 
+  readonly #onData = (bytes: Buffer): void => {
+    this.#cameIn(bytes);
+    if (this.#sink?.take(bytes) === false) {
+      this.#source.pause();
+    }
+  };
+
+  #cameIn({ byteLength }: Buffer): void {
+    this.#bytesReceived += byteLength;
+    bytesCameIn(byteLength);
+  }
+
   readonly #settle = (): void => {
+    if (this.#sink !== undefined && this.#state !== 'open') {
+      const sink = this.#sink;
+      this.#sink = undefined;
+      sink.end(this.#state === 'broken' ? (this.#failure ?? connectionLost()) : undefined);
+    }
     const waiting = this.#waiting;
     if (waiting === undefined) {
       return;
@@ -116,8 +168,7 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
       const bytes = this.#source.read() as Buffer | null;
       if (bytes !== null) {
         this.#waiting = undefined;
-        this.#bytesReceived += bytes.byteLength;
-        bytesCameIn(bytes.byteLength);
+        this.#cameIn(bytes);
         waiting.resolve({ done: false, value: bytes });
       }
       return;

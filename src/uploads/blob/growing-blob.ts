@@ -111,7 +111,7 @@ export class GrowingBlob {
    *
    * @throws if the digest's thread died.
    */
-  digest(offset: number, data: Uint8Array<ArrayBuffer>): Promise<void> {
+  digest(offset: number, data: Uint8Array): Promise<void> {
     return this.#digest.take(offset, data);
   }
 

@@ -1,4 +1,5 @@
 import type { BlobId } from '../../records/ids.ts';
+import { giveBack, takeBuffer } from '../../runtime/shared-buffers.ts';
 import type { BlobReader } from '../../storage/blob-reader.ts';
 import type { DigestPool } from './digest-pool.ts';
 import type { Digests, DigestStream, DigestWishes } from './digest-stream.ts';
@@ -46,16 +47,17 @@ export class BlobDigest {
 
   /**
    * Takes bytes that were just stored at `offset`. `data` must not be used afterwards: its buffer may
-   * be moved to another thread. Resolves when there is room for more.
+   * be moved to another thread, or given back. Resolves when there is room for more.
    *
    * @throws if the digest's thread died.
    */
-  async take(offset: number, data: Uint8Array<ArrayBuffer>): Promise<void> {
+  async take(offset: number, data: Uint8Array): Promise<void> {
     if (this.#isClosed) {
       return;
     }
     this.#stored = offset + data.byteLength;
     if (this.#catchingUp || offset !== this.#position) {
+      giveBack(data);
       this.#followStore();
     } else {
       await this.#give(data);
@@ -98,7 +100,7 @@ export class BlobDigest {
   async #catchUp(): Promise<void> {
     while (this.#position < this.#stored && !this.#isClosed) {
       const size = Math.min(catchUpBytes, this.#stored - this.#position);
-      const data = Buffer.allocUnsafeSlow(size);
+      const data = takeBuffer(size);
       await this.#reader.read(this.#position, data);
       if (!this.#isClosed) {
         await this.#give(data);
@@ -107,7 +109,7 @@ export class BlobDigest {
   }
 
   /** The position counts what was given at once: what waits for room on the way gets there by itself. */
-  #give(data: Uint8Array<ArrayBuffer>): Promise<void> {
+  #give(data: Uint8Array): Promise<void> {
     this.#position += data.byteLength;
     return this.#stream.update(data);
   }

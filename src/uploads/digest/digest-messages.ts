@@ -6,7 +6,7 @@ export type DigestRequest =
   | {
       readonly kind: 'update';
       readonly digest: number;
-      readonly buffer: ArrayBuffer;
+      readonly buffer: ArrayBufferLike;
       readonly start: number;
       readonly length: number;
     }

@@ -17,12 +17,13 @@ export interface DigestStream {
   /** Whether its thread has died: it will never answer again. */
   readonly isLost: boolean;
   /**
-   * Gives bytes; `data`'s buffer is moved to the other thread if it holds little else, and copied if not.
+   * Gives bytes. The other thread reads them in place if they are in shared memory, which is given back (`giveBack`) once
+   * that is done; else `data`'s buffer is moved there if it holds little else, and copied if not.
    * Resolves when there is room for more on the way to the thread; what is given sooner waits its turn.
    *
    * @throws DarkroomError INTERNAL if the thread died.
    */
-  update(data: Uint8Array<ArrayBuffer>): Promise<void>;
+  update(data: Uint8Array): Promise<void>;
   /** The digests of all bytes given so far. @throws DarkroomError INTERNAL if the thread died. */
   result(): Promise<Digests>;
   /** Forgets the digest. */

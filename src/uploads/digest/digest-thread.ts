@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { DarkroomError } from '../../domain/darkroom-error.ts';
+import { giveBack } from '../../runtime/shared-buffers.ts';
 import type { Digests, DigestStream, DigestWishes } from './digest-stream.ts';
 import type { DigestAnswer, DigestRequest } from './digest-messages.ts';
 
@@ -16,7 +17,7 @@ const movableBytes = 64 * 1024;
 /** Bytes that wait for room on the way to the thread. */
 interface WaitingUpdate {
   readonly stream: ThreadStream;
-  readonly data: Uint8Array<ArrayBuffer>;
+  readonly data: Uint8Array;
   resolve(): void;
   reject(error: Error): void;
 }
@@ -28,6 +29,8 @@ export class DigestThread {
   #nextDigest = 1;
   #bytesInFlight = 0;
   #waiting: WaitingUpdate[] = [];
+  /** What is on its way, in the order in which it will be answered. */
+  readonly #onTheWay: Uint8Array[] = [];
   #failure: DarkroomError | undefined;
 
   constructor() {
@@ -62,7 +65,7 @@ export class DigestThread {
   }
 
   /** Gives bytes of a digest to the thread, in turn. */
-  async update(stream: ThreadStream, data: Uint8Array<ArrayBuffer>): Promise<void> {
+  async update(stream: ThreadStream, data: Uint8Array): Promise<void> {
     this.#assertOpen(stream);
     stream.bytesInFlight += data.byteLength;
     if (this.#waiting.length === 0 && this.#hasRoom(data)) {
@@ -113,13 +116,17 @@ export class DigestThread {
     return this.#bytesInFlight === 0 || this.#bytesInFlight + data.byteLength <= maxBytesInFlight;
   }
 
-  #post(stream: ThreadStream, data: Uint8Array<ArrayBuffer>): void {
+  #post(stream: ThreadStream, data: Uint8Array): void {
     this.#bytesInFlight += data.byteLength;
+    this.#onTheWay.push(data);
+    const isShared = data.buffer instanceof SharedArrayBuffer;
     const isMovable =
       data.byteLength >= movableBytes && data.buffer.byteLength - data.byteLength < movableSlack;
-    const moved = isMovable ? data : data.slice();
-    const { buffer, byteOffset: start, byteLength: length } = moved;
-    this.#request({ kind: 'update', digest: stream.digest, buffer, start, length }, [buffer]);
+    // Not by `slice`, which for a Buffer is no copy.
+    const given = isShared || isMovable ? data : new Uint8Array(data);
+    const { buffer, byteOffset: start, byteLength: length } = given;
+    const request = { kind: 'update', digest: stream.digest, buffer, start, length } as const;
+    this.#request(request, buffer instanceof ArrayBuffer ? [buffer] : []);
   }
 
   #postWaiting(): void {
@@ -137,6 +144,10 @@ export class DigestThread {
       return;
     }
     this.#bytesInFlight -= answer.length;
+    const digested = this.#onTheWay.shift();
+    if (digested) {
+      giveBack(digested);
+    }
     if (stream) {
       stream.bytesInFlight -= answer.length;
     }
@@ -176,7 +187,7 @@ class ThreadStream implements DigestStream {
     return this.#thread.failure !== undefined;
   }
 
-  update(data: Uint8Array<ArrayBuffer>): Promise<void> {
+  update(data: Uint8Array): Promise<void> {
     const given = this.#thread.update(this, data);
     this.#given = given.catch(() => {});
     return given;

@@ -27,7 +27,9 @@ parentPort?.on('message', (request: DigestRequest) => {
       const hashes = open.get(digest);
       hashes?.sha256.update(data);
       hashes?.sha512?.update(data);
-      bytesCameIn(request.length);
+      if (request.buffer instanceof ArrayBuffer) {
+        bytesCameIn(request.length);
+      }
       answer({ kind: 'updated', digest, length: request.length });
       break;
     }

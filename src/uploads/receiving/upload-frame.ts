@@ -2,12 +2,12 @@ import { crc32c } from '@node-rs/crc32';
 import { DarkroomError, invalidField } from '../../domain/darkroom-error.ts';
 import type { FinishClaim } from '../publishing/finish-claim.ts';
 
-/** Bytes of an image. `data` belongs to the receiver, which may move its buffer. */
+/** Bytes of an image. `data` belongs to the receiver, which may move its buffer, or give it back (`giveBack`). */
 export interface ChunkFrame {
   readonly kind: 'chunk';
   /** Bytes from the image's start. */
   readonly offset: number;
-  readonly data: Uint8Array<ArrayBuffer>;
+  readonly data: Uint8Array;
   readonly crc32c: number | undefined;
 }
 

@@ -108,7 +108,7 @@ export class UploadSession {
    * @throws DarkroomError OFFSET_MISMATCH, REPLAY_MISMATCH, SIZE_EXCEEDED, FORMAT_MISMATCH, FORMAT_UNSAFE, a
    *   storage error, or why the session was interrupted.
    */
-  async append(offset: number, data: Uint8Array<ArrayBuffer>): Promise<void> {
+  async append(offset: number, data: Uint8Array): Promise<void> {
     const replayed = this.#admit(offset, data.byteLength);
     if (replayed > 0) {
       await this.#blob.compare(offset, data.subarray(0, replayed));

@@ -1,4 +1,5 @@
 import { DarkroomError } from '../../domain/darkroom-error.ts';
+import { copyBytes, takeBuffer } from '../../runtime/shared-buffers.ts';
 import type { Interruption } from '../../domain/interruption.ts';
 import type { GrowingBlob } from '../blob/growing-blob.ts';
 import type { WriterLease } from '../lease/writer-lease.ts';
@@ -37,7 +38,7 @@ export class ContentWriter {
   readonly #packedSize: number;
   readonly #interruption: Interruption;
   readonly #format: FormatCheck;
-  #unit: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+  #unit: Uint8Array = new Uint8Array(0);
   #filled = 0;
   #durable = 0;
 
@@ -68,13 +69,13 @@ export class ContentWriter {
   async add(data: Uint8Array): Promise<void> {
     for (let used = 0; used < data.byteLength;) {
       if (this.#filled === 0) {
-        // Of its own: the digest may move it to another thread.
-        this.#unit = Buffer.allocUnsafeSlow(unitBytes);
+        // Of its own: the digest gives it back.
+        this.#unit = takeBuffer(unitBytes);
       }
-      const some = data.subarray(used, used + unitBytes - this.#filled);
-      this.#unit.set(some, this.#filled);
-      this.#filled += some.byteLength;
-      used += some.byteLength;
+      const end = Math.min(data.byteLength, used + unitBytes - this.#filled);
+      copyBytes(data, used, end, this.#unit, this.#filled);
+      this.#filled += end - used;
+      used = end;
       if (this.#filled === unitBytes) {
         await this.#store();
       }

@@ -1,0 +1,70 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { copyBytes, giveBack, takeBuffer } from '../../src/runtime/shared-buffers.ts';
+
+const MiB = 1024 * 1024;
+
+describe('a buffer', () => {
+  test('that was given back is used again, for as many bytes or fewer of its size', () => {
+    const first = takeBuffer(MiB);
+    giveBack(first);
+    expect(takeBuffer(MiB - 1).buffer).toBe(first.buffer);
+  });
+
+  test('is given back by any part of it', () => {
+    const whole = takeBuffer(2 * MiB);
+    giveBack(whole.subarray(MiB, MiB + 1));
+    expect(takeBuffer(2 * MiB).buffer).toBe(whole.buffer);
+  });
+
+  test('that is given back twice is lent once', () => {
+    const buffer = takeBuffer(MiB);
+    giveBack(buffer);
+    giveBack(buffer);
+    expect(takeBuffer(MiB).buffer).not.toBe(takeBuffer(MiB).buffer);
+  });
+
+  test('has room for a chunk of a power of two with what is around it', () => {
+    const buffer = takeBuffer(MiB + 100);
+    expect(buffer.byteLength).toBe(MiB + 100);
+    expect(buffer.buffer.byteLength).toBeLessThan(MiB + 5000);
+  });
+
+  test.each([0, 1, 1000])('of %d bytes has an ordinary ArrayBuffer of its own', (bytes) => {
+    const buffer = takeBuffer(bytes);
+    expect(buffer.buffer).toBeInstanceOf(ArrayBuffer);
+    expect(buffer.buffer.byteLength).toBe(bytes);
+    giveBack(buffer);
+  });
+});
+
+test('no more than 32 MiB are shared; who comes then gets ordinary memory, until some is given back', () => {
+  const taken = Array.from({ length: 40 }, () => takeBuffer(MiB));
+  const shared = taken.filter(({ buffer }) => buffer instanceof SharedArrayBuffer);
+  expect(shared.length).toBeLessThan(32);
+  expect(taken.at(-1)?.buffer).toBeInstanceOf(ArrayBuffer);
+  taken.forEach(giveBack);
+  expect(takeBuffer(MiB).buffer).toBeInstanceOf(SharedArrayBuffer);
+});
+
+test('bytes are copied as they are, from anywhere to anywhere', () => {
+  const part = fc.uint8Array({ maxLength: 100 });
+  fc.assert(
+    fc.property(
+      part,
+      part,
+      part,
+      fc.nat(100),
+      fc.boolean(),
+      (before, bytes, after, at, isShared) => {
+        const source = Buffer.concat([before, bytes, after]);
+        const target = new Uint8Array(isShared ? new SharedArrayBuffer(300) : new ArrayBuffer(300));
+        copyBytes(source, before.length, before.length + bytes.length, target, at);
+        expect(target.slice(at, at + bytes.length)).toEqual(bytes);
+        expect(target.every((byte, i) => byte === 0 || (i >= at && i < at + bytes.length))).toBe(
+          true,
+        );
+      },
+    ),
+  );
+});
