@@ -131,6 +131,8 @@ async function answer(
     }
     rest?.abandon();
     await writeResponse(response, conditionalResponse(request, universal), gone.signal);
+    // Nobody is left to be told: an error, and a DOMException in Node, are made for each call that ends well otherwise.
+    response.off('close', onClose);
   } catch (error) {
     context.rest?.abandon();
     // All errors of handlers are in the response: what comes here is a defect, or a client that is gone.
@@ -142,7 +144,7 @@ async function answer(
 }
 
 function universalRequest(
-  { method }: UniversalHandler,
+  { method, requestPath }: UniversalHandler,
   request: NodeRequest,
   requestBody: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
@@ -173,8 +175,11 @@ function universalRequest(
   return {
     httpVersion: request.httpVersion,
     method: request.method ?? '',
-    // Only its query is looked at. The client's authority is not taken: it need not make a URL.
-    url: new URL(request.url ?? '/', 'http://darkroom').toString(),
+    // Only the query of a GET is looked at. The client's authority is not taken: it need not make a URL.
+    url:
+      request.method === 'GET'
+        ? new URL(request.url ?? '/', 'http://darkroom').toString()
+        : `http://darkroom${requestPath}`,
     header,
     body,
     signal,

@@ -142,7 +142,7 @@ export class UploadCalls {
         return undefined;
       }
       watch.guard(attachment.lease, (loss) => interruption.interrupt(loss));
-      return await this.#append(attachment.lease, call, interruption);
+      return await this.#append(attachment.lease, call, interruption, watch);
     } finally {
       watch.end();
       this.#release(call);
@@ -153,6 +153,7 @@ export class UploadCalls {
     lease: WriterLease,
     call: UploadCall,
     interruption: Interruption,
+    watch: LeaseWatch,
   ): Promise<UploadOutcome> {
     const { taskId, epoch: writerEpoch } = lease;
     const session = await this.#openSession(lease, call, interruption);
@@ -163,7 +164,7 @@ export class UploadCalls {
     try {
       const claim = await call.send(interruption, take, lease);
       if (claim) {
-        const published = await session.finish(claim);
+        const published = await session.finish(claim, () => watch.end());
         return { taskId, committedSize: claim.totalSize, complete: true, writerEpoch, published };
       }
       await session.leave();

@@ -143,10 +143,11 @@ export class UploadSession {
    * What is durable by then and was not recorded is recorded by the publishing: of an image that comes in one go
    * that is all of it. Where the checks take long, it is recorded before.
    *
+   * @param onPublishing called before the whole is published: from here on the lease is looked at by that alone.
    * @throws DarkroomError SIZE_SHORT, SIZE_EXCEEDED, DIGEST_MISMATCH, COMPRESSION_INVALID, FORMAT_MISMATCH,
    *   FORMAT_UNSAFE, a storage error, or why the session was interrupted.
    */
-  async finish(claim: FinishClaim): Promise<PublishedImage> {
+  async finish(claim: FinishClaim, onPublishing: () => void): Promise<PublishedImage> {
     this.#interruption.throwIfInterrupted();
     assertClaimedSize(claim, this.#facts());
     const isAtOnce = isPublishedAtOnce(this.#lease);
@@ -160,8 +161,10 @@ export class UploadSession {
       await this.#parts.store.complete(segment.id, segment.length);
     }
     const came = { size: claim.totalSize, sha256: digests.sha256 };
-    const publishing = (whole: VerifiedWhole): Promise<PublishedImage> =>
-      this.#publish(claim, whole);
+    const publishing = (whole: VerifiedWhole): Promise<PublishedImage> => {
+      onPublishing();
+      return this.#publish(claim, whole);
+    };
     const published = this.#lease.decompress
       ? await unpack(
           this.#parts,
