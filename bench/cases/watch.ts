@@ -29,6 +29,7 @@ const restSeconds = 30;
 const opened = { name: 'watches opened/s', digits: 0 };
 const memory = { name: 'RSS KiB a watcher', digits: 1 };
 const total = { name: 'RSS MiB in all', digits: 0 };
+const totalAtRest = { name: 'RSS MiB in all, after the rest', digits: 0 };
 const rest = { name: `server CPU s in ${restSeconds} s at rest`, digits: 2 };
 const restPostgres = { name: `PostgreSQL CPU s in ${restSeconds} s at rest`, digits: 2 };
 const sentP50 = { name: 'sent to delivered, p50 ms', digits: 2 };
@@ -133,6 +134,8 @@ async function measureRest({ load, service, postgres, options, add }: Round): Pr
   const pids = { server: service.pid, postgres: postgres.pid, load: load.pid };
   const cost = await costOf(pids, () => delay(3 * options.seconds * 1000));
   const name = `${options.watchers} watchers`;
+  // Without what the opening left behind, which is collected when the process comes to rest.
+  add(name, 'Darkroom', totalAtRest, (await memoryOf(service.pid)).resident / KiB / KiB);
   add(name, 'Darkroom', rest, (cost.server / cost.wall) * restSeconds);
   add(name, 'Darkroom', restPostgres, (cost.postgres / cost.wall) * restSeconds);
 }
