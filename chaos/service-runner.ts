@@ -51,6 +51,8 @@ export class ServiceRunner {
   /** Whether it was told twice. */
   #isHurried = false;
   #wasReady = false;
+  /** Whether the log says that all of it is stopped. */
+  #hasStopped = false;
   #stopping = false;
   #running: Promise<void> | undefined;
   /** How often it was started. */
@@ -152,7 +154,8 @@ export class ServiceRunner {
   async #run(): Promise<void> {
     while (!this.#stopping) {
       const child = this.#spawn();
-      const [code, signal] = (await once(child, 'exit')) as [number | null, string | null];
+      // 'close' comes after all of the log was read; 'exit' may come before.
+      const [code, signal] = (await once(child, 'close')) as [number | null, string | null];
       this.#judgeEnd(code, signal);
       this.#child = undefined;
       this.#tellReady(false);
@@ -168,6 +171,7 @@ export class ServiceRunner {
     this.#sent.clear();
     this.#isHurried = false;
     this.#wasReady = false;
+    this.#hasStopped = false;
     const begun = performance.now();
     const child = spawn(process.execPath, ['src/main.mjs'], {
       cwd: repository,
@@ -193,6 +197,7 @@ export class ServiceRunner {
     }, startTimeoutMs).unref();
     const onLine = (line: string): void => {
       this.#log.write(`${line}\n`);
+      this.#hasStopped ||= line.includes('"msg":"stopped"');
       if (line.includes('"msg":"Darkroom is ready on ')) {
         clearTimeout(late);
         this.usualStart.note(performance.now() - begun);
@@ -215,7 +220,9 @@ export class ServiceRunner {
       return;
     }
     if (this.#sent.has('SIGTERM')) {
-      const isAtOnce = this.#isHurried && code === 1;
+      // When all is stopped Node lets go of its signals, some time before the process is gone.
+      const isGoneAnyway = this.#hasStopped && signal === 'SIGTERM';
+      const isAtOnce = this.#isHurried && (code === 1 || isGoneAnyway);
       // Before it has begun to listen to signals it dies of them.
       const isUnheard = !this.#wasReady && signal === 'SIGTERM';
       if (code === 0) {
