@@ -1,10 +1,22 @@
 import { randomUUID } from 'node:crypto';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
+import { Database } from '../../src/database/database.ts';
+import type { TaskId } from '../../src/records/ids.ts';
 import { Image } from '../../src/records/image.ts';
 import { Blob } from '../../src/records/blob.ts';
 import { TaskEvent } from '../../src/records/task-event.ts';
 import { Task } from '../../src/records/task.ts';
-import { alice, bob, failureOf, newImage, useImages, openOwnImages } from './images-world.ts';
+import { observed } from '../support/observed-database.ts';
+import { openDatabase } from '../support/test-database.ts';
+import {
+  alice,
+  bob,
+  failureOf,
+  imagesOn,
+  newImage,
+  openOwnImages,
+  useImages,
+} from './images-world.ts';
 
 const openImages = useImages();
 
@@ -179,6 +191,65 @@ test.each([
   const { image } = await images.createImage(alice, newImage({}, { requestId }));
   const error = await failureOf(images.createImage(alice, { ...other, requestId }));
   expect(error).toMatchObject({ reason: 'REQUEST_ID_REUSED', metadata: { image_id: image.id } });
+});
+
+test('images that are made at the same time are made by one statement, each with rows of its own', async () => {
+  const { database } = await openOwnImages();
+  const { watched, names } = observed(database);
+  const { images } = imagesOn(watched);
+  const names20 = Array.from({ length: 20 }, (_, i) => `image ${i}`);
+  const answers = await Promise.all(
+    names20.map((name, i) =>
+      images.createImage(alice, newImage({ name }, { requestId: i % 2 === 0 ? '' : name })),
+    ),
+  );
+  expect(names).toEqual(['create images']);
+  expect(answers.map(({ image }) => image.name)).toEqual(names20);
+  const em = database.fork();
+  for (const { image, task } of answers) {
+    expect(await em.findOneOrFail(Image, { id: image.id })).toMatchObject({ ...image });
+    expect(await em.findOneOrFail(Task, { imageId: image.id })).toMatchObject({ ...task?.task });
+    expect(await em.count(TaskEvent, { taskId: task?.task.id as TaskId })).toBe(1);
+  }
+  expect(await em.count(Blob)).toBe(20);
+});
+
+test('two processes that are asked for the same at the same time make each image once', async () => {
+  const { database, url } = await openDatabase();
+  const other = await Database.connect({ url, poolSize: 8, onWarning: console.warn });
+  onTestFinished(() => other.close());
+  const ids = Array.from({ length: 30 }, (_, i) => `request ${i}`);
+  const create = (on: Database, requestIds: readonly string[]) =>
+    Promise.all(
+      requestIds.map((requestId) =>
+        imagesOn(on).images.createImage(alice, newImage({}, { requestId })),
+      ),
+    );
+  const [some, others] = await Promise.all([
+    create(database, ids),
+    create(other, ids.toReversed()),
+  ]);
+  expect(others.toReversed().map(({ image }) => image.id)).toEqual(
+    some.map(({ image }) => image.id),
+  );
+  expect(await database.fork().count(Image)).toBe(30);
+  expect(await database.fork().count(Task)).toBe(30);
+});
+
+test('a request that is repeated, since its answer was lost with the connection, makes nothing new', async () => {
+  const { database } = await openOwnImages();
+  let isLost = false;
+  const { watched } = observed(database, () => {
+    if (!isLost) {
+      isLost = true;
+      throw new Error('Connection terminated unexpectedly');
+    }
+  });
+  const { images } = imagesOn(watched);
+  const request = newImage({}, { requestId: 'once' });
+  await expect(images.createImage(alice, request)).rejects.toThrow('Connection terminated');
+  const { image } = await images.createImage(alice, request);
+  expect(await database.fork().find(Image, {})).toMatchObject([{ id: image.id }]);
 });
 
 test('of different requests with one id at the same time, one wins and the others are refused', async () => {

@@ -39,7 +39,8 @@ export async function openOwnImages(onBlobsReleased?: () => void): Promise<Image
   return imagesOn(await connectTestDatabase(), onBlobsReleased);
 }
 
-function imagesOn(database: Database, onBlobsReleased = (): void => {}): ImagesWorld {
+/** An image service on a database, as a process of its own has it. */
+export function imagesOn(database: Database, onBlobsReleased = (): void => {}): ImagesWorld {
   const settings = { maxImageBytes, taskIdleTimeoutMs: 60_000 };
   const reach = new ReachPolicy(readSettings({}));
   return { database, images: new ImageService({ database, settings, reach, onBlobsReleased }) };

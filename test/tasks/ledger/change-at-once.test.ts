@@ -1,10 +1,10 @@
 import type { PoolClient } from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import type { Database } from '../../../src/database/database.ts';
 import type { TaskId } from '../../../src/records/ids.ts';
 import type { LedgerEntry } from '../../../src/tasks/ledger/ledger-entry.ts';
 import { noFacts } from '../../../src/tasks/ledger/ledger-facts.ts';
 import { TaskLedger } from '../../../src/tasks/ledger/task-ledger.ts';
+import { observed } from '../../support/observed-database.ts';
 import { useDatabase } from '../../support/test-database.ts';
 import {
   change,
@@ -34,28 +34,6 @@ async function lockedBy(sql: string, id: string): Promise<{ release: () => Promi
   return { release };
 }
 
-/** A database whose statements are told of, and can be answered otherwise than they were. */
-function observed(afterwards: (name: string) => void | Promise<void>): {
-  readonly watched: Database;
-  readonly names: string[];
-} {
-  const names: string[] = [];
-  const real = database();
-  const watched = Object.create(real, {
-    run: {
-      value: async (statement: Parameters<Database['run']>[0]) => {
-        const result = await real.run(statement);
-        names.push(statement.name);
-        await afterwards(statement.name);
-        return result;
-      },
-    },
-    fork: { value: () => real.fork() },
-    pool: { value: real.pool },
-  }) as Database;
-  return { watched, names };
-}
-
 const survive = (ledger: TaskLedger, taskId: TaskId): Promise<number> =>
   ledger.changeAtOnce(taskId, undefined, noFacts, (entry) => {
     entry.changeWriter('test');
@@ -64,7 +42,7 @@ const survive = (ledger: TaskLedger, taskId: TaskId): Promise<number> =>
 
 test('changes of many tasks at the same time share one read and one write', async () => {
   const tasks = await Promise.all(Array.from({ length: 10 }, () => makeTask(database())));
-  const { watched, names } = observed(() => {});
+  const { watched, names } = observed(database());
   const ledger = new TaskLedger(watched);
   const revisions = await Promise.all(tasks.map(({ taskId }) => survive(ledger, taskId)));
   expect(new Set(revisions)).toEqual(new Set([2]));
@@ -95,7 +73,7 @@ describe('what is decided by what is not so any more is decided again', () => {
     ],
   ])('%s changes between the read and the write', async (_, meanwhile) => {
     const { taskId } = await makeTask(database());
-    const { watched } = observed(async (name) => {
+    const { watched } = observed(database(), async (name) => {
       if (name.startsWith('tasks to change')) {
         await meanwhile(taskId);
       }
@@ -141,7 +119,7 @@ describe('a lock that somebody holds', () => {
 test('a write whose answer is lost is not done twice by who looks before doing it again', async () => {
   const { taskId } = await makeTask(database());
   let isLost = false;
-  const { watched } = observed((name) => {
+  const { watched } = observed(database(), (name) => {
     if (name === 'change tasks' && !isLost) {
       isLost = true;
       throw new Error('Connection terminated unexpectedly');
