@@ -6,10 +6,18 @@ import { storageError } from '../../src/storage/storage-error.ts';
 export type StoreOperation =
   'append' | 'persist' | 'open' | 'complete' | 'read' | 'heldBytes' | 'remove';
 
+/** An operation that waits. */
+export interface HeldOperation {
+  /** Resolves when it is asked for. */
+  readonly isAsked: Promise<void>;
+  readonly letGo: () => void;
+}
+
 /** A store of which single operations fail, as the operating system would let them, for as long as a test likes. */
 export class FaultyStore {
   readonly #errnos = new Map<StoreOperation, string>();
   readonly #delaysMs = new Map<StoreOperation, number>();
+  readonly #held = new Map<StoreOperation, { asked: () => void; readonly free: Promise<void> }>();
 
   /** From now on an operation fails with an errno such as ENOSPC. */
   break(operation: StoreOperation, errno: string): void {
@@ -21,7 +29,20 @@ export class FaultyStore {
     this.#delaysMs.set(operation, ms);
   }
 
-  /** Everything works again. */
+  /** From now on an operation waits until it may go on. */
+  hold(operation: StoreOperation): HeldOperation {
+    const [asked, free] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    this.#held.set(operation, { asked: asked.resolve, free: free.promise });
+    return {
+      isAsked: asked.promise,
+      letGo: () => {
+        this.#held.delete(operation);
+        free.resolve();
+      },
+    };
+  }
+
+  /** Everything works again. What is held stays so. */
   mend(): void {
     this.#errnos.clear();
     this.#delaysMs.clear();
@@ -89,6 +110,9 @@ export class FaultyStore {
     if (delayMs !== undefined) {
       await delay(delayMs);
     }
+    const held = this.#held.get(operation);
+    held?.asked();
+    await held?.free;
     const errno = this.#errnos.get(operation);
     if (errno !== undefined) {
       throw storageError(

@@ -331,15 +331,15 @@ test('a writer that is superseded while it publishes publishes nothing', async (
   const store = new FaultyStore();
   const world = await openUploadWorld(database(), { wrapStore: store.wrap });
   const { imageId, taskId } = await queueImage(database());
-  store.slow('complete', 500);
+  const completing = store.hold('complete');
   const frames = framesOf(header(taskId), ...dataFrames(data), finish(data.length));
   const upload = world.uploads.receive(defaultCaller, frames, connection());
   upload.catch(() => {});
-  await committed(database(), taskId, data.length);
+  await completing.isAsked;
   await world.uploads.resume(defaultCaller, taskId, 'test');
+  completing.letGo();
   expect(await failureOf(upload)).toMatchObject({ reason: 'WRITER_FENCED' });
   expect((await readTask(database(), taskId)).state).toBe('RUNNING');
-  store.mend();
   await resumeAndFinish(world, taskId, data);
   await expectActive(world, imageId, data);
 });

@@ -2,8 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { Code } from '../../../gen/google/rpc/code_pb.ts';
 import { defaultCaller } from '../../../src/access/caller.ts';
-import type { BlobStore } from '../../../src/storage/blob-store.ts';
-import { alteredStore } from '../../storage/altered-store.ts';
 import { useDatabase } from '../../support/test-database.ts';
 import {
   connection,
@@ -25,29 +23,6 @@ const data = randomBytes(250_000);
 /** What each stream sends before something goes wrong. */
 const good = () => dataFrames(data, 0, 100_000);
 
-/** A disk on which nothing becomes durable until it may. */
-class HeldDisk {
-  readonly #asked = Promise.withResolvers<void>();
-  readonly #free = Promise.withResolvers<void>();
-  /** Resolves when something is to become durable. */
-  readonly isAsked = this.#asked.promise;
-  readonly letGo = this.#free.resolve;
-
-  readonly wrap = (store: BlobStore): BlobStore =>
-    alteredStore(store, {
-      openWriter: async (id, length) => {
-        const writer = await store.openWriter(id, length);
-        const persist = writer.persist.bind(writer);
-        writer.persist = async () => {
-          this.#asked.resolve();
-          await this.#free.promise;
-          await persist();
-        };
-        return writer;
-      },
-    });
-}
-
 describe('a client that', () => {
   test('breaks the connection', async () => {
     const world = await openUploadWorld(database());
@@ -64,7 +39,8 @@ describe('a client that', () => {
   });
 
   test('resumes before its broken stream is at its end: it goes on after all that came, and the fault is told', async () => {
-    const disk = new HeldDisk();
+    const disk = new FaultyStore();
+    const persisting = disk.hold('persist');
     const world = await openUploadWorld(database(), {
       limits: { commitIntervalMs: 60_000 },
       wrapStore: disk.wrap,
@@ -73,9 +49,9 @@ describe('a client that', () => {
     const frames = new PushedFrames(header(taskId), ...good());
     frames.fail();
     const failure = failureOf(world.uploads.receive(defaultCaller, frames, connection()));
-    await disk.isAsked;
+    await persisting.isAsked;
     const resumed = world.uploads.resume(defaultCaller, taskId, 'the client');
-    disk.letGo();
+    persisting.letGo();
     expect(await resumed).toMatchObject({ committedSize: 100_000, writerEpoch: 2 });
     expect(await failure).toMatchObject({ reason: 'CONNECTION_LOST' });
     expect(await readFaults(database(), taskId)).toMatchObject([
@@ -84,7 +60,8 @@ describe('a client that', () => {
   });
 
   test('resumes while the disk of its broken stream hangs: it does not wait for that', async () => {
-    const disk = new HeldDisk();
+    const disk = new FaultyStore();
+    const persisting = disk.hold('persist');
     const world = await openUploadWorld(database(), {
       limits: { commitIntervalMs: 60_000 },
       wrapStore: disk.wrap,
@@ -93,10 +70,10 @@ describe('a client that', () => {
     const frames = new PushedFrames(header(taskId), ...good());
     frames.fail();
     const ended = world.uploads.receive(defaultCaller, frames, connection()).catch(() => {});
-    await disk.isAsked;
+    await persisting.isAsked;
     const resumed = await world.uploads.resume(defaultCaller, taskId, 'the client');
     expect(resumed).toMatchObject({ committedSize: 0, writerEpoch: 2 });
-    disk.letGo();
+    persisting.letGo();
     await ended;
   });
 
