@@ -26,30 +26,36 @@ export interface BenchServiceOptions {
   readonly profileFolder?: string | undefined;
 }
 
-/** Starts `src/main.mjs` with its default settings, on a free port. Services of one stage have one data folder, one after the other. */
+/** Starts one process of the service as `npm start` would, with its default settings otherwise, on a free port. Services of one stage have one data folder, one after the other. */
 export async function startService(
   stage: Stage,
   options: BenchServiceOptions,
 ): Promise<BenchService> {
   const { databaseUrl, env = {}, profileFolder } = options;
+  // As `npm start` has it.
+  const flags = ['--max-semi-space-size=16'];
   const profiling = ['--cpu-prof', '--cpu-prof-interval=500', `--cpu-prof-dir=${profileFolder}`];
-  const child = spawn(process.execPath, [...(profileFolder ? profiling : []), 'src/main.mjs'], {
-    cwd: repository,
-    stdio: ['ignore', 'pipe', 'inherit'],
-    // Not in the terminal's group: Ctrl-C is for the benchmark, which then stops the service.
-    detached: true,
-    env: {
-      PATH: process.env['PATH'],
-      HOME: process.env['HOME'],
-      TMPDIR: process.env['TMPDIR'],
-      DARKROOM_PORT: '0',
-      DARKROOM_PROCESSES: '1',
-      DARKROOM_DATA_DIR: join(stage.folder, 'data'),
-      DARKROOM_DRAIN_TIMEOUT_MS: '1000',
-      DATABASE_URL: databaseUrl,
-      ...env,
+  const child = spawn(
+    process.execPath,
+    [...flags, ...(profileFolder ? profiling : []), 'src/main.mjs'],
+    {
+      cwd: repository,
+      stdio: ['ignore', 'pipe', 'inherit'],
+      // Not in the terminal's group: Ctrl-C is for the benchmark, which then stops the service.
+      detached: true,
+      env: {
+        PATH: process.env['PATH'],
+        HOME: process.env['HOME'],
+        TMPDIR: process.env['TMPDIR'],
+        DARKROOM_PORT: '0',
+        DARKROOM_PROCESSES: '1',
+        DARKROOM_DATA_DIR: join(stage.folder, 'data'),
+        DARKROOM_DRAIN_TIMEOUT_MS: '1000',
+        DATABASE_URL: databaseUrl,
+        ...env,
+      },
     },
-  });
+  );
   keepTrackOf(child);
   const closed = once(child, 'close');
   const stop = async (): Promise<void> => {
