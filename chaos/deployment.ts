@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
 import { clusterPaths, ROLE } from '../src/database/embedded-postgres/cluster.ts';
 import { connectionStringFor } from '../src/database/embedded-postgres/connection.ts';
 import { postgresProcessesOf } from '../src/database/embedded-postgres/postmaster-pid.ts';
@@ -14,6 +15,9 @@ import { ServiceRunner } from './service-runner.ts';
 
 /** Blows may hit a PostgreSQL that is just starting, but not so many. */
 const maxDatabaseStarts = 10;
+
+/** How long PostgreSQL may take to be back, in ms. */
+const databaseReturnMs = 60_000;
 
 /** How to deploy the service for a run. */
 export interface DeploymentOptions {
@@ -85,10 +89,31 @@ export class Deployment {
     return join(this.#dataDir, 'blobs');
   }
 
-  /** Resolves when the database and all processes are ready. */
+  /** Resolves when the database and all processes are ready. @throws if the database does not come back in a minute. */
   async untilReady(): Promise<void> {
     await this.#databaseWork;
     await Promise.all(this.services.map((service) => service.untilReady()));
+    // A blow that was meant for a start may hit an embedded one under a service that is ready by then.
+    const deadline = performance.now() + databaseReturnMs;
+    while (!(await this.#databaseAnswers(performance.now() > deadline))) {
+      await sleep(50);
+    }
+  }
+
+  async #databaseAnswers(isLate: boolean): Promise<boolean> {
+    const client = new pg.Client({ connectionString: await this.databaseUrl() });
+    client.on('error', () => {});
+    try {
+      await client.connect();
+      return true;
+    } catch (error) {
+      if (isLate) {
+        throw error;
+      }
+      return false;
+    } finally {
+      await client.end().catch(() => {});
+    }
   }
 
   /** Where to look into the database directly. */
