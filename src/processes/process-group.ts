@@ -51,7 +51,7 @@ export interface ProcessGroupOptions {
  * Starts processes that serve one port together, and runs the embedded PostgreSQL for them where they need one. One
  * that ends is started again; the others go on.
  *
- * This process has the port, and gives each connection to whose turn it is. Two others ways were left: the kernel's
+ * This process has the port, and gives each connection to whose turn it is. Two other ways were left aside: the kernel's
  * (SO_REUSEPORT) goes by a hash of the addresses, so of the few long connections of HTTP/2 one process may get all; and
  * Node's cluster never closes a connection that was on its way to a process that died, nor keeps a port that any was
  * asked for when all have died.

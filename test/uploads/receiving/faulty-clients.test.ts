@@ -23,6 +23,23 @@ const data = randomBytes(250_000);
 /** What each stream sends before something goes wrong. */
 const good = () => dataFrames(data, 0, 100_000);
 
+/** A stream that has broken off, and whose bytes become durable when the test lets the disk go. */
+async function breakOffAtTheDisk() {
+  const disk = new FaultyStore();
+  const persisting = disk.hold('persist');
+  const world = await openUploadWorld(database(), {
+    limits: { commitIntervalMs: 60_000 },
+    wrapStore: disk.wrap,
+  });
+  const { taskId } = await queueImage(database());
+  const frames = new PushedFrames(header(taskId), ...good());
+  frames.fail();
+  const upload = world.uploads.receive(defaultCaller, frames, connection());
+  upload.catch(() => {});
+  await persisting.isAsked;
+  return { world, taskId, upload, persisting };
+}
+
 describe('a client that', () => {
   test('breaks the connection', async () => {
     const world = await openUploadWorld(database());
@@ -39,17 +56,8 @@ describe('a client that', () => {
   });
 
   test('resumes before its broken stream is at its end: it goes on after all that came, and the fault is told', async () => {
-    const disk = new FaultyStore();
-    const persisting = disk.hold('persist');
-    const world = await openUploadWorld(database(), {
-      limits: { commitIntervalMs: 60_000 },
-      wrapStore: disk.wrap,
-    });
-    const { taskId } = await queueImage(database());
-    const frames = new PushedFrames(header(taskId), ...good());
-    frames.fail();
-    const failure = failureOf(world.uploads.receive(defaultCaller, frames, connection()));
-    await persisting.isAsked;
+    const { world, taskId, upload, persisting } = await breakOffAtTheDisk();
+    const failure = failureOf(upload);
     const resumed = world.uploads.resume(defaultCaller, taskId, 'the client');
     persisting.letGo();
     expect(await resumed).toMatchObject({ committedSize: 100_000, writerEpoch: 2 });
@@ -60,21 +68,11 @@ describe('a client that', () => {
   });
 
   test('resumes while the disk of its broken stream hangs: it does not wait for that', async () => {
-    const disk = new FaultyStore();
-    const persisting = disk.hold('persist');
-    const world = await openUploadWorld(database(), {
-      limits: { commitIntervalMs: 60_000 },
-      wrapStore: disk.wrap,
-    });
-    const { taskId } = await queueImage(database());
-    const frames = new PushedFrames(header(taskId), ...good());
-    frames.fail();
-    const ended = world.uploads.receive(defaultCaller, frames, connection()).catch(() => {});
-    await persisting.isAsked;
+    const { world, taskId, upload, persisting } = await breakOffAtTheDisk();
     const resumed = await world.uploads.resume(defaultCaller, taskId, 'the client');
     expect(resumed).toMatchObject({ committedSize: 0, writerEpoch: 2 });
     persisting.letGo();
-    await ended;
+    await upload.catch(() => {});
   });
 
   test('vanishes so that only the connection’s signal says so', async () => {
