@@ -1,3 +1,4 @@
+import { bundleIfStale } from '../build/bundle.ts';
 import { readCommandLine, UsageError, type BenchName, type BenchOptions } from './command-line.ts';
 import { benchDownload } from './cases/download.ts';
 import { benchFloods } from './cases/floods.ts';
@@ -37,6 +38,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 
 try {
   const { benches: names, options } = readCommandLine(process.argv.slice(2));
+  await bundleIfStale();
   const machine = await describeMachine();
   console.log(`${machine}\n`);
   for (const name of names) {

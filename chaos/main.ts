@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { ConnectError } from '@connectrpc/connect';
+import { bundleIfStale } from '../build/bundle.ts';
 import { runChaos } from './chaos.ts';
 
 /** Exit codes: 0 all promises were kept, 1 one was broken, 2 the arguments are wrong. */
@@ -25,6 +26,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 }
 
 const { values } = parseOrExit();
+await bundleIfStale();
 const verdict = await runChaos({
   rounds: wholeNumber('rounds', 1),
   seed: values.seed,
