@@ -32,7 +32,7 @@ const gone = new FinalizationRegistry<number>((bytes) => {
  */
 export function takeBuffer(bytes: number): Uint8Array {
   const size = sizeFor(bytes);
-  const used = idle.get(size)?.pop();
+  const used = bytes < leastBytes / 2 ? undefined : idle.get(size)?.pop();
   if (used !== undefined) {
     lent.add(used);
     return new Uint8Array(used, 0, bytes);

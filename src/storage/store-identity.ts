@@ -33,7 +33,9 @@ export async function matchStoreIdentity(database: Database, folder: string): Pr
     await client.query('lock table blob_stores in exclusive mode');
     const { rows } = await client.query<{ id: string }>('select id from blob_stores');
     const known = rows[0]?.id;
-    const found = await readId(marker);
+    const found =
+      (await readId(marker)) ??
+      (known === undefined ? undefined : await publishedLate(known, draft, marker));
     if (known === undefined && found === undefined) {
       const id = v7();
       await writeId(draft, id);
@@ -42,9 +44,7 @@ export async function matchStoreIdentity(database: Database, folder: string): Pr
       await publishDraft(draft, marker);
       return;
     }
-    if (known !== undefined && found === undefined && (await readId(draft)) === known) {
-      await publishDraft(draft, marker);
-    } else if (known !== undefined && found === undefined) {
+    if (known !== undefined && found === undefined) {
       throw new StoreIdentityError(
         `The blob store in ${folder} has no file ${markerName}, but the database knows a store ${known}. ` +
           'Is the folder mounted? Start again once it is; nothing was changed.',
@@ -62,6 +62,18 @@ export async function matchStoreIdentity(database: Database, folder: string): Pr
   } finally {
     client.release();
   }
+}
+
+/** The process that made the id published it after it let go of the lock, or does so just now, or died before it could. */
+async function publishedLate(
+  known: string,
+  draft: string,
+  marker: string,
+): Promise<string | undefined> {
+  if ((await readId(draft)) === known) {
+    await publishDraft(draft, marker);
+  }
+  return readId(marker);
 }
 
 async function readId(path: string): Promise<string | undefined> {

@@ -198,7 +198,10 @@ class Upload:
         kind = message.WhichOneof("content")
         if kind == "snapshot":
             self.acknowledged = message.snapshot.progress.bytes_done
-            say(snapshot=task_pb2.Task.State.Name(message.snapshot.state))
+            say(
+                snapshot=task_pb2.Task.State.Name(message.snapshot.state),
+                told_up_to=message.snapshot.revision,
+            )
         elif kind == "progress":
             self.acknowledged = message.progress.bytes_done
         elif kind == "update":

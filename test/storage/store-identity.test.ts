@@ -1,9 +1,10 @@
-import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, open, readFile, readdir, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import type { Database } from '../../src/database/database.ts';
 import { matchStoreIdentity, StoreIdentityError } from '../../src/storage/store-identity.ts';
+import { runProgram } from '../support/programs.ts';
 import { connectTestDatabase } from '../support/test-database.ts';
 
 async function temporaryFolder(): Promise<string> {
@@ -83,6 +84,21 @@ test('processes that start at once agree on one id', async () => {
   const folder = await temporaryFolder();
   await Promise.all(Array.from({ length: 5 }, () => matchStoreIdentity(database, folder)));
   expect(await knownStores(database)).toEqual([await markerOf(folder)]);
+});
+
+test('a process that looks while another publishes the id finds it', async () => {
+  const database = await connectTestDatabase();
+  const folder = await temporaryFolder();
+  await matchStoreIdentity(database, folder);
+  const [marker, draft] = [join(folder, 'store-id'), join(folder, 'store-id.new')];
+  await rename(marker, join(folder, 'aside'));
+  // Looks at the marker, then at the draft, which takes until somebody writes to it.
+  await runProgram('mkfifo', [draft]);
+  const match = matchStoreIdentity(database, folder);
+  const writer = await open(draft, 'w');
+  await rename(join(folder, 'aside'), marker);
+  await writer.close();
+  await expect(match).resolves.toBeUndefined();
 });
 
 test('a first start that the database refuses leaves a folder that the next one can take', async () => {
