@@ -12,6 +12,8 @@ const fenceTimeoutMs = 30_000;
 const fenceReasons: ReadonlySet<string | undefined> = new Set([
   'WRITER_FENCED',
   'TASK_TERMINAL',
+  // The upload has succeeded: what comes again is compared with it, whatever the epoch, and nothing of it lands.
+  'REPLAY_MISMATCH',
   'TASK_EXPIRED',
   // Its process ended, or the connection did: it was not told at all, or not why.
   undefined,

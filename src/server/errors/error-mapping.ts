@@ -39,8 +39,9 @@ export function answerTo(error: unknown, { requestId, signal, rpc }: FailedCall)
   if (error instanceof DarkroomError) {
     return connectErrorOf(error);
   }
-  if (signal.aborted && (error === signal.reason || isAbort(error))) {
-    return endOfCall(signal.reason);
+  const end = endedBy(signal, error);
+  if (end !== undefined) {
+    return end;
   }
   if (error instanceof ConnectError && error.code !== Code.Unknown) {
     const failure = rpc && protocolFailure(error, rpc.method, rpc.maxMessageBytes);
@@ -64,6 +65,13 @@ export function answerTo(error: unknown, { requestId, signal, rpc }: FailedCall)
       { cause: error },
     ),
   );
+}
+
+/** How a call ended, if its signal has ended it and `error` is what came of that; else undefined. */
+export function endedBy(signal: AbortSignal, error: unknown): ConnectError | undefined {
+  return signal.aborted && (error === signal.reason || isAbort(error))
+    ? endOfCall(signal.reason)
+    : undefined;
 }
 
 /** As `answerTo`, and noted for the log. */

@@ -33,6 +33,17 @@ export function envelopeOf(
   return compressed(envelope.subarray(prefixBytes), compression, flags);
 }
 
+/** The message of a body that is one envelope without any flag; undefined where it is anything else. */
+export function onlyMessageIn(body: Uint8Array): Uint8Array | undefined {
+  const { byteLength } = body;
+  const view = new DataView(body.buffer, body.byteOffset, byteLength);
+  return byteLength >= prefixBytes &&
+    view.getUint8(0) === 0 &&
+    view.getUint32(1) === byteLength - prefixBytes
+    ? body.subarray(prefixBytes)
+    : undefined;
+}
+
 async function compressed(
   data: Uint8Array<ArrayBuffer>,
   compression: Compression,

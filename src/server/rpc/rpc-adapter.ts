@@ -11,7 +11,7 @@ import type { UniversalHandler, UniversalServerRequest } from '@connectrpc/conne
 import type { StreamPace } from '../../uploads/receiving/stream-watchdog.ts';
 import { conditionalResponse } from '../http/conditional-get.ts';
 import { answerTo, errorInterceptor, withErrors } from '../errors/error-mapping.ts';
-import { pathOf, type NodeRequest, type NodeResponse } from '../transport/node-http.ts';
+import { isClosed, pathOf, type NodeRequest, type NodeResponse } from '../transport/node-http.ts';
 import type { RequestBody } from '../transport/request-body.ts';
 import {
   contextValuesWith,
@@ -19,9 +19,12 @@ import {
   type RequestContext,
 } from '../transport/request-context.ts';
 import { writeResponse } from '../transport/response-writer.ts';
+import { dropEndlessTimeout } from './call-timeout.ts';
 import { acceptedCompression, compressMinBytes } from './compression.ts';
+import { DirectCalls, failedDirectly } from './direct-calls.ts';
 import { directMessages, withBody } from './direct-messages.ts';
 import { atPace } from './message-pace.ts';
+import { requestHeaders } from './request-headers.ts';
 import { answerUnknownMethod } from './unknown-method.ts';
 
 /** What the adapter needs to take calls. */
@@ -74,7 +77,11 @@ export function createRpcAdapter(options: RpcAdapterOptions): RpcAdapter {
     readMaxBytes: maxMessageBytes,
     acceptCompression: acceptedCompression,
     compressMinBytes,
-    interceptors: [directMessages(maxMessageBytes), errorInterceptor({ maxMessageBytes })],
+    interceptors: [
+      directMessages(maxMessageBytes),
+      errorInterceptor({ maxMessageBytes }),
+      failedDirectly,
+    ],
     requestGate(context) {
       settleErrors(context, maxMessageBytes);
       try {
@@ -84,20 +91,26 @@ export function createRpcAdapter(options: RpcAdapterOptions): RpcAdapter {
       }
     },
   });
-  options.routes(router);
+  const direct = new DirectCalls(maxMessageBytes, (service) => admit?.(service));
+  options.routes(direct.noting(router));
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
 
   return {
     services: [...new Set(router.handlers.map((handler) => handler.service))],
     handle(request, response, body, context) {
-      const handler = handlers.get(pathOf(request));
+      const path = pathOf(request);
+      const handler = handlers.get(path);
       if (handler === undefined) {
         return answerUnknownMethod(request, response);
       }
       context.outcome.method = handler.method;
       const values = withBody(contextValuesWith(context), body);
       const message = messageOf(handler, body, pace);
-      void answer(handler, request, response, message, context, values);
+      const leave = (rest: AsyncIterable<Uint8Array>): void =>
+        void answer(handler, request, response, rest, context, values);
+      if (!direct.take({ path, request, response, values, body: message }, leave)) {
+        leave(message);
+      }
       return true;
     },
   };
@@ -115,6 +128,9 @@ async function answer(
   const onClose = (): void =>
     gone.abort(new ConnectError('the client ended the call', Code.Canceled));
   response.once('close', onClose);
+  if (isClosed(response)) {
+    onClose();
+  }
   try {
     const universal = await handler(
       universalRequest(handler, request, body, gone.signal, context, contextValues),
@@ -151,12 +167,7 @@ function universalRequest(
   context: RequestContext,
   contextValues: ContextValues,
 ): UniversalServerRequest {
-  const header = new Headers();
-  for (const [name, value] of Object.entries(request.headers)) {
-    if (typeof value === 'string' && !name.startsWith(':')) {
-      header.append(name, value);
-    }
-  }
+  const header = requestHeaders(request);
   dropEndlessTimeout(header);
   if (method.name === 'DownloadImage') {
     // grpc-js accepts gzip unless it is told otherwise, and connect then compresses all that it answers: at
@@ -195,23 +206,6 @@ function messageOf(
 ): AsyncIterable<Uint8Array> {
   const isOne = method.methodKind === 'unary' || method.methodKind === 'server_streaming';
   return isOne ? atPace(body, pace) : body;
-}
-
-/** What setTimeout takes; it fires at once for more. In ms, 24.8 days. */
-const longestTimerMs = 2 ** 31 - 1;
-
-/** The units of grpc-timeout that can be too long, in ms. */
-const timeoutUnitMs: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1 };
-
-/** A client's timeout that is longer than a timer can be would end the call at once: it is as good as none. */
-function dropEndlessTimeout(header: Headers): void {
-  const [, value, unit = ''] = /^(\d+)([HMSm])$/.exec(header.get('grpc-timeout') ?? '') ?? [];
-  if (Number(value) * (timeoutUnitMs[unit] ?? 0) > longestTimerMs) {
-    header.delete('grpc-timeout');
-  }
-  if (Number(header.get('connect-timeout-ms')) > longestTimerMs) {
-    header.delete('connect-timeout-ms');
-  }
 }
 
 function failedCall(

@@ -15,6 +15,11 @@ export function isHttp2(request: NodeRequest): request is Http2ServerRequest {
   return 'stream' in request;
 }
 
+/** Whether a response has emitted 'close', or is about to. */
+export function isClosed(response: NodeResponse): boolean {
+  return 'stream' in response ? response.stream.destroyed : response.destroyed;
+}
+
 /** The client's address and port, such as `192.0.2.7:49152` or `[2001:db8::1]:49152`. */
 export function peerAddress(request: NodeRequest): string {
   const { remoteAddress, remotePort } = request.socket;

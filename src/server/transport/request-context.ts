@@ -1,9 +1,9 @@
+import { randomUUID } from 'node:crypto';
 import { createContextKey, createContextValues, type ContextValues } from '@connectrpc/connect';
 import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
 import type { Logger } from 'pino';
 import type { Caller } from '../../access/caller.ts';
 import { authenticate } from './authentication.ts';
-import { newId } from '../../records/ids.ts';
 import type { CallOutcome } from './call-outcome.ts';
 import { peerAddress, type NodeRequest, type NodeResponse } from './node-http.ts';
 import type { RequestBody } from './request-body.ts';
@@ -100,7 +100,7 @@ export function requestContext(
   body: RequestBody,
   signals: Pick<RequestContext, 'drainSignal' | 'endSignal'>,
 ): RequestContext {
-  const requestId = givenRequestId(request) ?? newId();
+  const requestId = givenRequestId(request) ?? randomUUID();
   let ownLogger: Logger | undefined;
   return {
     requestId,
