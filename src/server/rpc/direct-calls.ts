@@ -22,6 +22,7 @@ import { isHttp2, type NodeRequest, type NodeResponse } from '../transport/node-
 import { acceptedCompression } from './compression.ts';
 import { DirectCallContext } from './direct-call-context.ts';
 import { directForms, type DirectForm } from './direct-forms.ts';
+import { onlyMessageIn } from './envelope.ts';
 
 /** The largest request that is answered here, in bytes: larger ones are few, and what is done with them costs more. */
 const maxRequestBytes = 64 * 1024;
@@ -163,25 +164,9 @@ async function answer(
   timeoutMs: number | undefined,
   leave: LeaveToConnect,
 ): Promise<void> {
-  const source = call.body[Symbol.asyncIterator]();
-  const parts: Uint8Array[] = [];
-  let size = 0;
-  try {
-    for (let part = await source.next(); part.done !== true; part = await source.next()) {
-      parts.push(part.value);
-      size += part.value.byteLength;
-      if (size > maxRequestBytes) {
-        leave(replayed(parts, source));
-        return;
-      }
-    }
-  } catch (error) {
-    leave(replayed(parts, { next: () => Promise.reject(error) }));
-    return;
-  }
-  const message = messageOf(form, serialization, parts);
+  const { message, body } = await receive(call.body, form, serialization);
   if (message === undefined) {
-    leave(replayed(parts));
+    leave(body);
     return;
   }
   const { method, impl } = spec;
@@ -194,7 +179,7 @@ async function answer(
     data = serialization.getO(form.isBinary).serialize(output);
   } catch (error) {
     call.values.set(failureKey, { error: context.endBy(error) ?? error });
-    leave(replayed(parts));
+    leave(body);
     return;
   }
   // That of HTTP/2 has all that is used here, but types that do not agree.
@@ -212,18 +197,66 @@ async function answer(
   }
 }
 
-/** The message, if there is just one and it is sound. */
-function messageOf(
+/** What has been received of a call. */
+interface Received {
+  /** Undefined as soon as it is known that there is not just one, small and sound. */
+  readonly message: Message | undefined;
+  /** The request's body from its beginning. */
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
+async function receive(
+  body: AsyncIterable<Uint8Array>,
   form: DirectForm,
   serialization: DirectMethod['serialization'],
-  parts: readonly Uint8Array[],
-): Message | undefined {
+): Promise<Received> {
+  const source = body[Symbol.asyncIterator]();
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  let message: Message | undefined;
+  for (;;) {
+    let part: IteratorResult<Uint8Array>;
+    try {
+      part = await source.next();
+    } catch (error) {
+      const failing = { next: () => Promise.reject(error) };
+      return { message: undefined, body: replayed(parts, failing) };
+    }
+    if (part.done === true) {
+      message ??= form.isEnclosed ? undefined : parsed(form, serialization, joined(parts));
+      return { message, body: replayed(parts) };
+    }
+    parts.push(part.value);
+    size += part.value.byteLength;
+    if (size > maxRequestBytes) {
+      return { message: undefined, body: replayed(parts, source) };
+    }
+    if (form.isEnclosed) {
+      // Connect refuses what is wrong as soon as it has come, though the client sends no end.
+      const enclosed = onlyMessageIn(joined(parts), maxRequestBytes);
+      if (enclosed === 'incomplete') {
+        continue;
+      }
+      message = enclosed && parsed(form, serialization, enclosed);
+      if (message === undefined) {
+        return { message, body: replayed(parts, source) };
+      }
+    }
+  }
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
   const [first] = parts;
-  const data = form.messageIn(
-    first !== undefined && parts.length === 1 ? first : Buffer.concat(parts),
-  );
+  return first !== undefined && parts.length === 1 ? first : Buffer.concat(parts);
+}
+
+function parsed(
+  { isBinary }: DirectForm,
+  serialization: DirectMethod['serialization'],
+  data: Uint8Array,
+): Message | undefined {
   try {
-    return data && serialization.getI(form.isBinary).parse(data);
+    return serialization.getI(isBinary).parse(data);
   } catch {
     return undefined;
   }

@@ -4,7 +4,7 @@ import { parseTimeout as parseConnectTimeout } from '@connectrpc/connect/protoco
 import { parseTimeout as parseGrpcTimeout } from '@connectrpc/connect/protocol-grpc';
 import { bytesWentOut } from '../../runtime/young-garbage.ts';
 import { compressMinBytes } from './compression.ts';
-import { envelopeOf, onlyMessageIn } from './envelope.ts';
+import { envelopeOf } from './envelope.ts';
 
 /** What is answered, where all went well. */
 export interface GoodAnswer {
@@ -27,8 +27,8 @@ export interface DirectForm {
   readonly acceptEncoding: string;
   readonly timeout: string;
   readonly parseTimeout: typeof parseGrpcTimeout;
-  /** The message in a body; undefined where there is not just one, as it is. */
-  readonly messageIn: (body: Uint8Array) => Uint8Array | undefined;
+  /** Whether the message is in an envelope, whose head tells what comes before it does. */
+  readonly isEnclosed: boolean;
   readonly write: (response: ServerResponse, answer: GoodAnswer) => void | Promise<void>;
 }
 
@@ -41,7 +41,7 @@ function connectForm(isBinary: boolean, contentType: string): DirectForm {
     acceptEncoding: 'accept-encoding',
     timeout: 'connect-timeout-ms',
     parseTimeout: parseConnectTimeout,
-    messageIn: (body) => body,
+    isEnclosed: false,
     async write(response, { data, headers, trailers, compression }) {
       let body = data;
       const encoded: Record<string, string> = {};
@@ -72,7 +72,7 @@ const grpcForm: DirectForm = {
   acceptEncoding: 'grpc-accept-encoding',
   timeout: 'grpc-timeout',
   parseTimeout: parseGrpcTimeout,
-  messageIn: onlyMessageIn,
+  isEnclosed: true,
   async write(response, { data, headers, trailers, compression }) {
     const enclosed = envelopeOf([data], compression);
     const envelope = enclosed instanceof Promise ? await enclosed : enclosed;

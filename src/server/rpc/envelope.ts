@@ -33,15 +33,24 @@ export function envelopeOf(
   return compressed(envelope.subarray(prefixBytes), compression, flags);
 }
 
-/** The message of a body that is one envelope without any flag; undefined where it is anything else. */
-export function onlyMessageIn(body: Uint8Array): Uint8Array | undefined {
+/**
+ * The message of a body that is one envelope without any flag; 'incomplete' where it is the beginning of one that is not
+ * longer than `maxBytes` in all; undefined where it is anything else.
+ */
+export function onlyMessageIn(
+  body: Uint8Array,
+  maxBytes: number,
+): Uint8Array | 'incomplete' | undefined {
   const { byteLength } = body;
+  if (byteLength < prefixBytes) {
+    return 'incomplete';
+  }
   const view = new DataView(body.buffer, body.byteOffset, byteLength);
-  return byteLength >= prefixBytes &&
-    view.getUint8(0) === 0 &&
-    view.getUint32(1) === byteLength - prefixBytes
-    ? body.subarray(prefixBytes)
-    : undefined;
+  const wholeBytes = prefixBytes + view.getUint32(1);
+  if (view.getUint8(0) !== 0 || byteLength > wholeBytes || wholeBytes > maxBytes) {
+    return undefined;
+  }
+  return byteLength < wholeBytes ? 'incomplete' : body.subarray(prefixBytes);
 }
 
 async function compressed(

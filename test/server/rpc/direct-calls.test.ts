@@ -261,6 +261,25 @@ describe.each(ways)('a small call, $name,', (way) => {
   });
 });
 
+/** Far less than the time that a silent client is given. */
+const soon = { timeout: 10_000 };
+
+test.each([
+  ['a length of 1 GiB', Buffer.from([0, 0x40, 0, 0, 0])],
+  ['a message that cannot be decoded', enveloped(Buffer.from([0xff]))],
+  ['a second message', Buffer.concat([enveloped(Buffer.alloc(0)), enveloped(Buffer.alloc(0))])],
+])('over gRPC %s is refused at once, though the client sends no end', soon, async (_, body) => {
+  const server = await startAnswering();
+  const session = http2.connect(server.url);
+  onTestFinished(() => session.destroy());
+  const headers = { ':method': 'POST', ':path': path, 'content-type': 'application/grpc' };
+  const stream = session.request(headers);
+  stream.resume();
+  stream.write(body);
+  const [trailers] = (await once(stream, 'trailers')) as [http2.IncomingHttpHeaders];
+  expect(Number(trailers['grpc-status'])).toBeGreaterThan(0);
+});
+
 test('however a call is cut into packets, it is answered as connect answers it', async () => {
   const server = await startAnswering();
   await fc.assert(
