@@ -40,10 +40,18 @@ const inPlace: Plugin = {
   },
 };
 
-/** As `bundle`, unless the bundle is current already. */
+/** As `bundle`, unless the bundle is current already; services run from their sources where those are just being changed. */
 export async function bundleIfStale(): Promise<void> {
-  if (currentBundle() === undefined) {
+  if (currentBundle() !== undefined) {
+    return;
+  }
+  try {
     await bundle();
+  } catch (error) {
+    if (!(error instanceof SourcesChangedError)) {
+      throw error;
+    }
+    console.warn(error.message);
   }
 }
 
