@@ -55,6 +55,13 @@ export const healthy: HealthSource = {
 
 /** Starts a server on a free port, and closes it when the test is finished. */
 export async function startFakeServer(options: FakeServerOptions = {}): Promise<FakeServer> {
+  const server = await serveFakes(options);
+  onTestFinished(() => server.close());
+  return server;
+}
+
+/** Starts a server on a free port, which the caller closes: for programs that are not tests themselves. */
+export async function serveFakes(options: FakeServerOptions): Promise<FakeServer> {
   const log: LogLine[] = [];
   const server = await startServer({
     settings: {
@@ -84,7 +91,6 @@ export async function startFakeServer(options: FakeServerOptions = {}): Promise<
     },
     ...(options.httpRoutes && { httpRoutes: options.httpRoutes }),
   });
-  onTestFinished(() => server.close());
   return {
     ...server,
     log,
