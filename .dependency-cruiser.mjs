@@ -14,7 +14,7 @@ export const rooms = {
   database: ['records', 'domain'],
   processes: ['database', 'config', 'runtime', 'domain'],
   access: ['database', 'records', 'domain'],
-  storage: ['database', 'records', 'domain'],
+  storage: ['database', 'records', 'runtime', 'domain'],
   'tasks/ledger': ['access', 'database', 'records', 'domain'],
   'tasks/reading': ['tasks/ledger', 'access', 'database', 'lists', 'records', 'domain'],
   'tasks/watching': ['tasks/reading', 'tasks/ledger', 'access', 'database', 'records', 'domain'],

@@ -140,7 +140,9 @@ async function start(
 
   const blobFolder = join(settings.dataDir, 'blobs');
   await wait.untilDone(database, () => matchStoreIdentity(database, blobFolder));
-  const store = await FileBlobStore.open(blobFolder);
+  const store = await FileBlobStore.open(blobFolder, {
+    directWrites: settings.directWrites === 'on',
+  });
 
   const ledger = new TaskLedger(database);
   const feed = new TaskFeed({ database, url: databaseUrl, onWarning });

@@ -150,6 +150,12 @@ export const settingSpecs = {
     'ms',
     'An upload is made durable at least so often while bytes arrive.',
   ),
+  directWrites: oneOf(
+    'DARKROOM_DIRECT_WRITES',
+    'on',
+    ['on', 'off'],
+    'Whether large pieces of an upload are written past the page cache, where the file system can.',
+  ),
   sweepIntervalMs: wholeNumber(
     'DARKROOM_SWEEP_INTERVAL_MS',
     1000,

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+
 /**
  * Memory for the bytes of uploads that is used again and again. A buffer is read by other threads beside the event
  * loop, so it is neither copied for them nor moved to them, and it comes back when the last of them is done.
@@ -8,8 +10,20 @@
 
 /** The smallest buffer. What is much smaller shares a page with others, and is copied. */
 const leastBytes = 64 * 1024;
-/** What stands around a chunk in its message: chunks are powers of two, and their buffers have room for both. */
-const slackBytes = 4096;
+/** A page of memory, and a block of most file systems. */
+const pageBytes = 4096;
+/** The unit of WebAssembly's memory. */
+const wasmPageBytes = 64 * 1024;
+
+/** Not among Node's types, and not there in a V8 without a compiler. */
+declare const WebAssembly: {
+  readonly Memory: new (wish: {
+    readonly address: 'i64';
+    readonly initial: bigint;
+    readonly maximum: bigint;
+    readonly shared: true;
+  }) => { readonly buffer: SharedArrayBuffer };
+};
 /**
  * Most that is kept, in use or not: two chunks of 1 MiB for each of 16 streams. Who comes when all is in use gets
  * memory of the ordinary kind, so that slow senders slow nobody down.
@@ -20,6 +34,10 @@ const mostBytes = 32 * 1024 * 1024;
 const idle = new Map<number, SharedArrayBuffer[]>();
 /** Buffers that somebody uses. What is never given back goes with the garbage. */
 const lent = new WeakSet<SharedArrayBuffer>();
+/** Bytes of each that are used, and so are there. */
+const sizes = new WeakMap<SharedArrayBuffer, number>();
+/** Those that begin with a page. */
+const inPages = new WeakSet<ArrayBufferLike>();
 /** Bytes of all buffers that are there. */
 let keptBytes = 0;
 const gone = new FinalizationRegistry<number>((bytes) => {
@@ -29,22 +47,31 @@ const gone = new FinalizationRegistry<number>((bytes) => {
 /**
  * A buffer with any content, used before or fresh, from this memory if there is room and else of the ordinary kind. Whoever
  * has it last may give it back, by `giveBack`.
+ *
+ * @param lead bytes that stand before what is to be stored, at most a page: where it can be, the byte after them lies at the
+ *   beginning of a page, as writing past the page cache wants it.
  */
-export function takeBuffer(bytes: number): Uint8Array {
+export function takeBuffer(bytes: number, lead = 0): Uint8Array {
   const size = sizeFor(bytes);
   const used = bytes < leastBytes / 2 ? undefined : idle.get(size)?.pop();
   if (used !== undefined) {
     lent.add(used);
-    return new Uint8Array(used, 0, bytes);
+    return new Uint8Array(used, pageBytes - lead, bytes);
   }
   if (bytes < leastBytes / 2 || !hasRoom(size)) {
     return new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer);
   }
-  const fresh = new SharedArrayBuffer(size);
+  const fresh = sharedMemory(size);
   keptBytes += size;
+  sizes.set(fresh, size);
   gone.register(fresh, size);
   lent.add(fresh);
-  return new Uint8Array(fresh, 0, bytes);
+  return new Uint8Array(fresh, pageBytes - lead, bytes);
+}
+
+/** Whether the memory around `data` begins with a page, so that `byteOffset` tells where in a page its bytes lie. */
+export function isInPages(data: Uint8Array): boolean {
+  return inPages.has(data.buffer);
 }
 
 /**
@@ -54,9 +81,10 @@ export function takeBuffer(bytes: number): Uint8Array {
 export function giveBack(data: Uint8Array): void {
   const { buffer } = data;
   if (buffer instanceof SharedArrayBuffer && lent.delete(buffer)) {
-    const others = idle.get(buffer.byteLength);
+    const size = sizes.get(buffer) ?? 0;
+    const others = idle.get(size);
     if (others === undefined) {
-      idle.set(buffer.byteLength, [buffer]);
+      idle.set(size, [buffer]);
     } else {
       others.push(buffer);
     }
@@ -83,12 +111,31 @@ export function copyBytes(
   }
 }
 
+/** Chunks are powers of two; what stands before and after one in its message has a page each. */
 function sizeFor(bytes: number): number {
   let size = leastBytes;
-  while (size + slackBytes < bytes) {
+  while (size + pageBytes < bytes) {
     size *= 2;
   }
-  return size + slackBytes;
+  return size + 2 * pageBytes;
+}
+
+/**
+ * Shared memory that begins with a page, if there can be such: JavaScript tells nobody where a SharedArrayBuffer lies (which
+ * is 16 bytes into a page, mostly), but WebAssembly's memories are pages. With addresses of 64 bits and without the traps
+ * that stand for checks of bounds, which no code of ours needs, V8 reserves only what is asked for; else 8 GiB for each.
+ */
+function sharedMemory(bytes: number): SharedArrayBuffer {
+  const pages = Math.ceil(bytes / wasmPageBytes);
+  try {
+    setFlagsFromString('--no-wasm-memory64-trap-handling');
+    const size = { initial: BigInt(pages), maximum: BigInt(pages) };
+    const { buffer } = new WebAssembly.Memory({ address: 'i64', ...size, shared: true });
+    inPages.add(buffer);
+    return buffer;
+  } catch {
+    return new SharedArrayBuffer(bytes);
+  }
 }
 
 /** Idle buffers of other sizes are let go, so that the memory is had by the sizes that are asked for. */

@@ -13,6 +13,12 @@ import { syncFolder } from './sync-folder.ts';
 const writableMode = 0o640;
 const completeMode = 0o440;
 
+/** How a folder is used. */
+export interface FileBlobStoreOptions {
+  /** Whether large writes go past the page cache, where the file system can. */
+  readonly directWrites: boolean;
+}
+
 /**
  * A blob store in a folder: one sparse file a segment, spread over 256 subfolders by the last byte of
  * its id, which is random in a UUIDv7. Files never move: whether a segment is staged or published is
@@ -22,13 +28,19 @@ const completeMode = 0o440;
  */
 export class FileBlobStore implements BlobStore {
   readonly #folder: string;
+  /** Whether the file system lets files be written past the page cache, as far as is known. */
+  #isDirect: boolean;
 
-  private constructor(folder: string) {
+  private constructor(folder: string, { directWrites }: FileBlobStoreOptions) {
     this.#folder = folder;
+    this.#isDirect = directWrites;
   }
 
   /** Opens the store in `folder`, making the folder and its subfolders if they are not there. */
-  static async open(folder: string): Promise<FileBlobStore> {
+  static async open(
+    folder: string,
+    options: FileBlobStoreOptions = { directWrites: true },
+  ): Promise<FileBlobStore> {
     try {
       await mkdir(folder, { recursive: true, mode: 0o750 });
       for (let shard = 0; shard < 256; shard++) {
@@ -38,7 +50,7 @@ export class FileBlobStore implements BlobStore {
     } catch (error) {
       throw storageError(error, `making the folder ${folder}`);
     }
-    return new FileBlobStore(folder);
+    return new FileBlobStore(folder, options);
   }
 
   async openWriter(id: SegmentId, length: number): Promise<SegmentWriter> {
@@ -46,8 +58,11 @@ export class FileBlobStore implements BlobStore {
       const file = await this.#openForWriting(id, length);
       try {
         await cutTo(file, id, length);
-        const syncName = (): Promise<void> => syncFolder(join(this.#folder, shardOf(id)));
-        return new FileSegmentWriter(file, length, syncName, this.#path(id));
+        return new FileSegmentWriter(file, length, {
+          path: this.#path(id),
+          syncName: () => syncFolder(join(this.#folder, shardOf(id))),
+          openDirect: () => this.#openDirect(id),
+        });
       } catch (error) {
         await file.close().catch(() => {});
         throw error;
@@ -158,6 +173,20 @@ export class FileBlobStore implements BlobStore {
         );
       }
       throw error;
+    }
+  }
+
+  /** A segment's file for writing past the page cache, as long as all files could be opened so. Never rejects. */
+  async #openDirect(id: SegmentId): Promise<FileHandle | undefined> {
+    if (!this.#isDirect) {
+      return undefined;
+    }
+    try {
+      return await open(this.#path(id), constants.O_WRONLY | constants.O_DIRECT);
+    } catch (error) {
+      // As of a file system without. Whatever else is wrong, the write through the cache tells.
+      this.#isDirect = !isErrno(error, 'EINVAL');
+      return undefined;
     }
   }
 

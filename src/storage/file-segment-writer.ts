@@ -1,8 +1,9 @@
 import { stat, type FileHandle } from 'node:fs/promises';
+import { isInPages } from '../runtime/shared-buffers.ts';
 import type { SegmentWriter, AppendOutcome } from './blob-store.ts';
 import { readFully } from './read-fully.ts';
 import { storageError } from './storage-error.ts';
-import { joinShortZeroRuns, splitZeroRuns, type Run } from './zero-run.ts';
+import { joinShortZeroRuns, pageBytes, splitZeroRuns, type Run } from './zero-run.ts';
 
 /**
  * Data that is shredded by zeros into more runs than one for each of these many bytes is written in
@@ -15,28 +16,46 @@ const fewRuns = 64;
 const leastZerosOfShreds = 32 * 1024;
 
 /**
+ * Least bytes that are written past the page cache. In one go they wait for the disk: 1 MiB came to 840 MiB/s on a disk
+ * where 64 KiB came to 310, in place of 350 and 920 through the cache, which pays for it later.
+ */
+const leastDirectBytes = 256 * 1024;
+
+/** What of a run is written in one go, and where through. */
+interface Stretch {
+  readonly file: FileHandle;
+  readonly length: number;
+}
+
+/** Where a segment's file is, beside the handle on it. */
+export interface SegmentFilePlace {
+  /** Where others will look for the file; without it only its removal is noticed. */
+  readonly path?: string;
+  /** Makes the file's name durable. */
+  readonly syncName: () => Promise<void>;
+  /** Opens the file for writing past the page cache; undefined where that cannot be had. */
+  readonly openDirect?: () => Promise<FileHandle | undefined>;
+}
+
+/**
  * Appends to one sparse file, which is always just `length` bytes long, so that a skipped page reads as
  * zeros.
  */
 export class FileSegmentWriter implements SegmentWriter {
   readonly #file: FileHandle;
-  readonly #syncName: () => Promise<void>;
-  readonly #path: string | undefined;
+  readonly #place: SegmentFilePlace;
+  /** For writing past the page cache: opened when the first bytes come that may go so. */
+  #direct: Promise<FileHandle | undefined> | undefined;
   #length: number;
   #nameIsDurable = false;
   /** Whether the file may be longer than `length`, by what a write that failed halfway has left. */
   #hasRemains = false;
 
-  /**
-   * @param file open for reading and writing, and `length` bytes long.
-   * @param syncName makes the file's name durable.
-   * @param path where others will look for the file; without it only its removal is noticed.
-   */
-  constructor(file: FileHandle, length: number, syncName: () => Promise<void>, path?: string) {
+  /** @param file open for reading and writing, and `length` bytes long. */
+  constructor(file: FileHandle, length: number, place: SegmentFilePlace) {
     this.#file = file;
     this.#length = length;
-    this.#syncName = syncName;
-    this.#path = path;
+    this.#place = place;
   }
 
   get length(): number {
@@ -68,13 +87,14 @@ export class FileSegmentWriter implements SegmentWriter {
     try {
       await this.#file.datasync();
       if (!this.#nameIsDurable) {
-        await this.#syncName();
+        await this.#place.syncName();
         this.#nameIsDurable = true;
       }
       // Writes to a file that was removed, or whose file system was unmounted, succeed; but whoever looks
       // for the bytes later does not find them.
       const own = await this.#file.stat();
-      const found = this.#path === undefined ? own : await stat(this.#path);
+      const { path } = this.#place;
+      const found = path === undefined ? own : await stat(path);
       if (own.nlink === 0 || own.ino !== found.ino || own.dev !== found.dev) {
         throw Object.assign(new Error('the segment’s file is not in its place'), {
           code: 'ENOENT',
@@ -91,6 +111,7 @@ export class FileSegmentWriter implements SegmentWriter {
 
   async close(): Promise<void> {
     await this.#file.close().catch(() => {});
+    await (await this.#direct)?.close().catch(() => {});
   }
 
   async #grow(bytes: number, doing: string, work: () => Promise<void>): Promise<void> {
@@ -117,18 +138,50 @@ export class FileSegmentWriter implements SegmentWriter {
 
   async #write(data: Uint8Array, run: Run, base: number): Promise<void> {
     for (let position = run.start; position < run.end;) {
-      const { bytesWritten } = await this.#file.write(
-        data,
-        position,
-        run.end - position,
-        base + position,
-      );
+      const at = base + position;
+      const { file, length } = await this.#stretch(data, position, run.end, at);
+      let bytesWritten: number;
+      try {
+        ({ bytesWritten } = await file.write(data, position, length, at));
+      } catch (error) {
+        if (file === this.#file || !isRefusal(error)) {
+          throw error;
+        }
+        await file.close().catch(() => {});
+        this.#direct = Promise.resolve(undefined);
+        continue;
+      }
       if (bytesWritten === 0) {
         throw Object.assign(new Error('a write wrote nothing'), { code: 'EIO' });
       }
       position += bytesWritten;
     }
   }
+
+  /** Past the page cache go whole pages of the file that are whole pages of memory, where there are enough of them. */
+  async #stretch(data: Uint8Array, start: number, end: number, at: number): Promise<Stretch> {
+    const all = { file: this.#file, length: end - start };
+    const isAlike = (data.byteOffset + start - at) % pageBytes === 0;
+    if (all.length < leastDirectBytes || !isAlike || !isInPages(data)) {
+      return all;
+    }
+    this.#direct ??= this.#place.openDirect?.() ?? Promise.resolve(undefined);
+    const direct = await this.#direct;
+    if (direct === undefined) {
+      return all;
+    }
+    const inPage = at % pageBytes;
+    return inPage === 0
+      ? { file: direct, length: all.length - (all.length % pageBytes) }
+      : { file: this.#file, length: pageBytes - inPage };
+  }
+}
+
+/** Whether a file system takes such a write only through the page cache. */
+function isRefusal(error: unknown): boolean {
+  return (
+    error instanceof Error && 'code' in error && ['EINVAL', 'ENOTSUP'].includes(String(error.code))
+  );
 }
 
 function worthwhileRuns(data: Uint8Array, position: number): readonly Run[] {

@@ -1,8 +1,15 @@
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { copyBytes, giveBack, takeBuffer } from '../../src/runtime/shared-buffers.ts';
+import { copyBytes, giveBack, isInPages, takeBuffer } from '../../src/runtime/shared-buffers.ts';
 
 const MiB = 1024 * 1024;
+
+/** The address space of this process that is reserved. */
+function virtualBytes(): number {
+  const status = readFileSync('/proc/self/status', 'utf8');
+  return Number(/^VmSize:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
+}
 
 describe('a buffer', () => {
   test('that was given back is used again, for as many bytes or fewer of its size', () => {
@@ -25,9 +32,25 @@ describe('a buffer', () => {
   });
 
   test('has room for a chunk of a power of two with what is around it', () => {
-    const buffer = takeBuffer(MiB + 100);
+    const buffer = takeBuffer(MiB + 100, 50);
     expect(buffer.byteLength).toBe(MiB + 100);
-    expect(buffer.buffer.byteLength).toBeLessThan(MiB + 5000);
+    expect(takeBuffer(MiB).buffer.byteLength).toBe(buffer.buffer.byteLength);
+  });
+
+  test.each([0, 1, 17, 4096])('lies so that after %d bytes a page begins', (lead) => {
+    const buffer = takeBuffer(MiB, lead);
+    expect(isInPages(buffer)).toBe(true);
+    expect((buffer.byteOffset + lead) % 4096).toBe(0);
+    giveBack(buffer);
+    expect(isInPages(takeBuffer(1000))).toBe(false);
+    expect(isInPages(new Uint8Array(new SharedArrayBuffer(MiB)))).toBe(false);
+  });
+
+  test('reserves no more of the address space than it is large', () => {
+    const before = virtualBytes();
+    const buffers = Array.from({ length: 5 }, () => takeBuffer(MiB + 4096));
+    expect(virtualBytes() - before).toBeLessThan(1024 * MiB);
+    buffers.forEach(giveBack);
   });
 
   test.each([0, 1, 1000])('of %d bytes has an ordinary ArrayBuffer of its own', (bytes) => {

@@ -39,7 +39,7 @@ test('a full disk leaves nothing of the write that it cut, so that zeros are zer
       return typeof value === 'function' ? value.bind(target) : value;
     },
   });
-  const writer = new FileSegmentWriter(small, 0, () => Promise.resolve());
+  const writer = new FileSegmentWriter(small, 0, { syncName: () => Promise.resolve() });
   await writer.append(Buffer.alloc(8192, 1));
   isStuck = true;
   expect(await darkroomErrorOf(writer.append(Buffer.alloc(16_384, 2)))).toMatchObject({
@@ -75,7 +75,9 @@ test('writes that are taken in pieces, or not at all, are noticed', async () => 
     },
     truncate: () => Promise.resolve(),
   };
-  const writer = new FileSegmentWriter(piecewise as never, 0, () => Promise.resolve());
+  const writer = new FileSegmentWriter(piecewise as never, 0, {
+    syncName: () => Promise.resolve(),
+  });
   await writer.append(Buffer.alloc(2500, 1));
   expect(written).toEqual([0, 1000, 2000]);
   most = 0;

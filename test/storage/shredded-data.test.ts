@@ -48,7 +48,7 @@ test('data that zeros shred into many pieces takes few writes', async () => {
     },
     truncate: () => Promise.resolve(),
   };
-  const writer = new FileSegmentWriter(file as never, 0, () => Promise.resolve());
+  const writer = new FileSegmentWriter(file as never, 0, { syncName: () => Promise.resolve() });
   const shreds = randomBytes(MiB);
   for (let page = 0; page < 256; page += 2) {
     shreds.fill(0, page * pageBytes, (page + 1) * pageBytes);

@@ -8,6 +8,7 @@ import {
 } from '@connectrpc/connect';
 import type { RequestBody } from '../transport/request-body.ts';
 import { EnvelopeReader, type ReceivedEnvelope } from './envelope-reader.ts';
+import { payloadLead } from './payload-lead.ts';
 
 const bodyKey = createContextKey<RequestBody | undefined>(undefined, {
   description: 'request body',
@@ -88,7 +89,9 @@ function messagesOf(
 ): AsyncIterable<Message> {
   return {
     [Symbol.asyncIterator]() {
-      const reader = new EnvelopeReader(body, maxBytes);
+      const reader = new EnvelopeReader(body, maxBytes, (begin, length) =>
+        payloadLead(schema, begin, length),
+      );
       return {
         async next() {
           for (;;) {

@@ -13,6 +13,14 @@ export interface ReceivedEnvelope {
 /** What envelopes are read from. */
 export type FlowingBody = Pick<RequestBody, 'flowInto' | 'resume'>;
 
+/**
+ * How many bytes of a message stand before the payload for which its memory is laid out; undefined where `begin`, its first
+ * bytes that have come, do not tell.
+ *
+ * @param length bytes of the whole message.
+ */
+export type LeadOf = (begin: Uint8Array, length: number) => number | undefined;
+
 /** A byte of flags, and four with the length. */
 const headBytes = 5;
 /** Whole messages that wait to be asked for: one of 1 MiB while the one before is written, or many small ones. */
@@ -26,6 +34,9 @@ const waitingEnvelopes = 64;
 export class EnvelopeReader implements BodySink {
   readonly #body: FlowingBody;
   readonly #maxBytes: number;
+  readonly #leadOf: LeadOf;
+  /** That of the last message: the next is mostly like it. */
+  #lead = 0;
   readonly #head = Buffer.alloc(headBytes);
   #headFilled = 0;
   /** The message that is coming; undefined between two. */
@@ -38,10 +49,14 @@ export class EnvelopeReader implements BodySink {
   #isOver = false;
   #failure: Error | undefined;
 
-  /** @param maxBytes the largest message that is taken. */
-  constructor(body: FlowingBody, maxBytes: number) {
+  /**
+   * @param maxBytes the largest message that is taken.
+   * @param leadOf where the payload of a message begins, which is to lie at the beginning of a page.
+   */
+  constructor(body: FlowingBody, maxBytes: number, leadOf: LeadOf = () => 0) {
     this.#body = body;
     this.#maxBytes = maxBytes;
+    this.#leadOf = leadOf;
     body.flowInto(this);
   }
 
@@ -110,7 +125,8 @@ export class EnvelopeReader implements BodySink {
           ),
         );
       } else {
-        this.#data = takeBuffer(length);
+        this.#lead = this.#leadOf(bytes.subarray(end), length) ?? this.#lead;
+        this.#data = takeBuffer(length, this.#lead);
         this.#dataFilled = 0;
         this.#completeIfFull(this.#data);
       }
