@@ -1,4 +1,4 @@
-import type { DescMethodUnary, DescService } from '@bufbuild/protobuf';
+import type { DescMethod, DescService } from '@bufbuild/protobuf';
 import { Code, ConnectError, type ContextValues, type HandlerContext } from '@connectrpc/connect';
 import { endedBy } from '../errors/error-mapping.ts';
 import type { NodeRequest, NodeResponse } from '../transport/node-http.ts';
@@ -7,7 +7,7 @@ import { requestHeaders } from './request-headers.ts';
 
 /** What is known of a call before its message is read. */
 export interface BegunDirectCall {
-  readonly method: DescMethodUnary;
+  readonly method: DescMethod;
   readonly protocolName: string;
   readonly request: NodeRequest;
   readonly response: NodeResponse;
@@ -22,7 +22,7 @@ export interface BegunDirectCall {
  * for.
  */
 export class DirectCallContext implements HandlerContext {
-  readonly method: DescMethodUnary;
+  readonly method: DescMethod;
   readonly protocolName: string;
   readonly requestMethod = 'POST';
   readonly values: ContextValues;
@@ -30,6 +30,7 @@ export class DirectCallContext implements HandlerContext {
   readonly #response: NodeResponse;
   readonly #deadline: number | undefined;
   #signal: AbortSignal | undefined;
+  #release: (() => void) | undefined;
   #requestHeader: Headers | undefined;
   #responseHeader: Headers | undefined;
   #responseTrailer: Headers | undefined;
@@ -82,6 +83,11 @@ export class DirectCallContext implements HandlerContext {
     return this.#signal && endedBy(this.#signal, error);
   }
 
+  /** The handler does not look at its signal any more: it need not follow the call to its end, which may be days away. */
+  release(): void {
+    this.#release?.();
+  }
+
   readonly timeoutMs = (): number | undefined =>
     this.#deadline === undefined ? undefined : this.#deadline - performance.now();
 
@@ -96,6 +102,10 @@ export class DirectCallContext implements HandlerContext {
       end.abort(new ConnectError('the client ended the call', Code.Canceled));
     };
     this.#response.once('close', onClose);
+    this.#release = () => {
+      clearTimeout(timer);
+      this.#response.off('close', onClose);
+    };
     return end.signal;
   }
 }

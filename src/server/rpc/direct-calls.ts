@@ -1,17 +1,9 @@
 import type { ServerResponse } from 'node:http';
+import { create, isMessage, type DescService, type DescMethod } from '@bufbuild/protobuf';
 import {
-  create,
-  isMessage,
-  type DescMethodUnary,
-  type DescService,
-  type Message,
-} from '@bufbuild/protobuf';
-import {
-  createContextKey,
   createServiceImplSpec,
   type ConnectRouter,
   type ContextValues,
-  type Interceptor,
   type MethodImplSpec,
 } from '@connectrpc/connect';
 import {
@@ -22,19 +14,21 @@ import { isHttp2, type NodeRequest, type NodeResponse } from '../transport/node-
 import { acceptedCompression } from './compression.ts';
 import { DirectCallContext } from './direct-call-context.ts';
 import { directForms, type DirectForm } from './direct-forms.ts';
-import { onlyMessageIn } from './envelope.ts';
+import { answerStream, writesItsAnswer } from './direct-streams.ts';
+import { settle } from './settled-directly.ts';
+import { receive, type MessageSerialization } from './received-message.ts';
 
 /** The largest request that is answered here, in bytes: larger ones are few, and what is done with them costs more. */
 const maxRequestBytes = 64 * 1024;
 /** Connect's own limit of answers. */
 const maxAnswerBytes = 0xffffffff;
 
-type UnarySpec = Extract<MethodImplSpec, { kind: 'unary' }>;
+type DirectSpec = Extract<MethodImplSpec, { kind: 'unary' | 'server_streaming' }>;
 
 /** A method with what it takes to answer it. */
 interface DirectMethod {
-  readonly spec: UnarySpec;
-  readonly serialization: ReturnType<typeof createMethodSerializationLookup>;
+  readonly spec: DirectSpec;
+  readonly serialization: MessageSerialization;
 }
 
 /** A call that may be answered here. */
@@ -48,23 +42,10 @@ export interface SmallCall {
 }
 
 /**
- * Has connect answer a call after all, given the request's body from its beginning. Where the handler has failed already
- * the call's values say so, to `failedDirectly`.
+ * Has connect answer a call after all, given the request's body from its beginning. Where its handler has been called already,
+ * the call's values say what came of it, to `settledDirectly`.
  */
 export type LeaveToConnect = (body: AsyncIterable<Uint8Array>) => void;
-
-const failureKey = createContextKey<{ readonly error: unknown } | undefined>(undefined, {
-  description: 'failure of a direct call',
-});
-
-/** Throws what a handler has thrown in a direct call, in place of calling it again. To be the innermost interceptor. */
-export const failedDirectly: Interceptor = (next) => (request) => {
-  const failure = request.contextValues.get(failureKey);
-  if (failure !== undefined) {
-    throw failure.error;
-  }
-  return next(request);
-};
 
 /**
  * Answers unary calls that come as most do: one small message, not compressed, in JSON or protobuf, over Connect or gRPC.
@@ -84,7 +65,7 @@ export class DirectCalls {
     this.#admit = admit;
   }
 
-  /** The same router, which has unary methods of services noted here as they are registered. */
+  /** The same router, which has methods of services noted here as they are registered. */
   noting(router: ConnectRouter): ConnectRouter {
     const noting: ConnectRouter = {
       handlers: router.handlers,
@@ -103,7 +84,10 @@ export class DirectCalls {
   }
 
   #note(spec: MethodImplSpec): void {
-    if (spec.kind === 'unary') {
+    if (
+      spec.kind === 'unary' ||
+      (spec.kind === 'server_streaming' && writesItsAnswer(spec.method))
+    ) {
       const { parent, name } = spec.method;
       const limits = { readMaxBytes: this.#maxMessageBytes, writeMaxBytes: maxAnswerBytes };
       this.#methods.set(`/${parent.typeName}/${name}`, {
@@ -121,6 +105,10 @@ export class DirectCalls {
     if (method === undefined || form === undefined || !isUsual(request, form)) {
       return false;
     }
+    // Connect has streams of its own, in other types of content, and refuses them in these.
+    if (method.spec.kind === 'server_streaming' && !form.isEnclosed) {
+      return false;
+    }
     const timeout = timeoutOf(request, form);
     if (timeout.error !== undefined || !this.#admits(method.spec.method)) {
       return false;
@@ -129,7 +117,7 @@ export class DirectCalls {
     return true;
   }
 
-  #admits({ parent }: DescMethodUnary): boolean {
+  #admits({ parent }: DescMethod): boolean {
     try {
       this.#admit(parent);
       return true;
@@ -164,21 +152,31 @@ async function answer(
   timeoutMs: number | undefined,
   leave: LeaveToConnect,
 ): Promise<void> {
-  const { message, body } = await receive(call.body, form, serialization);
+  const { message, body } = await receive(call.body, form, serialization, maxRequestBytes);
   if (message === undefined) {
     leave(body);
     return;
   }
-  const { method, impl } = spec;
   const { protocolName } = form;
+  const { method } = spec;
   const context = new DirectCallContext({ ...call, method, protocolName, timeoutMs });
+  const compression = acceptedBy(call.request, form);
   let data: Uint8Array<ArrayBuffer>;
   try {
-    const answered = await impl(message, context);
+    if (spec.kind === 'server_streaming') {
+      const stream = { ...call, context, form, compression };
+      await answerStream(
+        stream,
+        () => spec.impl(message, context),
+        () => leave(body),
+      );
+      return;
+    }
+    const answered = await spec.impl(message, context);
     const output = isMessage(answered) ? answered : create(method.output, answered);
     data = serialization.getO(form.isBinary).serialize(output);
   } catch (error) {
-    call.values.set(failureKey, { error: context.endBy(error) ?? error });
+    settle(call.values, { kind: 'failed', error: context.endBy(error) ?? error });
     leave(body);
     return;
   }
@@ -189,76 +187,11 @@ async function answer(
       data,
       headers: context.setHeaders,
       trailers: context.setTrailers,
-      compression: acceptedBy(call.request, form),
+      compression,
     });
   } catch {
     // The client is gone.
     response.destroy();
-  }
-}
-
-/** What has been received of a call. */
-interface Received {
-  /** Undefined as soon as it is known that there is not just one, small and sound. */
-  readonly message: Message | undefined;
-  /** The request's body from its beginning. */
-  readonly body: AsyncIterable<Uint8Array>;
-}
-
-async function receive(
-  body: AsyncIterable<Uint8Array>,
-  form: DirectForm,
-  serialization: DirectMethod['serialization'],
-): Promise<Received> {
-  const source = body[Symbol.asyncIterator]();
-  const parts: Uint8Array[] = [];
-  let size = 0;
-  let message: Message | undefined;
-  for (;;) {
-    let part: IteratorResult<Uint8Array>;
-    try {
-      part = await source.next();
-    } catch (error) {
-      const failing = { next: () => Promise.reject(error) };
-      return { message: undefined, body: replayed(parts, failing) };
-    }
-    if (part.done === true) {
-      message ??= form.isEnclosed ? undefined : parsed(form, serialization, joined(parts));
-      return { message, body: replayed(parts) };
-    }
-    parts.push(part.value);
-    size += part.value.byteLength;
-    if (size > maxRequestBytes) {
-      return { message: undefined, body: replayed(parts, source) };
-    }
-    if (form.isEnclosed) {
-      // Connect refuses what is wrong as soon as it has come, though the client sends no end.
-      const enclosed = onlyMessageIn(joined(parts), maxRequestBytes);
-      if (enclosed === 'incomplete') {
-        continue;
-      }
-      message = enclosed && parsed(form, serialization, enclosed);
-      if (message === undefined) {
-        return { message, body: replayed(parts, source) };
-      }
-    }
-  }
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const [first] = parts;
-  return first !== undefined && parts.length === 1 ? first : Buffer.concat(parts);
-}
-
-function parsed(
-  { isBinary }: DirectForm,
-  serialization: DirectMethod['serialization'],
-  data: Uint8Array,
-): Message | undefined {
-  try {
-    return serialization.getI(isBinary).parse(data);
-  } catch {
-    return undefined;
   }
 }
 
@@ -270,15 +203,4 @@ function acceptedBy(
   return typeof accepted === 'string'
     ? compressionNegotiate(acceptedCompression, null, accepted, acceptEncoding).response
     : null;
-}
-
-/** A body from its beginning, of which parts have been read. */
-async function* replayed(
-  parts: readonly Uint8Array[],
-  rest?: AsyncIterator<Uint8Array>,
-): AsyncGenerator<Uint8Array> {
-  yield* parts;
-  if (rest !== undefined) {
-    yield* { [Symbol.asyncIterator]: () => rest };
-  }
 }

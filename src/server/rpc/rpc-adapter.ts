@@ -21,10 +21,11 @@ import {
 import { writeResponse } from '../transport/response-writer.ts';
 import { dropEndlessTimeout } from './call-timeout.ts';
 import { acceptedCompression, compressMinBytes } from './compression.ts';
-import { DirectCalls, failedDirectly } from './direct-calls.ts';
+import { DirectCalls } from './direct-calls.ts';
 import { directMessages, withBody } from './direct-messages.ts';
 import { atPace } from './message-pace.ts';
 import { requestHeaders } from './request-headers.ts';
+import { settledDirectly } from './settled-directly.ts';
 import { answerUnknownMethod } from './unknown-method.ts';
 
 /** What the adapter needs to take calls. */
@@ -80,7 +81,7 @@ export function createRpcAdapter(options: RpcAdapterOptions): RpcAdapter {
     interceptors: [
       directMessages(maxMessageBytes),
       errorInterceptor({ maxMessageBytes }),
-      failedDirectly,
+      settledDirectly,
     ],
     requestGate(context) {
       settleErrors(context, maxMessageBytes);

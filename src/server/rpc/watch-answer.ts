@@ -11,6 +11,7 @@ import {
   type RequestContext,
 } from '../transport/request-context.ts';
 import { headersOf } from '../transport/response-writer.ts';
+import { longestTimerMs } from './call-timeout.ts';
 import { acceptedCompression } from './compression.ts';
 import { endConnectStream, endGrpcStream, type EndStream } from './stream-end.ts';
 import type { Enclose } from './watch-envelopes.ts';
@@ -101,7 +102,7 @@ class WatchAnswer<Message> implements AnswerRest, Wakeable {
     });
     response.on('close', () => this.abandon());
     this.#response = nodeResponse;
-    if (this.#timeoutMs !== undefined) {
+    if (this.#timeoutMs !== undefined && this.#timeoutMs <= longestTimerMs) {
       this.#deadline = setTimeout(() => {
         this.#end(new ConnectError('the operation timed out', Code.DeadlineExceeded));
       }, this.#timeoutMs);

@@ -1,0 +1,89 @@
+import type { Message } from '@bufbuild/protobuf';
+import type { createMethodSerializationLookup } from '@connectrpc/connect/protocol';
+import type { DirectForm } from './direct-forms.ts';
+import { onlyMessageIn } from './envelope.ts';
+
+/** How the messages of a method are read and written. */
+export type MessageSerialization = ReturnType<typeof createMethodSerializationLookup>;
+
+/** What has been received of a call. */
+export interface Received {
+  /** Undefined as soon as it is known that there is not just one, small and sound. */
+  readonly message: Message | undefined;
+  /** The request's body from its beginning. */
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
+/**
+ * Receives the one message of a call.
+ *
+ * @param maxBytes how many bytes its body may have.
+ */
+export async function receive(
+  body: AsyncIterable<Uint8Array>,
+  form: DirectForm,
+  serialization: MessageSerialization,
+  maxBytes: number,
+): Promise<Received> {
+  const source = body[Symbol.asyncIterator]();
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  let message: Message | undefined;
+  for (;;) {
+    let part: IteratorResult<Uint8Array>;
+    try {
+      part = await source.next();
+    } catch (error) {
+      const failing = { next: () => Promise.reject(error) };
+      return { message: undefined, body: replayed(parts, failing) };
+    }
+    if (part.done === true) {
+      message ??= form.isEnclosed ? undefined : parsed(form, serialization, joined(parts));
+      return { message, body: replayed(parts) };
+    }
+    parts.push(part.value);
+    size += part.value.byteLength;
+    if (size > maxBytes) {
+      return { message: undefined, body: replayed(parts, source) };
+    }
+    if (form.isEnclosed) {
+      // Connect refuses what is wrong as soon as it has come, though the client sends no end.
+      const enclosed = onlyMessageIn(joined(parts), maxBytes);
+      if (enclosed === 'incomplete') {
+        continue;
+      }
+      message = enclosed && parsed(form, serialization, enclosed);
+      if (message === undefined) {
+        return { message, body: replayed(parts, source) };
+      }
+    }
+  }
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const [first] = parts;
+  return first !== undefined && parts.length === 1 ? first : Buffer.concat(parts);
+}
+
+function parsed(
+  { isBinary }: DirectForm,
+  serialization: MessageSerialization,
+  data: Uint8Array,
+): Message | undefined {
+  try {
+    return serialization.getI(isBinary).parse(data);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A body from its beginning, of which parts have been read. */
+async function* replayed(
+  parts: readonly Uint8Array[],
+  rest?: AsyncIterator<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  yield* parts;
+  if (rest !== undefined) {
+    yield* { [Symbol.asyncIterator]: () => rest };
+  }
+}
