@@ -33,7 +33,7 @@ export async function startService(
 ): Promise<BenchService> {
   const { databaseUrl, env = {}, profileFolder } = options;
   // As `npm start` has it.
-  const flags = ['--max-semi-space-size=16'];
+  const flags = ['--max-semi-space-size=16', '--v8-pool-size=0'];
   const profiling = ['--cpu-prof', '--cpu-prof-interval=500', `--cpu-prof-dir=${profileFolder}`];
   const child = spawn(
     process.execPath,
