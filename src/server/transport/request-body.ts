@@ -3,6 +3,14 @@ import { DarkroomError } from '../../domain/darkroom-error.ts';
 import { isHttp2, type NodeRequest } from './node-http.ts';
 import { bytesCameIn } from '../../runtime/young-garbage.ts';
 
+/** What a body has its source call while it is read. */
+interface Listeners {
+  readonly event: 'readable' | 'data';
+  readonly onBytes: (bytes: Buffer) => void;
+  readonly onEnd: () => void;
+  readonly onClose: () => void;
+}
+
 /** What takes the bytes of a body as they come. */
 export interface BodySink {
   /** Takes the next bytes, which are not its own: it copies what it keeps. Answers whether it takes more just now. */
@@ -26,6 +34,7 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
   #waiting: PromiseWithResolvers<IteratorResult<Uint8Array>> | undefined;
   #sink: BodySink | undefined;
   #attached = false;
+  #listeners: Listeners | undefined;
   #state: 'open' | 'ended' | 'broken' | 'left' = 'open';
   #failure: DarkroomError | undefined;
   #bytesReceived = 0;
@@ -120,41 +129,53 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
       this.#onClose();
       return;
     }
-    if (this.#sink === undefined) {
-      this.#source.on('readable', this.#settle);
-    } else {
-      this.#source.on('data', this.#onData);
-    }
-    this.#source.on('end', this.#onEnd);
-    this.#source.on('error', this.#onClose);
-    this.#source.on('close', this.#onClose);
+    const listeners = {
+      event: this.#sink === undefined ? 'readable' : 'data',
+      onBytes:
+        this.#sink === undefined ? () => this.#settle() : (bytes: Buffer) => this.#onData(bytes),
+      onEnd: () => this.#onEnd(),
+      onClose: () => this.#onClose(),
+    } as const;
+    this.#source.on(listeners.event, listeners.onBytes);
+    this.#source.on('end', listeners.onEnd);
+    this.#source.on('error', listeners.onClose);
+    this.#source.on('close', listeners.onClose);
+    this.#listeners = listeners;
   }
 
+  /** Lets go of all that the reading took: of a watcher its request is there for as long as the answer. */
   #detach(): void {
-    this.#source.off('readable', this.#settle);
-    if (this.#sink !== undefined) {
-      this.#source.off('data', this.#onData);
+    const listeners = this.#listeners;
+    if (listeners === undefined) {
+      return;
+    }
+    this.#listeners = undefined;
+    const { event, onBytes, onEnd, onClose } = listeners;
+    this.#source.off(event, onBytes);
+    if (event === 'data') {
       // It would flow on, into nothing.
       this.#source.pause();
     }
-    this.#source.off('end', this.#onEnd);
-    this.#source.off('close', this.#onClose);
-    // The listener for errors stays: an error that nobody listens to ends the process.
+    this.#source.off('end', onEnd);
+    this.#source.off('close', onClose);
+    this.#source.off('error', onClose);
+    // An error that nobody listens to ends the process.
+    this.#source.on('error', ignoreError);
   }
 
-  readonly #onData = (bytes: Buffer): void => {
+  #onData(bytes: Buffer): void {
     this.#cameIn(bytes);
     if (this.#sink?.take(bytes) === false) {
       this.#source.pause();
     }
-  };
+  }
 
   #cameIn({ byteLength }: Buffer): void {
     this.#bytesReceived += byteLength;
     bytesCameIn(byteLength);
   }
 
-  readonly #settle = (): void => {
+  #settle(): void {
     if (this.#sink !== undefined && this.#state !== 'open') {
       const sink = this.#sink;
       this.#sink = undefined;
@@ -179,33 +200,35 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
     } else {
       waiting.resolve({ done: true, value: undefined });
     }
-  };
+  }
 
-  readonly #onEnd = (): void => {
+  #onEnd(): void {
     if (this.#isHttp2) {
       // Node's clients, grpc-js among them, cancel a stream by its end and then a reset, which may be here too.
-      setImmediate(this.#afterEnd);
+      setImmediate(() => this.#afterEnd());
     } else {
       this.#afterEnd();
     }
-  };
+  }
 
-  readonly #afterEnd = (): void => {
+  #afterEnd(): void {
     if (this.#state === 'open') {
       this.#state = this.#isBroken() ? 'broken' : 'ended';
       this.#detach();
     }
     this.#settle();
-  };
+  }
 
-  readonly #onClose = (): void => {
+  #onClose(): void {
     if (this.#state === 'open') {
       this.#state = 'broken';
       this.#detach();
     }
     this.#settle();
-  };
+  }
 }
+
+function ignoreError(): void {}
 
 function connectionLost(): DarkroomError {
   return new DarkroomError(

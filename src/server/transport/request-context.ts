@@ -100,22 +100,50 @@ export function requestContext(
   body: RequestBody,
   signals: Pick<RequestContext, 'drainSignal' | 'endSignal'>,
 ): RequestContext {
-  const requestId = givenRequestId(request) ?? randomUUID();
-  let ownLogger: Logger | undefined;
-  return {
-    requestId,
-    caller: authenticate(request),
-    peer: peerAddress(request),
-    // Made when it is used: most calls only read, and are not logged. It would take 350 bytes for each watcher.
-    get logger() {
-      ownLogger ??= logger.child({ requestId });
-      return ownLogger;
-    },
-    drainSignal: signals.drainSignal,
-    endSignal: signals.endSignal,
-    bytesReceived: () => body.bytesReceived,
-    outcome: {},
-  };
+  return new CallContext(request, logger, body, signals);
+}
+
+/** A class, for an object with a getter and a function of its own takes 0.6 KiB more for each watcher. */
+class CallContext implements RequestContext {
+  readonly requestId: string;
+  readonly caller: Caller;
+  readonly peer: string;
+  readonly drainSignal: AbortSignal;
+  readonly endSignal: AbortSignal;
+  readonly outcome: CallOutcome = {};
+  rest?: AnswerRest;
+  readonly #body: RequestBody;
+  readonly #serverLogger: Logger;
+  #logger: Logger | undefined;
+
+  constructor(
+    request: NodeRequest,
+    logger: Logger,
+    body: RequestBody,
+    { drainSignal, endSignal }: Pick<RequestContext, 'drainSignal' | 'endSignal'>,
+  ) {
+    this.requestId = givenRequestId(request) ?? newRequestId();
+    this.caller = authenticate(request);
+    this.peer = peerAddress(request);
+    this.drainSignal = drainSignal;
+    this.endSignal = endSignal;
+    this.#body = body;
+    this.#serverLogger = logger;
+  }
+
+  // Made when it is used: most calls only read, and are not logged. It would take 350 bytes for each watcher.
+  get logger(): Logger {
+    return (this.#logger ??= this.#serverLogger.child({ requestId: this.requestId }));
+  }
+
+  bytesReceived(): number {
+    return this.#body.bytesReceived;
+  }
+}
+
+/** Written anew: V8 keeps what Node makes as the 15 pieces that it was put together of, 0.5 KiB of a watcher. */
+function newRequestId(): string {
+  return Buffer.from(randomUUID(), 'latin1').toString('latin1');
 }
 
 /** What a client may choose as the id: 1 to 128 printable ASCII characters. Anything else is not taken. */

@@ -1,11 +1,11 @@
 import type { Caller } from '../../access/caller.ts';
 import { maySee } from '../../access/rights.ts';
 import { FieldChecks } from '../../domain/field-checks.ts';
-import { onSharedAbort } from '../../domain/shared-signal.ts';
 import { parseId, type TaskId } from '../../records/ids.ts';
 import { decodeResumeToken, invalidResumeToken } from './resume-token.ts';
 import { isTerminal } from '../ledger/state-machine.ts';
 import { taskNotFound } from '../../access/find-task.ts';
+import { followDrain, unfollowDrain } from './drained-watches.ts';
 import { forgetAlarm, wakeAt, type Alarm, type Sleeper } from './alarms.ts';
 import { isSameProgress, type TaskProgress } from './task-progress.ts';
 import type { EventRecord, TaskSnapshot } from '../reading/task-reader.ts';
@@ -13,7 +13,7 @@ import type { TaskTrail, TaskTrails } from './task-trail.ts';
 import type { Task } from '../../records/task.ts';
 import { watchIntervals, type WantedIntervals, type WatchIntervals } from './watch-intervals.ts';
 import { messagesOf, throwIfDraining, untilOver, type Watch, type WatchSignals } from './watch.ts';
-import { wakeInTurns, type Wakeable } from './wakes.ts';
+import type { Wakeable } from './wakes.ts';
 
 /** What WatchTask is asked, unchecked. */
 export interface WatchTaskRequest extends WantedIntervals {
@@ -77,7 +77,6 @@ export class TaskWatch implements Watch<WatchTaskMessage>, Sleeper {
   readonly #reader: Wakeable;
   readonly #intervals: WatchIntervals;
   readonly #drainSignal: AbortSignal;
-  readonly #unfollowDrain: () => void;
   readonly #calm: (() => void) | undefined;
   /** The last revision that was told; undefined before the snapshot of a watch that begins with one. */
   #revision: number | undefined;
@@ -108,7 +107,7 @@ export class TaskWatch implements Watch<WatchTaskMessage>, Sleeper {
     this.#reader = reader;
     this.#intervals = intervals;
     this.#drainSignal = drainSignal;
-    this.#unfollowDrain = onSharedAbort(drainSignal, () => wakeInTurns([this]));
+    followDrain(drainSignal, this);
     this.#calm = intervals.progressMs < 1000 ? trails.feed.hasten() : undefined;
     this.#revision = revision;
     this.#heartbeatAt = intervals.heartbeatAfter(performance.now());
@@ -183,7 +182,7 @@ export class TaskWatch implements Watch<WatchTaskMessage>, Sleeper {
   close(): void {
     this.#hasEnded = true;
     this.#calm?.();
-    this.#unfollowDrain();
+    unfollowDrain(this.#drainSignal, this);
     this.#trails.unfollow(this.#trail, this);
     forgetAlarm(this);
   }

@@ -2,9 +2,9 @@ import type { Database } from '../../database/database.ts';
 import type { Caller } from '../../access/caller.ts';
 import { maySee } from '../../access/rights.ts';
 import { FieldChecks } from '../../domain/field-checks.ts';
-import { onSharedAbort } from '../../domain/shared-signal.ts';
 import type { TaskId } from '../../records/ids.ts';
 import { isTerminal } from '../ledger/state-machine.ts';
+import { followDrain, unfollowDrain } from './drained-watches.ts';
 import { forgetAlarm, wakeAt, type Alarm, type Sleeper } from './alarms.ts';
 import { ChangedTasks } from './changed-tasks.ts';
 import type { TaskChangeSource } from './task-feed.ts';
@@ -16,7 +16,7 @@ import type { TaskFilter } from '../reading/list-requests.ts';
 import type { Task } from '../../records/task.ts';
 import { watchIntervals, type WantedIntervals, type WatchIntervals } from './watch-intervals.ts';
 import { messagesOf, throwIfDraining, type Watch, type WatchSignals } from './watch.ts';
-import { wakeInTurns, type Wakeable } from './wakes.ts';
+import type { Wakeable } from './wakes.ts';
 
 /** What WatchTasks is asked, unchecked. */
 export interface WatchTasksRequest extends WantedIntervals {
@@ -84,7 +84,6 @@ export class TasksWatch implements Watch<WatchTasksMessage>, Sleeper {
   readonly #intervals: WatchIntervals;
   readonly #reader: Wakeable;
   readonly #drainSignal: AbortSignal;
-  readonly #unfollowDrain: () => void;
   readonly #changes: ChangedTasks;
   /** The tasks that were told and may change, with what was told of them. */
   readonly #told = new Map<TaskId, Told>();
@@ -125,7 +124,7 @@ export class TasksWatch implements Watch<WatchTasksMessage>, Sleeper {
     this.#intervals = intervals;
     this.#reader = reader;
     this.#drainSignal = drainSignal;
-    this.#unfollowDrain = onSharedAbort(drainSignal, () => wakeInTurns([this]));
+    followDrain(drainSignal, this);
     this.#heartbeatAt = intervals.heartbeatAfter(performance.now());
     const isHasty = intervals.progressMs < 1000;
     this.#changes = new ChangedTasks(sources.feed, () => this.wake(), isHasty);
@@ -175,7 +174,7 @@ export class TasksWatch implements Watch<WatchTasksMessage>, Sleeper {
 
   close(): void {
     this.#hasEnded = true;
-    this.#unfollowDrain();
+    unfollowDrain(this.#drainSignal, this);
     this.#changes.close();
     forgetAlarm(this);
   }
