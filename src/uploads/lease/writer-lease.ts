@@ -85,9 +85,14 @@ export async function commitProgress(
   return rowCount === 1;
 }
 
-/** Detaches the lease's stream, whose writes have all ended; the epoch can be continued. */
+/**
+ * Detaches the lease's stream, whose writes have all ended; the epoch can be continued. Does nothing where that was done
+ * before, by a call whose answer was lost.
+ *
+ * @throws DarkroomError why the lease was lost, if it was: nobody else may have told its holder yet.
+ */
 export async function detachWriter(database: Database, lease: WriterLease): Promise<void> {
-  await database.run({
+  const { rowCount } = await database.run({
     name: 'detach-writer',
     text: `
       update tasks
@@ -95,6 +100,14 @@ export async function detachWriter(database: Database, lease: WriterLease): Prom
       where id = $1 and writer_epoch = $2 and writer_process_id = $3`,
     values: [lease.taskId, lease.epoch, lease.processId],
   });
+  if (rowCount === 0) {
+    const task = await rowsById(database, Task).read(lease.taskId);
+    const isDetached = task?.writerEpoch === lease.epoch && task.writerProcessId === null;
+    const loss = isDetached && !isTerminal(task.state) ? undefined : lossOf(task, lease);
+    if (loss) {
+      throw loss;
+    }
+  }
 }
 
 /** How a lease stands. */
