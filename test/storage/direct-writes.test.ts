@@ -2,9 +2,11 @@ import { constants } from 'node:fs';
 import { mkdtemp, open, readFile, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { tmpdir } from 'node:os';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
-import { expect, onTestFinished, test } from 'vitest';
-import { giveBack, takeBuffer } from '../../src/runtime/shared-buffers.ts';
+import { beforeAll, expect, onTestFinished, test, vi } from 'vitest';
+import { giveBack, isInPages, takeBuffer } from '../../src/runtime/shared-buffers.ts';
 import { FileBlobStore } from '../../src/storage/file-blob-store.ts';
 import { FileSegmentWriter } from '../../src/storage/file-segment-writer.ts';
 import { newId, type SegmentId } from '../../src/records/ids.ts';
@@ -18,6 +20,18 @@ import {
 const KiB = 1024;
 const MiB = 1024 * KiB;
 const page = 4096;
+
+/** What other files of this worker have left of the memory in pages is had again once it was collected. */
+beforeAll(async () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  await vi.waitFor(() => {
+    collect();
+    const buffers = Array.from({ length: 8 }, () => takeBuffer(MiB));
+    buffers.forEach(giveBack);
+    expect(buffers.every(isInPages)).toBe(true);
+  }, 60_000);
+});
 
 /** Bytes that are not zero, and differ from those of another seed. */
 function patterned(length: number, seed = 0): Buffer<ArrayBuffer> {
@@ -87,6 +101,7 @@ async function openWriter(instead?: (asked: AskedWrite) => Error | number | unde
 function inPages(bytes: Uint8Array, lead = 0): Uint8Array {
   const data = takeBuffer(bytes.byteLength + lead, lead);
   data.set(bytes, lead);
+  onTestFinished(() => giveBack(data));
   return data.subarray(lead);
 }
 
