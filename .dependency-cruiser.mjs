@@ -141,6 +141,7 @@ export const rooms = {
     'server/http',
     'server/errors',
     'server/transport',
+    'access',
     'config',
     'runtime',
     'domain',

@@ -16,6 +16,7 @@ import { ReachPolicy } from './imports/reach-policy.ts';
 import { DatabaseHealth } from './server/health/database-health.ts';
 import { StartingHealth } from './server/health/starting-health.ts';
 import { imageHandlers } from './server/rpc/image-handlers.ts';
+import { openGate } from './server/gate.ts';
 import { restRoutes } from './server/rest/rest-routes.ts';
 import { accessLog } from './server/transport/access-log.ts';
 import { startServer } from './server/server.ts';
@@ -115,6 +116,7 @@ async function start(
     health,
     source: group?.source,
     observers: [accessLog],
+    gate: openGate,
     services: [ImageServiceDescriptor, TaskServiceDescriptor],
   });
   teardown.add('server', () => server.close());

@@ -4,8 +4,8 @@ import type { Task } from '../records/task.ts';
 import type { Caller } from './caller.ts';
 
 /**
- * What a caller may do: every question of the kind is asked here, and nowhere else. Records that a caller
- * may not see are to it as if they were not there.
+ * On which records a caller may do what its role allows it (policy.ts): every question of the kind is asked here, and
+ * nowhere else. Records that a caller may not see are to it as if they were not there.
  */
 
 /** Anything that belongs to a project. */
@@ -31,5 +31,5 @@ export function mayProduce(caller: Caller, task: Readonly<Task>): boolean {
 
 /** Whether a caller is told the causes of faults, which may name hosts, paths and addresses of the service. */
 export function maySeeDetail(caller: Caller): boolean {
-  return caller.role === 'operator';
+  return caller.role === 'admin';
 }

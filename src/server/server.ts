@@ -1,6 +1,7 @@
 import type { DescService } from '@bufbuild/protobuf';
 import type { Logger } from 'pino';
 import { Health } from '../../gen/grpc/health/v1/health_pb.ts';
+import { accessPolicy, rulesOf, type AccessPolicy } from '../access/policy.ts';
 import type { Settings } from '../config/settings.ts';
 import type { DarkroomError } from '../domain/darkroom-error.ts';
 import { onSharedAbort } from '../domain/shared-signal.ts';
@@ -9,18 +10,19 @@ import { applyCors } from './http/cors.ts';
 import { Drain, serverDraining } from './transport/drain.ts';
 import { healthService } from './health/health-service.ts';
 import { unlessDraining, type HealthSource } from './health/health-source.ts';
-import { httpEndpoints } from './http/http-endpoints.ts';
+import type { Admission, Gate } from './gate.ts';
+import { httpEndpoints, type HttpPlace } from './http/http-endpoints.ts';
 import { healthRoutes } from './health/health-routes.ts';
 import { hostCheck } from './http/host-check.ts';
 import { originCheck } from './http/origin-check.ts';
 import type { Application } from './application.ts';
 import { startListener } from './transport/listener.ts';
 import { urlOf, type ConnectionSource } from '../runtime/port.ts';
-import type { NodeRequest, NodeResponse } from './transport/node-http.ts';
+import { isClosed, pathOf, type NodeRequest, type NodeResponse } from './transport/node-http.ts';
 import { addReflection } from './rpc/reflection.ts';
 import { isRpc, refuseRpc } from './rpc/rpc-refusal.ts';
 import { RequestBody } from './transport/request-body.ts';
-import { requestContext, type RequestContext } from './transport/request-context.ts';
+import { CallContext } from './transport/request-context.ts';
 import { discardRestAfter } from './transport/response-writer.ts';
 import { createRpcAdapter } from './rpc/rpc-adapter.ts';
 import { startingApplication } from './starting-application.ts';
@@ -51,8 +53,22 @@ export interface ServerOptions {
   /** What will be served: their calls are refused until there is an application. */
   readonly services: readonly DescService[];
   readonly health: HealthSource;
+  /** Asked of every request before it is done. */
+  readonly gate: Gate;
+  /** Who may call what; `accessPolicy` if not set. */
+  readonly policy?: AccessPolicy;
   /** Told of every call: the access log, and whatever measures. */
   readonly observers: readonly CallObserver[];
+}
+
+/** A request on its way to its answer. */
+interface Asked {
+  readonly request: NodeRequest;
+  readonly response: NodeResponse;
+  readonly body: RequestBody;
+  readonly context: CallContext;
+  /** Of plain HTTP; undefined for a known RPC. */
+  readonly place: HttpPlace | undefined;
 }
 
 /** A running server. */
@@ -62,7 +78,11 @@ export interface Server {
   readonly port: number;
   /** Fires when the server begins to stop. */
   readonly drainSignal: AbortSignal;
-  /** Has an application answer all calls that come from now on. Until then health alone is answered. */
+  /**
+   * Has an application answer all calls that come from now on. Until then health alone is answered.
+   *
+   * @throws NoAccessRuleError where the policy does not say who may call something of it.
+   */
   serve(application: Application): void;
   /**
    * Begins to stop: no new connections, new calls are refused with SERVER_DRAINING, watches end with it, health
@@ -85,7 +105,7 @@ export interface Server {
  * @throws ListenError where the port cannot be opened.
  */
 export async function startServer(options: ServerOptions): Promise<Server> {
-  const { settings, logger } = options;
+  const { settings, logger, gate, policy = accessPolicy } = options;
   const drain = new Drain();
   const health = unlessDraining(options.health, drain.drainSignal);
 
@@ -111,28 +131,47 @@ export async function startServer(options: ServerOptions): Promise<Server> {
         }
       },
     });
-    return { rpc, http: httpEndpoints([...healthRoutes(health), ...httpRoutes]) };
+    const http = httpEndpoints([...healthRoutes(health), ...httpRoutes]);
+    return { rpc, http, rules: rulesOf(policy, [...rpc.names, ...http.names]) };
   }
   let answers = answersOf(startingApplication(options.services));
   const wrongHost = hostCheck(settings);
   const wrongOrigin = originCheck(settings.corsOrigins);
 
-  function refuse(
-    request: NodeRequest,
-    response: NodeResponse,
-    context: RequestContext,
-    refusal: DarkroomError,
-  ): void {
+  function refuse({ request, response, context, place }: Asked, refusal: DarkroomError): void {
     if (isRpc(request)) {
       context.outcome.failure = refuseRpc(request, response, refusal);
     } else {
-      answers.http(request, response, context, refusal);
+      (place ?? answers.http.find(request)).answer(response, context, refusal);
+    }
+  }
+
+  function goOn(asked: Asked, admission: Admission): void {
+    const { request, response, body, context, place } = asked;
+    if (admission.kind === 'refused') {
+      refuse(asked, admission.error);
+      return;
+    }
+    context.admit(admission.caller);
+    if (!answers.rpc.handle(request, response, body, context)) {
+      (place ?? answers.http.find(request)).answer(response, context);
+    }
+  }
+
+  async function goOnLater(asked: Asked, later: Promise<Admission>): Promise<void> {
+    try {
+      const admission = await later;
+      if (!isClosed(asked.response)) {
+        goOn(asked, admission);
+      }
+    } catch (error) {
+      cannotHandle(asked.response, error);
     }
   }
 
   function handle(request: NodeRequest, response: NodeResponse): void {
     const body = new RequestBody(request);
-    const context = requestContext(request, logger, body, drain);
+    const context = new CallContext(request, logger, body, drain);
     // On the response itself, so that every answer has it: of any protocol, good or bad.
     response.setHeader('x-request-id', context.requestId);
     // Such as a write after the end. An error that nobody listens to would end the process.
@@ -141,15 +180,28 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     discardRestAfter(request, response, body);
     const onEnd = (): void => body.fail(serverDraining());
     response.on('close', onSharedAbort(drain.endSignal, onEnd));
+    const rpcRule = answers.rules.get(pathOf(request).slice(1));
+    const place = rpcRule === undefined ? answers.http.find(request) : undefined;
+    const asked: Asked = { request, response, body, context, place };
     const refusal = wrongHost(request) ?? wrongOrigin(request);
     if (refusal !== undefined) {
-      refuse(request, response, context, refusal);
-    } else if (
-      !applyCors(settings.corsOrigins, request, response) &&
-      !answers.rpc.handle(request, response, body, context)
-    ) {
-      answers.http(request, response, context);
+      refuse(asked, refusal);
+      return;
     }
+    if (applyCors(settings.corsOrigins, request, response)) {
+      return;
+    }
+    const admission = gate(request, rpcRule ?? answers.rules.get(place?.name ?? ''));
+    if (admission instanceof Promise) {
+      void goOnLater(asked, admission);
+    } else {
+      goOn(asked, admission);
+    }
+  }
+
+  function cannotHandle(response: NodeResponse, error: unknown): void {
+    logger.error({ err: error }, 'request could not be handled');
+    response.destroy();
   }
 
   const listener = await startListener({
@@ -160,8 +212,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       try {
         handle(request, response);
       } catch (error) {
-        logger.error({ err: error }, 'request could not be handled');
-        response.destroy();
+        cannotHandle(response, error);
       }
     },
   });

@@ -18,6 +18,9 @@ import { TaskService } from '../../gen/darkroom/v1/task_service_pb.ts';
 import type { Application } from '../../src/server/application.ts';
 import type { HealthSource } from '../../src/server/health/health-source.ts';
 import { accessLog } from '../../src/server/transport/access-log.ts';
+import { roles } from '../../src/access/caller.ts';
+import { openGate } from '../../src/server/gate.ts';
+import { accessPolicy, type AccessPolicy } from '../../src/access/policy.ts';
 import { startServer, type Server, type ServerOptions } from '../../src/server/server.ts';
 
 /** A line of the log, parsed. */
@@ -36,6 +39,15 @@ export interface FakeServerOptions {
   readonly health?: HealthSource;
   readonly settings?: Partial<ServerOptions['settings']>;
   readonly httpRoutes?: Application['httpRoutes'];
+}
+
+/** Places of plain HTTP that only tests have are for all who are known. */
+function policyWith(routes: Application['httpRoutes'] = []): AccessPolicy {
+  const rules = routes.map(({ method, path }) => [
+    `${method} ${path}`,
+    { who: roles, on: 'things of a test' },
+  ]);
+  return { ...Object.fromEntries(rules), ...accessPolicy } as AccessPolicy;
 }
 
 /** Limits of connections that no test reaches which is not about them. */
@@ -82,6 +94,8 @@ export async function serveFakes(options: FakeServerOptions): Promise<FakeServer
     ),
     health: options.health ?? healthy,
     observers: [accessLog],
+    gate: openGate,
+    policy: policyWith(options.httpRoutes),
     services: [ImageService, TaskService],
   });
   server.serve({

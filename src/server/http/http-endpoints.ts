@@ -35,37 +35,58 @@ export interface HttpRoute {
   readonly whileDraining?: boolean;
 }
 
-/** Answers a request of plain HTTP; with `refusal`, if there is one, in the way of what it asks for. */
-export type HttpHandler = (
-  request: NodeRequest,
-  response: NodeResponse,
-  context: RequestContext,
-  refusal?: DarkroomError,
-) => void;
+/** What is at the place that a request of plain HTTP asks for, or is not. */
+export interface HttpPlace {
+  /** As `placeName` has it; undefined where there is nothing, which is answered with 404 or 405. */
+  readonly name: string | undefined;
+  /** Answers; with `refusal`, if there is one, in the way of what is there. */
+  answer(response: NodeResponse, context: RequestContext, refusal?: DarkroomError): void;
+}
+
+/** Places of plain HTTP. */
+export interface HttpEndpoints {
+  /** The names of all that there are. */
+  readonly names: readonly string[];
+  find(request: NodeRequest): HttpPlace;
+}
+
+/** What a place is called where others speak of it: `GET /v2/tasks/:id`. */
+function placeName({ method, path }: HttpRoute): string {
+  return `${method} ${path}`;
+}
 
 /** Answers requests of plain HTTP by a table of routes; 404 and 405 as JSON where none fits. */
-export function httpEndpoints(routes: readonly HttpRoute[]): HttpHandler {
+export function httpEndpoints(routes: readonly HttpRoute[]): HttpEndpoints {
   const table = routes.map((route) => ({ route, matches: pathMatcher(route.path) }));
 
-  return (request, response, context, refusal) => {
-    const path = pathOf(request);
-    const fitting = table.flatMap(({ route, matches }) => {
-      const params = matches(path);
-      return params === undefined ? [] : [{ route, params }];
-    });
-    const method = request.method === 'HEAD' ? 'GET' : request.method;
-    const found = fitting.find(({ route }) => route.method === method);
-    if (refusal !== undefined) {
-      const call = httpCall({ request, response, context, params: found?.params ?? {} });
-      (found?.route.fail ?? sendError)(call, refusal);
-    } else if (found !== undefined) {
-      void answer(found.route, httpCall({ request, response, context, params: found.params }));
-    } else if (fitting.length > 0) {
-      response.setHeader('allow', fitting.map(({ route }) => route.method).join(', '));
-      sendJson(response, 405, { message: `${request.method} is not taken at ${path}` });
-    } else {
-      sendJson(response, 404, { message: `there is nothing at ${path}` });
-    }
+  return {
+    names: routes.map(placeName),
+    find(request) {
+      const path = pathOf(request);
+      const fitting = table.flatMap(({ route, matches }) => {
+        const params = matches(path);
+        return params === undefined ? [] : [{ route, params }];
+      });
+      const method = request.method === 'HEAD' ? 'GET' : request.method;
+      const found = fitting.find(({ route }) => route.method === method);
+      return {
+        name: found && placeName(found.route),
+        answer(response, context, refusal) {
+          if (refusal !== undefined) {
+            const call = httpCall({ request, response, context, params: found?.params ?? {} });
+            (found?.route.fail ?? sendError)(call, refusal);
+          } else if (found !== undefined) {
+            const call = httpCall({ request, response, context, params: found.params });
+            void answer(found.route, call);
+          } else if (fitting.length > 0) {
+            response.setHeader('allow', fitting.map(({ route }) => route.method).join(', '));
+            sendJson(response, 405, { message: `${request.method} is not taken at ${path}` });
+          } else {
+            sendJson(response, 404, { message: `there is nothing at ${path}` });
+          }
+        },
+      };
+    },
   };
 }
 

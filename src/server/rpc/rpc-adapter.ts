@@ -42,8 +42,8 @@ export interface RpcAdapterOptions {
 
 /** Takes RPCs from Node's servers. */
 export interface RpcAdapter {
-  /** The services that were registered. */
-  readonly services: readonly DescService[];
+  /** The methods that were registered, as `package.Service/Method`. */
+  readonly names: readonly string[];
   /** Answers a request if it is one of an RPC, known or not; false if it is something else. */
   handle(
     request: NodeRequest,
@@ -97,7 +97,7 @@ export function createRpcAdapter(options: RpcAdapterOptions): RpcAdapter {
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
 
   return {
-    services: [...new Set(router.handlers.map((handler) => handler.service))],
+    names: router.handlers.map(({ requestPath }) => requestPath.slice(1)),
     handle(request, response, body, context) {
       const path = pathOf(request);
       const handler = handlers.get(path);

@@ -3,7 +3,6 @@ import { createContextKey, createContextValues, type ContextValues } from '@conn
 import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
 import type { Logger } from 'pino';
 import type { Caller } from '../../access/caller.ts';
-import { authenticate } from './authentication.ts';
 import type { CallOutcome } from './call-outcome.ts';
 import { peerAddress, type NodeRequest, type NodeResponse } from './node-http.ts';
 import type { RequestBody } from './request-body.ts';
@@ -20,6 +19,7 @@ export interface AnswerRest {
 export interface RequestContext {
   /** The client's `x-request-id`, or else a new UUID. Goes back in the answer's header of that name. */
   readonly requestId: string;
+  /** Who makes the call, as the gate has admitted it. @throws Error where it has not, or needs to know nobody. */
   readonly caller: Caller;
   /** The client's address and port. */
   readonly peer: string;
@@ -93,20 +93,9 @@ export function bytesReceivedOf(holder: Holder): number {
   return requestContextOf(holder).bytesReceived();
 }
 
-/** The context of a request that has just come. */
-export function requestContext(
-  request: NodeRequest,
-  logger: Logger,
-  body: RequestBody,
-  signals: Pick<RequestContext, 'drainSignal' | 'endSignal'>,
-): RequestContext {
-  return new CallContext(request, logger, body, signals);
-}
-
-/** A class, for an object with a getter and a function of its own takes 0.6 KiB more for each watcher. */
-class CallContext implements RequestContext {
+/** The context of a request that has just come. A class, for an object with a getter and a function of its own takes 0.6 KiB more for each watcher. */
+export class CallContext implements RequestContext {
   readonly requestId: string;
-  readonly caller: Caller;
   readonly peer: string;
   readonly drainSignal: AbortSignal;
   readonly endSignal: AbortSignal;
@@ -115,6 +104,7 @@ class CallContext implements RequestContext {
   readonly #body: RequestBody;
   readonly #serverLogger: Logger;
   #logger: Logger | undefined;
+  #caller: Caller | undefined;
 
   constructor(
     request: NodeRequest,
@@ -123,12 +113,23 @@ class CallContext implements RequestContext {
     { drainSignal, endSignal }: Pick<RequestContext, 'drainSignal' | 'endSignal'>,
   ) {
     this.requestId = givenRequestId(request) ?? newRequestId();
-    this.caller = authenticate(request);
     this.peer = peerAddress(request);
     this.drainSignal = drainSignal;
     this.endSignal = endSignal;
     this.#body = body;
     this.#serverLogger = logger;
+  }
+
+  get caller(): Caller {
+    if (this.#caller === undefined) {
+      throw new Error('nobody was admitted to the call');
+    }
+    return this.#caller;
+  }
+
+  /** Says who makes the call. */
+  admit(caller: Caller | undefined): void {
+    this.#caller = caller;
   }
 
   // Made when it is used: most calls only read, and are not logged. It would take 350 bytes for each watcher.

@@ -247,7 +247,7 @@ test('a deleted image tells its last fault; the detail only to operators', async
   await database.pool.query(`update faults set detail = 'disk 7'`);
   for (const [role, detail] of [
     ['member', ''],
-    ['operator', 'disk 7'],
+    ['admin', 'disk 7'],
   ] as const) {
     const request = create(GetImageRequestSchema, { imageId });
     const { image: read } = await handlers.getImage(request, contextOf(role));

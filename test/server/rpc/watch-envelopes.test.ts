@@ -11,7 +11,7 @@ import { change, fault, makeTask, member } from '../../tasks/task-fixtures.ts';
 import { useWatchProcess, watch } from '../../tasks/watching/watch-fixtures.ts';
 
 const { database, process } = useWatchProcess();
-const operator = { ...member, role: 'operator' } as const;
+const operator = { ...member, role: 'admin' } as const;
 
 const content = async (envelope: Uint8Array | Promise<Uint8Array>): Promise<Uint8Array> =>
   (await envelope).subarray(5);

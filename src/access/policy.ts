@@ -1,0 +1,123 @@
+import type { Role } from './caller.ts';
+
+/** Who may call one RPC, or one place of plain HTTP. */
+export interface AccessRule {
+  /** The roles that may; `everybody` without any credential, too. */
+  readonly who: 'everybody' | readonly Role[];
+  /** On whose records, in words for people. That it is so is held by rights.ts. */
+  readonly on: string;
+}
+
+/** Rules by the names of what they are for. */
+export type AccessPolicy = Readonly<Record<string, AccessRule>>;
+
+const ownProject = 'its project';
+const nothing = 'nothing: the same for all';
+
+/** Reads what belongs to the caller's project. */
+const reads: AccessRule = { who: ['reader', 'member', 'admin', 'service'], on: ownProject };
+/** Changes it. */
+const changes: AccessRule = { who: ['member', 'admin', 'service'], on: ownProject };
+/** Tells what is the same for all, to those who are known. */
+const tells: AccessRule = { who: ['reader', 'member', 'admin', 'service'], on: nothing };
+/** Is told to everybody. */
+const isPublic: AccessRule = { who: 'everybody', on: nothing };
+
+/**
+ * Who may do what: a row for each RPC, `package.Service/Method`, and for each place of plain HTTP, `METHOD path` as the
+ * routes have it; `* path` is for all its methods that have no row. What has no row is not served: the start fails.
+ *
+ * `docs/security.md` has it as a table, which a test holds against this one.
+ */
+export const accessPolicy: AccessPolicy = {
+  'darkroom.v1.ImageService/CreateImage': changes,
+  'darkroom.v1.ImageService/UploadImage': changes,
+  'darkroom.v1.ImageService/UploadChunk': changes,
+  'darkroom.v1.ImageService/ResumeUpload': changes,
+  'darkroom.v1.ImageService/DownloadImage': reads,
+  'darkroom.v1.ImageService/GetImage': reads,
+  'darkroom.v1.ImageService/ListImages': reads,
+  'darkroom.v1.ImageService/UpdateImage': changes,
+  'darkroom.v1.ImageService/DeleteImage': changes,
+
+  'darkroom.v1.TaskService/GetTask': reads,
+  'darkroom.v1.TaskService/ListTasks': reads,
+  'darkroom.v1.TaskService/ListFaults': reads,
+  'darkroom.v1.TaskService/ListTaskEvents': reads,
+  'darkroom.v1.TaskService/WatchTask': reads,
+  'darkroom.v1.TaskService/WatchTasks': reads,
+  'darkroom.v1.TaskService/ReportProgress': changes,
+  'darkroom.v1.TaskService/ReportFault': changes,
+  'darkroom.v1.TaskService/CancelTask': changes,
+  'darkroom.v1.TaskService/RetryTask': changes,
+
+  'grpc.health.v1.Health/Check': isPublic,
+  'grpc.health.v1.Health/List': isPublic,
+  'grpc.health.v1.Health/Watch': isPublic,
+  'grpc.reflection.v1.ServerReflection/ServerReflectionInfo': tells,
+  'grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo': tells,
+
+  'GET /healthz': isPublic,
+  'GET /readyz': isPublic,
+  'GET /': isPublic,
+  'GET /versions': isPublic,
+  'GET /v2': isPublic,
+  'GET /v2/': isPublic,
+  'GET /v2/tasks': reads,
+  'GET /v2/tasks/:id': reads,
+  'GET /v2/images/:id': reads,
+  'GET /v2/images/:id/file': reads,
+  'GET /v2/images/:id/tasks': reads,
+  'GET /v2/schemas/image': tells,
+  'GET /v2/schemas/task': tells,
+  'GET /v2/schemas/tasks': tells,
+  'GET /v2/schemas/metadefs/resource_type': tells,
+  // What is only refused, with 404, 405 or 501.
+  '* /': isPublic,
+  '* /versions': isPublic,
+  '* /v2': isPublic,
+  '* /v2/': isPublic,
+  '* /v2/tasks': tells,
+  '* /v2/tasks/:id': tells,
+  '* /v2/images/:id': tells,
+  '* /v2/images/:id/file': tells,
+  '* /v2/images/:id/tasks': tells,
+  '* /v2/schemas/image': tells,
+  '* /v2/schemas/task': tells,
+  '* /v2/schemas/tasks': tells,
+  '* /v2/schemas/metadefs/resource_type': tells,
+  '* /v2/*': tells,
+  // Everything, while the service starts.
+  '* /*': isPublic,
+};
+
+/** Thrown at a start, for something that is served and has no row. */
+export class NoAccessRuleError extends Error {
+  override readonly name = 'NoAccessRuleError';
+
+  constructor(names: readonly string[]) {
+    super(`who may call it is not said in src/access/policy.ts: ${names.join(', ')}`);
+  }
+}
+
+/**
+ * The rules of all that is served, by its names.
+ *
+ * @throws NoAccessRuleError where one has none.
+ */
+export function rulesOf(policy: AccessPolicy, names: readonly string[]): Map<string, AccessRule> {
+  const rules = new Map<string, AccessRule>();
+  const without: string[] = [];
+  for (const name of names) {
+    const rule = policy[name] ?? policy[name.replace(/^\w+ /, '* ')];
+    if (rule === undefined) {
+      without.push(name);
+    } else {
+      rules.set(name, rule);
+    }
+  }
+  if (without.length > 0) {
+    throw new NoAccessRuleError(without);
+  }
+  return rules;
+}
