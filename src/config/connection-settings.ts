@@ -46,4 +46,27 @@ export const connectionSettingSpecs = {
     'ms',
     'A connection on which no request is open for so long is closed.',
   ),
+  // Twice what a connection may have open, so that a client may cancel all it has and do so again; and then as many each
+  // second as a busy client with short deadlines.
+  maxGivenUpCalls: wholeNumber(
+    'DARKROOM_MAX_GIVEN_UP_CALLS',
+    512,
+    [1, 1_000_000],
+    'calls',
+    'A connection of HTTP/2 that gives up more calls than these within a second of their begin is ended.',
+  ),
+  maxGivenUpCallsPerSecond: wholeNumber(
+    'DARKROOM_MAX_GIVEN_UP_CALLS_PER_SECOND',
+    100,
+    [1, 1_000_000],
+    'calls/s',
+    'How many more such calls a connection may give up each second.',
+  ),
+  floodPauseMs: wholeNumber(
+    'DARKROOM_FLOOD_PAUSE_MS',
+    200,
+    [0, 60_000],
+    'ms',
+    'After a connection was ended for a flood, new ones of its address are served so far apart, for ten times as long.',
+  ),
 } as const;

@@ -56,6 +56,9 @@ export const roomyLimits = {
   maxConnectionsPerPeer: 1000,
   headTimeoutMs: 10_000,
   idleTimeoutMs: 75_000,
+  maxGivenUpCalls: 512,
+  maxGivenUpCallsPerSecond: 100,
+  floodPauseMs: 0,
 };
 
 /** Always serving. */

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { PeerConduct } from './peer-conduct.ts';
 import { peerGroup } from './peer-group.ts';
 
 /** How many connections there may be, and how long they may be without a request. */
@@ -10,10 +11,12 @@ export interface ConnectionLimits {
   readonly headTimeoutMs: number;
   /** How long a connection may be without a request, in ms. */
   readonly idleTimeoutMs: number;
+  /** After a flood of a peer, how far apart its next connections are served, in ms; 0 forgives it. */
+  readonly floodPauseMs: number;
 }
 
 /** Which of the limits keeps a connection out. */
-export type ReachedLimit = 'maxConnections' | 'maxConnectionsPerPeer';
+export type ReachedLimit = 'maxConnections' | 'maxConnectionsPerPeer' | 'floodPauseMs';
 
 /** One connection, as the server of its protocol tells of it. */
 export interface Connection {
@@ -25,8 +28,17 @@ export interface Connection {
   mayRest(forMs: number, end: () => void): void;
   /** A request has begun: the connection stays, however long that takes. */
   requestBegan(): void;
-  /** A request has ended: the connection may rest again, if no other is open. */
-  requestEnded(): void;
+  /**
+   * A request has ended: the connection may rest again, if no other is open.
+   *
+   * @param isAnswered whether the client had its whole answer.
+   */
+  requestEnded(isAnswered: boolean): void;
+  /**
+   * The connection is ended for what its client sent. Its peer's next ones wait, and those on which nothing was answered
+   * yet, and nothing is asked, end: they may bring the same.
+   */
+  flooded(): void;
 }
 
 /**
@@ -40,6 +52,7 @@ export class Connections {
   readonly #peers = new Map<string, Peer>();
   /** Those without a request, the longest such first. */
   readonly #resting = new Set<Entry>();
+  readonly #waiting = new Set<Socket>();
   #size = 0;
 
   constructor(limits: ConnectionLimits) {
@@ -53,16 +66,24 @@ export class Connections {
     return this.#size;
   }
 
-  /** Takes a connection until it closes; or tells which limit keeps it out, since all that there are have requests. */
-  admit(socket: Socket): Connection | ReachedLimit {
+  /**
+   * Takes a connection until it closes; or tells which limit keeps it out.
+   *
+   * @param serve given the connection when its turn is there: nearly always at once.
+   */
+  admit(socket: Socket, serve: (connection: Connection) => void): ReachedLimit | undefined {
     const { maxConnections, maxConnectionsPerPeer, headTimeoutMs } = this.#limits;
     const group = peerGroup(socket.remoteAddress ?? '');
-    const peer = this.#peers.get(group) ?? { size: 0, resting: new Set() };
+    const peer = this.#peers.get(group) ?? new Peer(this.#limits.floodPauseMs);
     if (peer.size >= maxConnectionsPerPeer && !endLongest(peer.resting)) {
       return 'maxConnectionsPerPeer';
     }
     if (this.#size >= maxConnections && !endLongest(this.#resting)) {
       return 'maxConnections';
+    }
+    const waitMs = peer.conduct.takeTurn(performance.now());
+    if (waitMs === 'tooManyWait') {
+      return 'floodPauseMs';
     }
     this.#peers.set(group, peer);
     peer.size += 1;
@@ -70,14 +91,25 @@ export class Connections {
     const leave = (): void => {
       peer.size -= 1;
       this.#size -= 1;
-      if (peer.size === 0) {
-        this.#peers.delete(group);
-      }
+      this.#forgetIfGone(group, peer);
     };
-    const entry = new Entry([this.#resting, peer.resting], leave);
+    const entry = new Entry(peer, this.#resting, leave);
     socket.once('close', () => entry.leave());
-    entry.mayRest(headTimeoutMs, () => socket.destroy());
-    return entry;
+    entry.mayRest(waitMs + headTimeoutMs, () => socket.destroy());
+    if (waitMs === 0) {
+      entry.isServed = true;
+      serve(entry);
+    } else {
+      this.#serveAfter(waitMs, socket, entry, serve);
+    }
+    return undefined;
+  }
+
+  /** Ends those that wait for their turn. */
+  endWaiting(): void {
+    for (const socket of this.#waiting) {
+      socket.destroy();
+    }
   }
 
   /** Stops looking for those that have rested for too long. */
@@ -85,8 +117,35 @@ export class Connections {
     clearInterval(this.#timer);
   }
 
+  #serveAfter(
+    waitMs: number,
+    socket: Socket,
+    entry: Entry,
+    serve: (connection: Connection) => void,
+  ): void {
+    this.#waiting.add(socket);
+    const timer = setTimeout(() => {
+      this.#waiting.delete(socket);
+      entry.isServed = true;
+      serve(entry);
+    }, waitMs);
+    socket.once('close', () => {
+      clearTimeout(timer);
+      this.#waiting.delete(socket);
+    });
+  }
+
+  #forgetIfGone(group: string, peer: Peer): void {
+    if (peer.size === 0 && peer.conduct.isTrusted(performance.now())) {
+      this.#peers.delete(group);
+    }
+  }
+
   #endOverdue(): void {
     const now = performance.now();
+    for (const [group, peer] of this.#peers) {
+      this.#forgetIfGone(group, peer);
+    }
     for (const entry of this.#resting) {
       if (now >= entry.restsUntil) {
         entry.end();
@@ -98,22 +157,46 @@ export class Connections {
 /** How often connections that have rested for too long are looked for, in parts of the shorter timeout. */
 const looksPerTimeout = 4;
 
-interface Peer {
-  size: number;
-  readonly resting: Set<Entry>;
+class Peer {
+  size = 0;
+  readonly resting = new Set<Entry>();
+  readonly conduct: PeerConduct;
+
+  constructor(floodPauseMs: number) {
+    this.conduct = new PeerConduct(floodPauseMs);
+  }
+
+  floodedBy(flooder: Entry): void {
+    const now = performance.now();
+    this.conduct.flooded(now);
+    if (this.conduct.isTrusted(now)) {
+      return;
+    }
+    for (const entry of this.resting) {
+      if (entry !== flooder && entry.isServed && !entry.hasAnswered) {
+        entry.end();
+      }
+    }
+  }
 }
 
 class Entry implements Connection {
+  readonly #peer: Peer;
   readonly #resting: readonly Set<Entry>[];
   readonly #onLeave: () => void;
+  /** Whether it does not wait for its turn any more. */
+  isServed = false;
+  /** Whether a request on it had its whole answer. */
+  hasAnswered = false;
   #requests = 0;
   #restMs = 0;
   #end: () => void = () => {};
   #hasLeft = false;
   restsUntil = 0;
 
-  constructor(resting: readonly Set<Entry>[], onLeave: () => void) {
-    this.#resting = resting;
+  constructor(peer: Peer, resting: Set<Entry>, onLeave: () => void) {
+    this.#peer = peer;
+    this.#resting = [resting, peer.resting];
     this.#onLeave = onLeave;
   }
 
@@ -128,9 +211,14 @@ class Entry implements Connection {
     this.#wake();
   }
 
-  requestEnded(): void {
+  requestEnded(isAnswered: boolean): void {
+    this.hasAnswered ||= isAnswered;
     this.#requests -= 1;
     this.#rest();
+  }
+
+  flooded(): void {
+    this.#peer.floodedBy(this);
   }
 
   /** Ends the connection, and gives its place away before its socket is closed. */

@@ -44,7 +44,7 @@ export function http1Server(
     connections.get(socket)?.requestBegan();
     response.once('close', () => {
       responses.delete(response);
-      connections.get(socket)?.requestEnded();
+      connections.get(socket)?.requestEnded(response.writableFinished);
       if (draining) {
         socket.destroySoon();
       }

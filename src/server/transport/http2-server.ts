@@ -5,20 +5,13 @@ import type { Connection } from './connections.ts';
 import type { DeadPeers } from './dead-peers.ts';
 import type { RequestHandler } from './node-http.ts';
 import type { ProtocolServer, ProtocolServerOptions } from './protocol-server.ts';
-import { limitResets } from './reset-limit.ts';
+import { isAnswered, limitResets, type GivenUpCallLimits } from './reset-limit.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
 
 /** Bounds what one client can hold: its windows of 4 MiB share the session's 16 MiB. */
 const maxConcurrentStreams = 256;
-
-/**
- * Calls that a connection may give up young. Twice what it may have open, so that a client may cancel all it has and do
- * so again, and then as many each second as a busy client with short deadlines.
- */
-const resetBurst = 2 * maxConcurrentStreams;
-const resetsPerSecond = 100;
 
 /** Most of such calls that a client may send in one go: there is no use in it, and each costs some 25 µs at once. */
 const resetsPerTurn = 64;
@@ -32,9 +25,12 @@ export function http2Server(
   {
     headTimeoutMs,
     idleTimeoutMs,
+    maxGivenUpCalls,
+    maxGivenUpCallsPerSecond,
     deadPeers,
     logger,
-  }: ProtocolServerOptions & { readonly deadPeers: DeadPeers; readonly logger: Logger },
+  }: ProtocolServerOptions &
+    GivenUpCallLimits & { readonly deadPeers: DeadPeers; readonly logger: Logger },
 ): ProtocolServer {
   const sessions = new Set<http2.ServerHttp2Session>();
   let draining = false;
@@ -53,8 +49,8 @@ export function http2Server(
       maxSessionMemory: 256,
       // nghttp2's own limit counts calls of any age and says INTERNAL_ERROR. It stays behind `limitResets`, which hears of
       // resets when a read is done: 64 KiB may hold some 2,400.
-      streamResetBurst: 20 * resetBurst,
-      streamResetRate: 20 * resetsPerSecond,
+      streamResetBurst: 20 * maxGivenUpCalls,
+      streamResetRate: 20 * maxGivenUpCallsPerSecond,
     },
     (request, response) => {
       // Not before all that came with the head is read: a call that its client has given up by then is not begun.
@@ -76,14 +72,22 @@ export function http2Server(
     limitResets(
       session,
       {
-        burst: resetBurst,
-        perSecond: resetsPerSecond,
+        maxGivenUpCalls,
+        maxGivenUpCallsPerSecond,
         perTurn: resetsPerTurn,
         maxConcurrentStreams,
       },
-      () =>
-        logger.info({ peer }, 'connection ended: it gave up too many calls that it had just begun'),
+      () => {
+        logger.info({ peer }, 'connection ended: it gave up too many calls that it had just begun');
+        connection.flooded();
+      },
     );
+
+    session.once('error', (error) => {
+      if (isOffence(error)) {
+        connection.flooded();
+      }
+    });
 
     connection.mayRest(headTimeoutMs, () =>
       session.destroy(
@@ -100,7 +104,7 @@ export function http2Server(
     );
     session.on('stream', (stream) => {
       connection.requestBegan();
-      stream.on('close', () => connection.requestEnded());
+      stream.on('close', () => connection.requestEnded(isAnswered(stream)));
     });
     if (draining) {
       session.close();
@@ -128,4 +132,12 @@ export function http2Server(
       }
     },
   };
+}
+
+/**
+ * Whether a connection ended because of what its client sent: nghttp2 tells a flood, of frames that it bounds or of
+ * unknown ones, as an error of the protocol.
+ */
+function isOffence(error: Error): boolean {
+  return 'code' in error && String(error.code).startsWith('ERR_HTTP2_');
 }

@@ -8,9 +8,10 @@ import { http1Server } from './http1-server.ts';
 import { http2Server } from './http2-server.ts';
 import type { RequestHandler } from './node-http.ts';
 import { RefusedConnections } from './refused-connections.ts';
+import type { GivenUpCallLimits } from './reset-limit.ts';
 
 /** What a listener needs to begin. */
-export interface ListenerOptions extends ConnectionLimits {
+export interface ListenerOptions extends ConnectionLimits, GivenUpCallLimits {
   readonly host: string;
   /** 0 takes any free port. */
   readonly port: number;
@@ -58,14 +59,14 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
       tellIfClosed();
     });
     socket.on('error', (error) => logger.debug({ err: error }, 'connection broke'));
-    const connection = connections.admit(socket);
-    if (typeof connection === 'string') {
-      refused.refuse(socket, connection);
-      return;
-    }
-    tellProtocol(socket, headTimeoutMs, (protocol) =>
-      (protocol === 'http2' ? http2 : http1).take(socket, connection),
+    const reached = connections.admit(socket, (connection) =>
+      tellProtocol(socket, headTimeoutMs, (protocol) =>
+        (protocol === 'http2' ? http2 : http1).take(socket, connection),
+      ),
     );
+    if (reached !== undefined) {
+      refused.refuse(socket, reached);
+    }
   }
 
   let isPortClosed = false;
@@ -87,6 +88,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
       isPortClosed = true;
       tellIfClosed();
     });
+    connections.endWaiting();
     http2.drain();
     http1.drain();
     for (const socket of sockets) {

@@ -20,6 +20,23 @@ const logIntervalMs = 10_000;
 const settingOf: Readonly<Record<ReachedLimit, string>> = {
   maxConnections: 'DARKROOM_MAX_CONNECTIONS',
   maxConnectionsPerPeer: 'DARKROOM_MAX_CONNECTIONS_PER_PEER',
+  floodPauseMs: 'DARKROOM_FLOOD_PAUSE_MS',
+};
+
+const messages: Readonly<Record<ReachedLimit, string>> = {
+  maxConnections: 'too many connections are busy: try again later, or have the operator raise',
+  maxConnectionsPerPeer:
+    'too many connections from this address are busy: use fewer, or have the operator raise',
+  floodPauseMs:
+    'connections from this address were ended because they gave up too many calls, and too many wait for their turn ' +
+    'since: try again later, or have the operator lower',
+};
+
+/** Why connections are refused, for the log. */
+const causes: Readonly<Record<ReachedLimit, string>> = {
+  maxConnections: 'all that there may be have requests open',
+  maxConnectionsPerPeer: 'all that one address may have have requests open',
+  floodPauseMs: 'the address gave up too many calls on earlier ones',
 };
 
 /**
@@ -46,10 +63,7 @@ export class RefusedConnections {
     }
     this.#telling += 1;
     socket.once('close', () => (this.#telling -= 1));
-    const message =
-      limit === 'maxConnections'
-        ? `too many connections are busy: try again later, or have the operator raise ${settingOf[limit]}`
-        : `too many connections from this address are busy: use fewer, or have the operator raise ${settingOf[limit]}`;
+    const message = `${messages[limit]} ${settingOf[limit]}`;
     tellProtocol(socket, refusalMs, (protocol) => {
       // What the client has sent is read: closing before would take the answer away from it.
       socket.resume();
@@ -73,7 +87,7 @@ export class RefusedConnections {
     if (now - this.#lastLogged >= logIntervalMs) {
       this.#logger.warn(
         { refused: this.#refused, peer: socket.remoteAddress },
-        `connections are refused: all that ${settingOf[limit]} allows have requests open`,
+        `connections are refused: ${causes[limit]} (${settingOf[limit]})`,
       );
       this.#lastLogged = now;
       this.#refused = 0;

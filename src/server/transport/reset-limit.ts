@@ -3,12 +3,16 @@ import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node
 /** Calls that end later than this were no flood, in ms: of them there are no more than may be open at once. */
 const youngMs = 1000;
 
+/** How many calls one connection may give up within a second of their begin. */
+export interface GivenUpCallLimits {
+  /** At once. */
+  readonly maxGivenUpCalls: number;
+  /** More each second. */
+  readonly maxGivenUpCallsPerSecond: number;
+}
+
 /** What one connection may do, in calls. */
-export interface ResetAllowance {
-  /** How many may be given up at once. */
-  readonly burst: number;
-  /** How many more each second. */
-  readonly perSecond: number;
+export interface ResetAllowance extends GivenUpCallLimits {
   /** Of how many, at most, the service hears in the same turn of its event loop. */
   readonly perTurn: number;
   /** How many may be open at the same time. */
@@ -28,7 +32,12 @@ export interface ResetAllowance {
  */
 export function limitResets(
   session: ServerHttp2Session,
-  { burst, perSecond, perTurn, maxConcurrentStreams }: ResetAllowance,
+  {
+    maxGivenUpCalls: burst,
+    maxGivenUpCallsPerSecond: perSecond,
+    perTurn,
+    maxConcurrentStreams,
+  }: ResetAllowance,
   onExceeded: () => void,
 ): void {
   let allowance = burst;
@@ -67,10 +76,14 @@ export function limitResets(
     }
     const begunAt = performance.now();
     stream.once('close', () => {
-      const isAnswered = stream.writableFinished && stream.rstCode === constants.NGHTTP2_NO_ERROR;
-      if (!isAnswered && performance.now() - begunAt < youngMs) {
+      if (!isAnswered(stream) && performance.now() - begunAt < youngMs) {
         count();
       }
     });
   });
+}
+
+/** Whether a call that has ended was answered in full. */
+export function isAnswered(stream: ServerHttp2Stream): boolean {
+  return stream.writableFinished && stream.rstCode === constants.NGHTTP2_NO_ERROR;
 }

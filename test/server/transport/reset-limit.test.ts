@@ -1,9 +1,14 @@
 import * as http2 from 'node:http2';
+import * as net from 'node:net';
 import { once } from 'node:events';
 import { setTimeout as after } from 'node:timers/promises';
 import { pino } from 'pino';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { startListener, type Listener } from '../../../src/server/transport/listener.ts';
+import {
+  startListener,
+  type Listener,
+  type ListenerOptions,
+} from '../../../src/server/transport/listener.ts';
 import {
   callHead,
   flags,
@@ -25,21 +30,22 @@ interface CountingListener extends Listener {
   readonly log: string[];
 }
 
-/** @param path of requests that are answered; others stay open. */
-async function listen(answered = '/answered'): Promise<CountingListener> {
+/** Requests to `/answered` are answered; others stay open. */
+async function listen(options: Partial<ListenerOptions> = {}): Promise<CountingListener> {
   let count = 0;
   const log: string[] = [];
   const listener = await startListener({
     ...roomyLimits,
-    host: '127.0.0.1',
+    host: '0.0.0.0',
     port: 0,
     logger: pino({ level: 'info' }, { write: (line: string) => log.push(line) }),
     handler(request, response) {
       count += 1;
-      if (request.url === answered) {
+      if (request.url === '/answered') {
         response.end('hello');
       }
     },
+    ...options,
   });
   onTestFinished(() => {
     listener.destroy();
@@ -54,8 +60,12 @@ function raw(listener: Listener, bytes: Uint8Array): RawConnection {
   return connection;
 }
 
-function connect(listener: Listener): http2.ClientHttp2Session {
-  const session = http2.connect(`http://127.0.0.1:${listener.port}`);
+/** @param from all of 127.0.0.0/8 are addresses of this machine. */
+function connect(listener: Listener, from = '127.0.0.1'): http2.ClientHttp2Session {
+  const session = http2.connect('http://localhost', {
+    createConnection: () =>
+      net.connect({ port: listener.port, host: '127.0.0.1', localAddress: from }),
+  });
   session.on('error', () => {});
   onTestFinished(() => session.destroy());
   return session;
@@ -246,5 +256,92 @@ describe('a flood of frames that cost their sender nothing ends the connection',
     await flood.closed;
     expect(flood.goaways.at(-1)?.code).not.toBe(NGHTTP2_NO_ERROR);
     expect(listener.handled()).toBeLessThanOrEqual(256);
+  });
+});
+
+describe('after a flood', () => {
+  const flood = Buffer.concat([begin, streams(2000, (one) => cancelled(one, NGHTTP2_CANCEL))]);
+  const pings = frame(frameTypes.ping, 0, 0, Buffer.alloc(8));
+
+  it.each([
+    ['calls given up', flood],
+    ['PING', Buffer.concat([begin, ...Array<Buffer>(20_000).fill(pings)])],
+  ])(
+    'connections of its address are served one by one, those of others at once: %s',
+    async (_, bytes) => {
+      const pauseMs = 300;
+      const listener = await listen({ floodPauseMs: pauseMs });
+      const known = connect(listener);
+      expect(await get(known)).toBe('hello');
+      const began = performance.now();
+      await raw(listener, bytes).closed;
+      const order: string[] = [];
+      const served = async (name: string, from?: string): Promise<void> => {
+        expect(await get(connect(listener, from))).toBe('hello');
+        order.push(
+          `${name} after ${Math.floor((performance.now() - began) / pauseMs) > 0 ? 'a' : 'no'} pause`,
+        );
+      };
+      const first = served('first');
+      const second = served('second');
+      await served('other', '127.0.0.2');
+      expect(await get(known)).toBe('hello');
+      expect(order).toEqual(['other after no pause']);
+      await Promise.all([first, second]);
+      expect(order.slice(1)).toEqual(['first after a pause', 'second after a pause']);
+    },
+  );
+
+  it('the same again is not even read before its turn', async () => {
+    const listener = await listen({ floodPauseMs: 300 });
+    const began = performance.now();
+    for (let floods = 0; floods < 4; floods += 1) {
+      const attack = raw(listener, flood);
+      await attack.closed;
+      expect(attack.goaways.at(-1)?.code).toBe(NGHTTP2_ENHANCE_YOUR_CALM);
+    }
+    expect(performance.now() - began).toBeGreaterThanOrEqual(3 * 300);
+  });
+
+  it('connections of its address that were never answered end, those with calls go on', async () => {
+    const listener = await listen({ floodPauseMs: 100 });
+    const silent = raw(listener, begin);
+    const answered = connect(listener);
+    expect(await get(answered)).toBe('hello');
+    const busy = connect(listener);
+    const open = busy.request({ ':path': '/open' });
+    open.on('error', () => {});
+    await expect.poll(() => listener.handled()).toBe(2);
+    await raw(listener, flood).closed;
+    await silent.closed;
+    expect(silent.goaways[0]?.code).toBe(NGHTTP2_NO_ERROR);
+    expect(await get(answered)).toBe('hello');
+    expect([busy.closed, open.closed]).toEqual([false, false]);
+  });
+
+  it('more than 50 of its connections do not wait: they are refused, and the log says why', async () => {
+    const listener = await listen({ floodPauseMs: 60_000 });
+    await raw(listener, flood).closed;
+    const many = Array.from({ length: 51 }, () => raw(listener, begin));
+    await Promise.race(many.map(({ closed }) => closed));
+    expect(many.flatMap(({ goaways }) => goaways)).toMatchObject([
+      {
+        lastStream: 0,
+        code: NGHTTP2_NO_ERROR,
+        text: expect.stringContaining('DARKROOM_FLOOD_PAUSE_MS'),
+      },
+    ]);
+    expect(listener.log.filter((line) => line.includes('DARKROOM_FLOOD_PAUSE_MS'))).toHaveLength(1);
+    expect(listener.handled()).toBe(0);
+  });
+
+  it('a drain ends those that wait', async () => {
+    const listener = await listen({ floodPauseMs: 60_000 });
+    await raw(listener, flood).closed;
+    const waiting = raw(listener, begin);
+    await once(waiting.socket, 'connect');
+    await get(connect(listener, '127.0.0.2'));
+    listener.drain();
+    await waiting.closed;
   });
 });
