@@ -10,6 +10,7 @@ import { lockDataFolder } from './database/embedded-postgres.ts';
 import { slowStatements } from './database/slow-statements.ts';
 import { startDatabase } from './database/start-database.ts';
 import { etagOf } from './records/image-etag.ts';
+import { DownloadPlaces } from './images/download-places.ts';
 import { ImageService } from './images/image-service.ts';
 import { ImportService } from './imports/import-service.ts';
 import { ReachPolicy } from './imports/reach-policy.ts';
@@ -224,6 +225,7 @@ async function start(
   sweeper.start();
   teardown.add('sweeper', () => sweeper.stop());
 
+  const downloads = { database, store, places: new DownloadPlaces(settings.maxDownloads) };
   const databaseHealth = new DatabaseHealth({
     probe: () => database.isReachable(),
     intervalMs: healthIntervalMs,
@@ -232,14 +234,14 @@ async function start(
   server.serve({
     httpRoutes: restRoutes({
       database,
-      store,
+      downloads,
       images,
       historyRetentionMs: settings.historyRetentionMs,
     }),
     routes(router) {
       router.service(ImageServiceDescriptor, {
         ...imageHandlers(images, settings),
-        ...uploadHandlers({ uploads, images, database, store, settings }),
+        ...uploadHandlers({ uploads, images, database, downloads, settings }),
       });
       router.service(
         TaskServiceDescriptor,

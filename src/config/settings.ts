@@ -115,6 +115,13 @@ export const settingSpecs = {
     'streams',
     'Largest number of uploads of one project at the same time, over all processes.',
   ),
+  maxDownloads: wholeNumber(
+    'DARKROOM_MAX_DOWNLOADS',
+    256,
+    [1, 100_000],
+    'downloads',
+    'Largest number of downloads at the same time, each with some 3 MiB of memory.',
+  ),
   taskIdleTimeoutMs: wholeNumber(
     'DARKROOM_TASK_IDLE_TIMEOUT_MS',
     15 * 60 * 1000,
@@ -127,7 +134,7 @@ export const settingSpecs = {
     60_000,
     [100, day],
     'ms',
-    'An upload stream, or a request, on which no byte arrives for so long is ended; its task goes on.',
+    'An upload stream, or a request, on which no byte arrives for so long is ended; its task goes on. So is an answer of which nothing is taken.',
   ),
   minUploadRate: wholeNumber(
     'DARKROOM_MIN_UPLOAD_RATE',

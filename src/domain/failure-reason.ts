@@ -36,6 +36,7 @@ export const failureReasons = {
   CHUNK_TOO_LARGE: { code: Code.RESOURCE_EXHAUSTED, retryable: true },
   MESSAGE_TOO_LARGE: { code: Code.RESOURCE_EXHAUSTED, retryable: false },
   STORAGE_FULL: { code: Code.RESOURCE_EXHAUSTED, retryable: true },
+  TOO_MANY_DOWNLOADS: { code: Code.RESOURCE_EXHAUSTED, retryable: true },
   TOO_MANY_UPLOADS: { code: Code.RESOURCE_EXHAUSTED, retryable: true },
   CONNECTION_LOST: { code: Code.UNAVAILABLE, retryable: true },
   SERVICE_LOST: { code: Code.UNAVAILABLE, retryable: true },

@@ -7,7 +7,15 @@ import type { BlobStore } from '../storage/blob-store.ts';
 import { readPublishedSegments } from '../storage/published-segments.ts';
 import { joinShortZeroRuns, splitZeroRuns } from '../storage/zero-run.ts';
 import { findImage } from '../access/find-image.ts';
+import type { DownloadPlaces } from './download-places.ts';
 import type { Image } from '../records/image.ts';
+
+/** What a download needs. */
+export interface DownloadParts {
+  readonly database: Database;
+  readonly store: BlobStore;
+  readonly places: DownloadPlaces;
+}
 
 /** Which bytes of an image. */
 export interface DownloadRange {
@@ -65,18 +73,32 @@ export function contentOf(image: Readonly<Image>): ImageContent {
  *
  * @param longestHole about how many zeros are read before they are told as a hole, in bytes: until then a consumer
  *   that has gone is not noticed.
- * @throws DarkroomError IMAGE_NOT_FOUND, IMAGE_STATE_INVALID, FIELD_INVALID, OFFSET_OUT_OF_RANGE, a
- *   storage error.
+ * @throws DarkroomError IMAGE_NOT_FOUND, IMAGE_STATE_INVALID, FIELD_INVALID, OFFSET_OUT_OF_RANGE,
+ *   TOO_MANY_DOWNLOADS, a storage error.
  */
 export async function* downloadImage(
-  database: Database,
-  store: BlobStore,
+  parts: DownloadParts,
   caller: Caller,
   imageId: ImageId,
   range: DownloadRange,
   longestHole = longestHoleByDefault,
 ): AsyncGenerator<DownloadPart, void, undefined> {
   assertRange(range);
+  const leave = parts.places.take();
+  try {
+    yield* download(parts, caller, imageId, range, longestHole);
+  } finally {
+    leave();
+  }
+}
+
+async function* download(
+  { database, store }: DownloadParts,
+  caller: Caller,
+  imageId: ImageId,
+  range: DownloadRange,
+  longestHole: number,
+): AsyncGenerator<DownloadPart, void, undefined> {
   const image = await findImage(database.fork(), caller, imageId);
   const { blobId, size: totalSize, sha256 } = contentOf(image);
   if (range.offset > totalSize) {

@@ -18,6 +18,8 @@ import { originCheck } from './http/origin-check.ts';
 import type { Application } from './application.ts';
 import { startListener } from './transport/listener.ts';
 import { urlOf, type ConnectionSource } from '../runtime/port.ts';
+import { UntakenAnswers } from './transport/untaken-answers.ts';
+import { connectErrorOf } from './errors/error-mapping.ts';
 import { isClosed, pathOf, type NodeRequest, type NodeResponse } from './transport/node-http.ts';
 import { addReflection } from './rpc/reflection.ts';
 import { isRpc, refuseRpc } from './rpc/rpc-refusal.ts';
@@ -138,6 +140,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     return { rpc, http, rules: rulesOf(policy, [...rpc.names, ...http.names]) };
   }
   let answers = answersOf(startingApplication(options.services));
+  const untaken = new UntakenAnswers(settings.streamIdleTimeoutMs);
   const wrongHost = hostCheck(settings);
   const wrongOrigin = originCheck(settings.corsOrigins);
 
@@ -182,7 +185,14 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     observeCall(request, response, context, options.observers);
     discardRestAfter(request, response, body);
     const onEnd = (): void => body.fail(serverDraining());
-    response.on('close', onSharedAbort(drain.endSignal, onEnd));
+    const unfollowEnd = onSharedAbort(drain.endSignal, onEnd);
+    response.on('close', () => {
+      untaken.leave(response);
+      unfollowEnd();
+    });
+    untaken.watch(response, (failure) => {
+      context.outcome.failure = connectErrorOf(failure);
+    });
     const rpcRule = answers.rules.get(pathOf(request).slice(1));
     const place = rpcRule === undefined ? answers.http.find(request) : undefined;
     const asked: Asked = { request, response, body, context, place };
@@ -257,6 +267,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
         }
       }
       await listener.closed;
+      untaken.stop();
     },
   };
 }

@@ -17,6 +17,7 @@ import { connectTestDatabase } from '../support/test-database.ts';
 import {
   chunk,
   connection,
+  downloadsOf,
   finish,
   framesOf,
   header,
@@ -62,7 +63,7 @@ function download(
   range: DownloadRange = whole,
   store = world.store,
 ): AsyncGenerator<DownloadPart, void, undefined> {
-  return downloadImage(world.database, store, defaultCaller, imageId, range);
+  return downloadImage(downloadsOf({ ...world, store }), defaultCaller, imageId, range);
 }
 
 /** The bytes of the parts, which must follow each other from `offset` on. */

@@ -12,6 +12,7 @@ test('what is limited for all of them is shared out, and rather too much than to
   const settings = readSettings({
     DARKROOM_MAX_CONNECTIONS: '10',
     DARKROOM_MAX_CONNECTIONS_PER_PEER: '9',
+    DARKROOM_MAX_DOWNLOADS: '6',
     DARKROOM_MAX_UNPACKINGS: '1',
     DARKROOM_DATABASE_POOL_SIZE: '4',
   });
@@ -19,6 +20,7 @@ test('what is limited for all of them is shared out, and rather too much than to
     ...settings,
     maxConnections: 3,
     maxConnectionsPerPeer: 3,
+    maxDownloads: 2,
     maxUnpackings: 1,
     databasePoolSize: 2,
   });

@@ -10,7 +10,8 @@ import type { Database } from '../../src/database/database.ts';
 import { defaultCaller } from '../../src/access/caller.ts';
 import { DarkroomError } from '../../src/domain/darkroom-error.ts';
 import { newId, type ImageId, type ProcessId, type TaskId } from '../../src/records/ids.ts';
-import { downloadImage } from '../../src/images/download-image.ts';
+import { downloadImage, type DownloadParts } from '../../src/images/download-image.ts';
+import { DownloadPlaces } from '../../src/images/download-places.ts';
 import { Image, type DiskFormat } from '../../src/records/image.ts';
 import { BlobReaper } from '../../src/storage/blob-reaper.ts';
 import type { BlobStore } from '../../src/storage/blob-store.ts';
@@ -286,6 +287,14 @@ export async function readFaults(database: Database, taskId: TaskId): Promise<Fa
   return database.fork().find(Fault, { taskId }, { orderBy: { sequence: 'asc' } });
 }
 
+/** What downloads need, with room for all that tests begin. */
+export function downloadsOf({
+  database,
+  store,
+}: Pick<UploadWorld, 'database' | 'store'>): DownloadParts {
+  return { database, store, places: new DownloadPlaces(100) };
+}
+
 /** Downloads an image; fails unless the parts have no gaps and end with a trailer that agrees. */
 export async function download(
   world: UploadWorld,
@@ -294,9 +303,8 @@ export async function download(
 ): Promise<Buffer> {
   const parts: Buffer[] = [];
   let position = range.offset ?? 0;
-  const { database, store } = world;
   const whole = { offset: position, length: range.length };
-  for await (const part of downloadImage(database, store, defaultCaller, imageId, whole)) {
+  for await (const part of downloadImage(downloadsOf(world), defaultCaller, imageId, whole)) {
     if (part.kind === 'trailer') {
       const bytes = Buffer.concat(parts);
       expect(part.rangeSize).toBe(bytes.length);

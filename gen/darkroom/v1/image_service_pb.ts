@@ -1385,7 +1385,9 @@ export const ImageService: GenService<{
    *
    * Errors: NOT_FOUND/IMAGE_NOT_FOUND, FAILED_PRECONDITION/IMAGE_STATE_INVALID (not ACTIVE),
    * OUT_OF_RANGE/OFFSET_OUT_OF_RANGE (the range begins after the image's end),
-   * UNAVAILABLE/STORAGE_UNAVAILABLE, DATA_LOSS/STORED_BYTES_LOST.
+   * RESOURCE_EXHAUSTED/TOO_MANY_DOWNLOADS (try again; RetryInfo says when),
+   * UNAVAILABLE/STORAGE_UNAVAILABLE, DATA_LOSS/STORED_BYTES_LOST. A client that takes nothing for the stream's idle
+   * timeout is left: over HTTP/2 by a reset with CANCEL, else by the end of its connection.
    *
    * @generated from rpc darkroom.v1.ImageService.DownloadImage
    */

@@ -1,28 +1,21 @@
 import { constants } from 'node:http2';
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
-import type { Database } from '../../database/database.ts';
 import type { ImageId } from '../../records/ids.ts';
 import {
   contentOf,
   downloadImage,
+  type DownloadParts,
   type DownloadRange,
   type ImageContent,
 } from '../../images/download-image.ts';
 import { readImage } from '../../access/find-image.ts';
 import { bytesCameIn } from '../../runtime/young-garbage.ts';
-import type { BlobStore } from '../../storage/blob-store.ts';
 import { answerTo } from '../errors/error-mapping.ts';
 import type { HttpCall } from '../http/http-endpoints.ts';
-import { isHttp2 } from '../transport/node-http.ts';
+import { breakOff } from '../transport/node-http.ts';
 import { BodyWriter } from './body-writer.ts';
 import { fileAnswer } from './file-request.ts';
 import { sendFault } from './rest-answer.ts';
-
-/** Where images are read. */
-export interface ImageFileParts {
-  readonly database: Database;
-  readonly store: BlobStore;
-}
 
 /**
  * Zeros are told about this often, in bytes: however many there are, they are sent while the next are read, and no
@@ -37,7 +30,7 @@ const longestHole = 1024 * 1024;
  * @throws as `downloadImage`, as long as nothing was sent.
  */
 export async function sendImageFile(
-  parts: ImageFileParts,
+  parts: DownloadParts,
   call: HttpCall,
   imageId: ImageId,
 ): Promise<void> {
@@ -83,7 +76,7 @@ export async function sendImageFile(
 
 /** @param begin sends the header: not before the first bytes are read, since until then an error can be told. */
 async function sendBytes(
-  { database, store }: ImageFileParts,
+  downloads: DownloadParts,
   call: HttpCall,
   imageId: ImageId,
   range: DownloadRange,
@@ -96,7 +89,7 @@ async function sendBytes(
     if (writer.isGone) {
       return;
     }
-    const parts = downloadImage(database, store, caller, imageId, range, longestHole);
+    const parts = downloadImage(downloads, caller, imageId, range, longestHole);
     for await (const part of parts) {
       if (writer.isGone) {
         return;
@@ -116,19 +109,13 @@ async function sendBytes(
     if (!response.headersSent) {
       throw error;
     }
-    breakOff(call, error);
+    context.outcome.failure = answerTo(error, {
+      requestId: context.requestId,
+      signal: call.signal,
+    });
+    breakOff(response, constants.NGHTTP2_INTERNAL_ERROR);
   } finally {
     writer.release();
-  }
-}
-
-/** So that the client sees an error, and not an end. */
-function breakOff({ request, response, context, signal }: HttpCall, error: unknown): void {
-  context.outcome.failure = answerTo(error, { requestId: context.requestId, signal });
-  if (isHttp2(request)) {
-    request.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
-  } else {
-    response.destroy();
   }
 }
 

@@ -4,8 +4,8 @@ import { DarkroomError } from '../../domain/darkroom-error.ts';
 import { parseId, type ImageId } from '../../records/ids.ts';
 import { quoted } from '../../domain/quoted.ts';
 import { etagOf } from '../../records/image-etag.ts';
+import type { DownloadParts } from '../../images/download-image.ts';
 import type { ImageService } from '../../images/image-service.ts';
-import type { BlobStore } from '../../storage/blob-store.ts';
 import { getTask } from '../../tasks/reading/task-queries.ts';
 import { TaskReader } from '../../tasks/reading/task-reader.ts';
 import { weakEtag } from '../http/conditional-get.ts';
@@ -25,7 +25,7 @@ import { taskPath } from '../http/task-path.ts';
 /** What the REST view shows, and how. */
 export interface RestParts {
   readonly database: Database;
-  readonly store: BlobStore;
+  readonly downloads: DownloadParts;
   readonly images: ImageService;
   /** How long ended tasks are kept, in ms. */
   readonly historyRetentionMs: number;
@@ -99,7 +99,7 @@ function placesOf(parts: RestParts): readonly Place[] {
   }
 
   function sendFile(call: HttpCall): Promise<void> {
-    return sendImageFile(parts, call, parseId<ImageId>(idOf(call, 'image'), 'image_id'));
+    return sendImageFile(parts.downloads, call, parseId<ImageId>(idOf(call, 'image'), 'image_id'));
   }
 
   return [

@@ -10,8 +10,11 @@ import {
 import type { Settings } from '../../config/settings.ts';
 import { invalidField } from '../../domain/darkroom-error.ts';
 import { parseId, type ImageId, type TaskId } from '../../records/ids.ts';
-import { downloadImage, type DownloadPart } from '../../images/download-image.ts';
-import type { BlobStore } from '../../storage/blob-store.ts';
+import {
+  downloadImage,
+  type DownloadPart,
+  type DownloadParts,
+} from '../../images/download-image.ts';
 import type { UploadOutcome, UploadService } from '../../uploads/receiving/upload-service.ts';
 import { claimOf, numberIfSet } from './upload-fields.ts';
 import { connectUploadImage } from './upload-image.ts';
@@ -28,7 +31,7 @@ export type UploadHandlers = Pick<
 /** What the handlers translate for. */
 export interface UploadHandlerParts extends StandingParts {
   readonly uploads: UploadService;
-  readonly store: BlobStore;
+  readonly downloads: DownloadParts;
   readonly settings: Settings;
 }
 
@@ -81,8 +84,7 @@ export function uploadHandlers(parts: UploadHandlerParts): UploadHandlers {
     async *downloadImage(request, context) {
       const imageId = parseId<ImageId>(request.imageId, 'image_id');
       const range = { offset: Number(request.offset), length: numberIfSet(request.length) };
-      const { database, store } = parts;
-      for await (const part of downloadImage(database, store, callerOf(context), imageId, range)) {
+      for await (const part of downloadImage(parts.downloads, callerOf(context), imageId, range)) {
         yield downloadMessage(part);
       }
     },

@@ -40,7 +40,9 @@ function levelOf(
   if ((code === Code.Unavailable && !isExpected) || code === Code.DataLoss) {
     return 'warn';
   }
-  return isRead(request, method) ? 'debug' : 'info';
+  // Of a read that its client did not go on with an operator wants to know: it held what others may need.
+  const wasLeft = reason === 'STREAM_IDLE';
+  return isRead(request, method) && !wasLeft ? 'debug' : 'info';
 }
 
 /** Server streams only read in this service: watches and downloads. */

@@ -35,3 +35,16 @@ export function pathOf(request: NodeRequest): string {
   const end = url.indexOf('?');
   return end === -1 ? url : url.slice(0, end);
 }
+
+/**
+ * Ends an answer such that its client does not take it for whole.
+ *
+ * @param code the reset's, over HTTP/2 (RFC 9113, section 7). Over HTTP/1.1 the connection ends.
+ */
+export function breakOff(response: NodeResponse, code: number): void {
+  if ('stream' in response) {
+    response.stream.close(code);
+  } else {
+    response.destroy();
+  }
+}

@@ -4,7 +4,7 @@ import { Database } from '../../../src/database/database.ts';
 import { DarkroomError } from '../../../src/domain/darkroom-error.ts';
 import type { ImageService } from '../../../src/images/image-service.ts';
 import { restRoutes } from '../../../src/server/rest/rest-routes.ts';
-import type { BlobStore } from '../../../src/storage/blob-store.ts';
+import type { DownloadParts } from '../../../src/images/download-image.ts';
 import { connectTestDatabase } from '../../support/test-database.ts';
 import { makeTask, stranger } from '../../tasks/task-fixtures.ts';
 import { startFakeServer } from '../fake-server.ts';
@@ -367,7 +367,7 @@ describe('the view', () => {
       Promise.reject(new DarkroomError('DATABASE_UNAVAILABLE', 'Away.', { retryDelayMs: 3000 }));
     const routes = restRoutes({
       database: await connectTestDatabase(),
-      store: {} as BlobStore,
+      downloads: {} as DownloadParts,
       images: { getImage } as unknown as ImageService,
       historyRetentionMs: 1000,
     });

@@ -8,11 +8,11 @@ import { expect, onTestFinished, test } from 'vitest';
 import { defaultCaller } from '../../../src/access/caller.ts';
 import type { DarkroomError } from '../../../src/domain/darkroom-error.ts';
 import type { ImageId, SegmentId, TaskId } from '../../../src/records/ids.ts';
-import { downloadImage } from '../../../src/images/download-image.ts';
 import type { UploadFrame } from '../../../src/uploads/receiving/upload-frame.ts';
 import type { UploadOutcome } from '../../../src/uploads/receiving/upload-service.ts';
 import { connectTestDatabase } from '../../support/test-database.ts';
 import {
+  download,
   chunk,
   connection,
   finish,
@@ -191,17 +191,8 @@ class Model {
     expect(this.#isDone).toBe(true);
     const image = await readImage(world.database, this.imageId);
     expect(image.sha256).toBe(createHash('sha256').update(this.#content).digest('hex'));
-    const parts: Buffer[] = [];
-    const all = { offset: 0, length: undefined };
-    const { database, store } = world;
-    for await (const part of downloadImage(database, store, defaultCaller, this.imageId, all)) {
-      if (part.kind === 'chunk') {
-        parts.push(Buffer.from(part.data));
-      } else if (part.kind === 'hole') {
-        parts.push(Buffer.alloc(part.length));
-      }
-    }
-    expect(Buffer.concat(parts).equals(this.#content)).toBe(true);
+    const stored = await download(world, this.imageId);
+    expect(stored.equals(this.#content)).toBe(true);
   }
 
   /** What must hold after every step. */

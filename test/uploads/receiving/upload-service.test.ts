@@ -3,8 +3,6 @@ import { crc32c } from '@node-rs/crc32';
 import { expect, test } from 'vitest';
 import { defaultCaller } from '../../../src/access/caller.ts';
 import type { DarkroomError } from '../../../src/domain/darkroom-error.ts';
-import type { ImageId } from '../../../src/records/ids.ts';
-import { downloadImage } from '../../../src/images/download-image.ts';
 import { connectTestDatabase } from '../../support/test-database.ts';
 import {
   chunk,
@@ -12,29 +10,14 @@ import {
   finish,
   framesOf,
   header,
+  download,
   openUploadWorld,
   queueImage,
   readImage,
   readTask,
-  type UploadWorld,
 } from '../../support/upload-world.ts';
 
 const sha256 = (data: Uint8Array): string => createHash('sha256').update(data).digest('hex');
-
-async function download(world: UploadWorld, imageId: ImageId): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  for await (const part of downloadImage(world.database, world.store, defaultCaller, imageId, {
-    offset: 0,
-    length: undefined,
-  })) {
-    if (part.kind === 'chunk') {
-      parts.push(Buffer.from(part.data));
-    } else if (part.kind === 'hole') {
-      parts.push(Buffer.alloc(part.length));
-    }
-  }
-  return Buffer.concat(parts);
-}
 
 test('an upload in one stream makes the image ACTIVE with its bytes and digest', async () => {
   const world = await openUploadWorld(await connectTestDatabase());
