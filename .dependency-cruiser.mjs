@@ -14,6 +14,7 @@ export const rooms = {
   database: ['records', 'domain'],
   processes: ['database', 'config', 'runtime', 'domain'],
   access: ['database', 'records', 'domain'],
+  identity: ['access', 'domain'],
   storage: ['database', 'records', 'runtime', 'domain'],
   'tasks/ledger': ['access', 'database', 'records', 'domain'],
   'tasks/reading': ['tasks/ledger', 'access', 'database', 'lists', 'records', 'domain'],
@@ -141,11 +142,13 @@ export const rooms = {
     'server/http',
     'server/errors',
     'server/transport',
+    'identity',
     'access',
     'config',
     'runtime',
     'domain',
   ],
+  cli: ['identity', 'access', 'domain'],
   client: [],
 };
 

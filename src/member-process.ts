@@ -1,6 +1,7 @@
 import { flushCompileCache } from 'node:module';
 import type { Socket } from 'node:net';
 import { readSettings } from './config/settings.ts';
+import { IdentityFileError } from './identity/watched-file.ts';
 import { HandedConnections } from './processes/handed-connections.ts';
 import { memberSettings, processCount } from './processes/member-settings.ts';
 import { openLog, tellDefects } from './processes/process-log.ts';
@@ -64,7 +65,8 @@ try {
     end();
   } else {
     const { message, stack } = error instanceof Error ? error : new Error(String(error));
-    tell({ kind: 'failed', message, stack, exitCode: 1 }, () => process.exit(1));
+    const exitCode = error instanceof IdentityFileError ? 2 : 1;
+    tell({ kind: 'failed', message, stack, exitCode }, () => process.exit(exitCode));
   }
 }
 

@@ -2,6 +2,7 @@ import { flushCompileCache } from 'node:module';
 import { serviceLinksIn } from './config/service-links.ts';
 import { readSettings, SettingsError, type Settings } from './config/settings.ts';
 import { DataFolderInUseError } from './database/data-folder-lock.ts';
+import { IdentityFileError } from './identity/watched-file.ts';
 import { processCount } from './processes/member-settings.ts';
 import { MemberStartError, startProcessGroup } from './processes/process-group.ts';
 import { openLog, tellDefects } from './processes/process-log.ts';
@@ -88,7 +89,9 @@ function exitCodeOf(error: unknown): number {
   if (error instanceof MemberStartError) {
     return error.exitCode;
   }
-  return error instanceof DataFolderInUseError ? exitCodes.settings : exitCodes.failed;
+  return error instanceof DataFolderInUseError || error instanceof IdentityFileError
+    ? exitCodes.settings
+    : exitCodes.failed;
 }
 
 /** A service that is starting stops by itself. */

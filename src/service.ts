@@ -17,7 +17,8 @@ import { ReachPolicy } from './imports/reach-policy.ts';
 import { DatabaseHealth } from './server/health/database-health.ts';
 import { StartingHealth } from './server/health/starting-health.ts';
 import { imageHandlers } from './server/rpc/image-handlers.ts';
-import { openGate } from './server/gate.ts';
+import { openIdentities } from './identity/identity-providers.ts';
+import { guardedGate, openGate } from './server/gate.ts';
 import { restRoutes } from './server/rest/rest-routes.ts';
 import { accessLog } from './server/transport/access-log.ts';
 import { startServer } from './server/server.ts';
@@ -71,7 +72,7 @@ export interface ServiceGroup {
  *
  * @param signal gives the start up.
  * @param group what the service has from the process that started it, if it is one of several.
- * @throws DataFolderInUseError, ListenError, DatabaseWaitError, EmbeddedPostgresError, DatabaseConnectError,
+ * @throws DataFolderInUseError, IdentityFileError, ListenError, DatabaseWaitError, EmbeddedPostgresError, DatabaseConnectError,
  *   StoreIdentityError, or what PostgreSQL's driver throws; anything if the signal has fired.
  */
 export async function startService(
@@ -110,6 +111,10 @@ async function start(
     teardown.add('data folder', () => lock.release());
   }
 
+  const identities = openIdentities(settings, onWarning);
+  teardown.add('identity providers', () => identities.close());
+  const { authenticator } = identities;
+
   const health = new StartingHealth(() => wait.standing);
   const server = await startServer({
     settings,
@@ -117,7 +122,7 @@ async function start(
     health,
     source: group?.source,
     observers: [accessLog],
-    gate: openGate,
+    gate: authenticator ? guardedGate(authenticator, () => undefined) : openGate,
     services: [ImageServiceDescriptor, TaskServiceDescriptor],
   });
   teardown.add('server', () => server.close());

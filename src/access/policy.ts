@@ -91,6 +91,17 @@ export const accessPolicy: AccessPolicy = {
   '* /*': isPublic,
 };
 
+/** The policy with reflection as it is set. */
+export function policyWith(reflection: 'everybody' | 'callers' | 'off'): AccessPolicy {
+  return reflection === 'everybody'
+    ? {
+        ...accessPolicy,
+        'grpc.reflection.v1.ServerReflection/ServerReflectionInfo': isPublic,
+        'grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo': isPublic,
+      }
+    : accessPolicy;
+}
+
 /** Thrown at a start, for something that is served and has no row. */
 export class NoAccessRuleError extends Error {
   override readonly name = 'NoAccessRuleError';

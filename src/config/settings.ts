@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { connectionSettingSpecs } from './connection-settings.ts';
+import { identityProblems, identitySettingSpecs } from './identity-settings.ts';
 import { importSettingSpecs } from './import-settings.ts';
 import { serviceLinksIn } from './service-links.ts';
 import { oneOf, setting, text, wholeNumber, type SettingSpec } from './setting-spec.ts';
@@ -66,6 +67,7 @@ export const settingSpecs = {
     'Least severe log lines to write. The log is JSON lines on standard output.',
   ),
   ...connectionSettingSpecs,
+  ...identitySettingSpecs,
   maxChunkBytes: wholeNumber(
     'DARKROOM_MAX_CHUNK_BYTES',
     4 * MiB,
@@ -253,6 +255,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
       problems.push(`${spec.env} must be ${spec.allowed}, not ${shown}`);
     }
   }
+  problems.push(...identityProblems(values));
   if (problems.length > 0) {
     throw new SettingsError(problems.join('\n'));
   }

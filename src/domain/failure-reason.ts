@@ -14,6 +14,13 @@ export const failureReasons = {
   RESUME_TOKEN_INVALID: { code: Code.INVALID_ARGUMENT, retryable: false },
   HOST_NOT_ALLOWED: { code: Code.PERMISSION_DENIED, retryable: false },
   ORIGIN_NOT_ALLOWED: { code: Code.PERMISSION_DENIED, retryable: false },
+  CREDENTIAL_MISSING: { code: Code.UNAUTHENTICATED, retryable: false },
+  // An upload that was ended by it goes on with another credential.
+  CREDENTIAL_INVALID: { code: Code.UNAUTHENTICATED, retryable: true },
+  CREDENTIAL_EXPIRED: { code: Code.UNAUTHENTICATED, retryable: true },
+  ROLE_INSUFFICIENT: { code: Code.PERMISSION_DENIED, retryable: false },
+  PROJECT_NOT_ALLOWED: { code: Code.PERMISSION_DENIED, retryable: false },
+  IDENTITY_UNAVAILABLE: { code: Code.UNAVAILABLE, retryable: true },
   IMAGE_NOT_FOUND: { code: Code.NOT_FOUND, retryable: false },
   TASK_NOT_FOUND: { code: Code.NOT_FOUND, retryable: false },
   REQUEST_ID_REUSED: { code: Code.ALREADY_EXISTS, retryable: false },

@@ -1,16 +1,22 @@
 import { defaultCaller, type Caller } from '../access/caller.ts';
 import type { AccessRule } from '../access/policy.ts';
-import type { DarkroomError } from '../domain/darkroom-error.ts';
+import { DarkroomError } from '../domain/darkroom-error.ts';
+import { quoted } from '../domain/quoted.ts';
+import { actingCaller } from '../identity/acting-caller.ts';
+import type { Authenticator } from '../identity/authenticator.ts';
+import type { CertificateNames, Identity } from '../identity/identity.ts';
 import type { NodeRequest } from './transport/node-http.ts';
 
 /** What the gate says to a request. */
 export type Admission =
-  | { readonly kind: 'admitted'; readonly caller: Caller | undefined }
+  | {
+      readonly kind: 'admitted';
+      /** Undefined where nobody needs to be known. */
+      readonly caller: Caller | undefined;
+      /** By what the caller is known, where by anything: its end is the end of what it may. */
+      readonly identity: Identity | undefined;
+    }
   | { readonly kind: 'refused'; readonly error: DarkroomError };
-
-/** Who needs no credential is told apart from nobody. */
-const asNobody: Admission = { kind: 'admitted', caller: undefined };
-const asDefault: Admission = { kind: 'admitted', caller: defaultCaller };
 
 /**
  * Whether a request may go on, and as whose: asked once for each, of whatever protocol, before anything of it is done.
@@ -23,6 +29,83 @@ export type Gate = (
   rule: AccessRule | undefined,
 ) => Admission | Promise<Admission>;
 
+/** Which project a service acts for. */
+const projectHeader = 'x-darkroom-project';
+
+const asNobody: Admission = { kind: 'admitted', caller: undefined, identity: undefined };
+const asDefault: Admission = { kind: 'admitted', caller: defaultCaller, identity: undefined };
+
 /** The gate of a service that is told of no identity provider: everybody is the default project's admin. */
-export const openGate: Gate = (_, rule) =>
-  rule === undefined || rule.who === 'everybody' ? asNobody : asDefault;
+export const openGate: Gate = (request, rule) => {
+  if (isPublic(rule)) {
+    return asNobody;
+  }
+  const named = request.headers[projectHeader];
+  return named === undefined || named === defaultCaller.projectId
+    ? asDefault
+    : refused(
+        new DarkroomError(
+          'PROJECT_NOT_ALLOWED',
+          `this service is told of no identity provider, so there is only the project "default", and no ${quoted(String(named))}`,
+        ),
+      );
+};
+
+/**
+ * The gate of a service that is told how to know callers.
+ *
+ * @param certificateOf the certificate that the client of a request has proven to have.
+ */
+export function guardedGate(
+  authenticator: Authenticator,
+  certificateOf: (request: NodeRequest) => CertificateNames | undefined,
+): Gate {
+  return (request, rule) => {
+    if (isPublic(rule)) {
+      return asNobody;
+    }
+    const { authorization, [projectHeader]: named } = request.headers;
+    const admit = (identity: Identity): Admission => admitted(identity, textOf(named), rule);
+    try {
+      const identity = authenticator.identify({
+        authorization,
+        certificateNames: () => certificateOf(request),
+      });
+      return identity instanceof Promise ? identity.then(admit).catch(refused) : admit(identity);
+    } catch (error) {
+      return refused(error);
+    }
+  };
+}
+
+function isPublic(
+  rule: AccessRule | undefined,
+): rule is undefined | { who: 'everybody'; on: string } {
+  return rule === undefined || rule.who === 'everybody';
+}
+
+/** @throws DarkroomError PROJECT_NOT_ALLOWED, ROLE_INSUFFICIENT */
+function admitted(identity: Identity, named: string | undefined, rule: AccessRule): Admission {
+  const caller = actingCaller(identity, named);
+  if (rule.who !== 'everybody' && !rule.who.includes(caller.role)) {
+    const allowed = rule.who.join(', ');
+    throw new DarkroomError(
+      'ROLE_INSUFFICIENT',
+      `this call is for the roles ${allowed}, and the caller is a ${caller.role}`,
+      { metadata: { role: caller.role, allowed_roles: allowed } },
+    );
+  }
+  return { kind: 'admitted', caller, identity };
+}
+
+/** @throws what is no answer to a caller. */
+function refused(error: unknown): Admission {
+  if (error instanceof DarkroomError) {
+    return { kind: 'refused', error };
+  }
+  throw error;
+}
+
+function textOf(header: string | string[] | undefined): string | undefined {
+  return Array.isArray(header) ? header.join(', ') : header;
+}

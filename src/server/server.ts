@@ -1,15 +1,17 @@
-import type { DescService } from '@bufbuild/protobuf';
+import type { DescMethod, DescService } from '@bufbuild/protobuf';
 import type { Logger } from 'pino';
 import { Health } from '../../gen/grpc/health/v1/health_pb.ts';
-import { accessPolicy, rulesOf, type AccessPolicy } from '../access/policy.ts';
+import { policyWith, rulesOf, type AccessPolicy } from '../access/policy.ts';
 import type { Settings } from '../config/settings.ts';
 import type { DarkroomError } from '../domain/darkroom-error.ts';
 import { onSharedAbort } from '../domain/shared-signal.ts';
+import { CredentialWatch } from './credential-watch.ts';
 import { observeCall, type CallObserver } from './transport/call-observer.ts';
 import { applyCors } from './http/cors.ts';
 import { Drain, serverDraining } from './transport/drain.ts';
 import { healthService } from './health/health-service.ts';
 import { unlessDraining, type HealthSource } from './health/health-source.ts';
+import { challengeOf } from './http/challenge.ts';
 import type { Admission, Gate } from './gate.ts';
 import { httpEndpoints, type HttpPlace } from './http/http-endpoints.ts';
 import { healthRoutes } from './health/health-routes.ts';
@@ -40,6 +42,7 @@ export interface ServerOptions {
     | 'port'
     | 'hosts'
     | 'corsOrigins'
+    | 'reflection'
     | 'maxConnections'
     | 'maxConnectionsPerPeer'
     | 'headTimeoutMs'
@@ -60,7 +63,7 @@ export interface ServerOptions {
   readonly health: HealthSource;
   /** Asked of every request before it is done. */
   readonly gate: Gate;
-  /** Who may call what; `accessPolicy` if not set. */
+  /** Who may call what; `policyWith` what is set of reflection, if not set. */
   readonly policy?: AccessPolicy;
   /** Told of every call: the access log, and whatever measures. */
   readonly observers: readonly CallObserver[];
@@ -110,7 +113,7 @@ export interface Server {
  * @throws ListenError where the port cannot be opened.
  */
 export async function startServer(options: ServerOptions): Promise<Server> {
-  const { settings, logger, gate, policy = accessPolicy } = options;
+  const { settings, logger, gate, policy = policyWith(settings.reflection) } = options;
   const drain = new Drain();
   const health = unlessDraining(options.health, drain.drainSignal);
 
@@ -125,7 +128,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
         ];
         const names = [...services(), Health].map((service) => service.typeName);
         router.service(Health, healthService(health, names));
-        addReflection(router, services);
+        if (settings.reflection !== 'off') {
+          addReflection(router, services);
+        }
       },
       admit(service) {
         if (!service.typeName.startsWith('grpc.')) {
@@ -141,10 +146,15 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   }
   let answers = answersOf(startingApplication(options.services));
   const untaken = new UntakenAnswers(settings.streamIdleTimeoutMs);
+  const credentials = new CredentialWatch();
   const wrongHost = hostCheck(settings);
   const wrongOrigin = originCheck(settings.corsOrigins);
 
   function refuse({ request, response, context, place }: Asked, refusal: DarkroomError): void {
+    const challenge = challengeOf(refusal);
+    if (challenge !== undefined) {
+      response.setHeader('www-authenticate', challenge);
+    }
     if (isRpc(request)) {
       context.outcome.failure = refuseRpc(request, response, refusal);
     } else {
@@ -158,8 +168,13 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       refuse(asked, admission.error);
       return;
     }
-    context.admit(admission.caller);
-    if (!answers.rpc.handle(request, response, body, context)) {
+    const { caller, identity } = admission;
+    context.admit(caller, identity !== undefined);
+    if (answers.rpc.handle(request, response, body, context)) {
+      if (identity !== undefined && lasts(context.outcome.method)) {
+        credentials.follow(identity, response, (error) => context.endWith(error));
+      }
+    } else {
       (place ?? answers.http.find(request)).answer(response, context);
     }
   }
@@ -278,6 +293,11 @@ export async function startServer(options: ServerOptions): Promise<Server> {
  */
 function maxMessageBytes(maxChunkBytes: number): number {
   return Math.ceil(maxChunkBytes / 3) * 4 + 64 * 1024;
+}
+
+/** Whether a call goes on for as long as its client likes. A download has its end, and is what was allowed when it began. */
+function lasts(method: DescMethod | undefined): boolean {
+  return method !== undefined && method.methodKind !== 'unary' && method.name !== 'DownloadImage';
 }
 
 function isLoopback(address: string): boolean {

@@ -84,6 +84,7 @@ export async function serveFakes(options: FakeServerOptions): Promise<FakeServer
       port: 0,
       hosts: [],
       corsOrigins: [],
+      reflection: 'callers',
       ...roomyLimits,
       maxChunkBytes: 256 * 1024,
       streamIdleTimeoutMs: 60_000,

@@ -1,6 +1,6 @@
 import { chown } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createClient, type Client, type Transport } from '@connectrpc/connect';
+import { createClient, type Client, type Interceptor, type Transport } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcTransport } from '@connectrpc/connect-node';
 import { onTestFinished } from 'vitest';
 import {
@@ -77,12 +77,25 @@ async function startOn<Url extends string | undefined>(
   };
 }
 
-/** Clients of a service over gRPC. */
-export function connectTo(url: string): Pick<RunningService, 'images' | 'tasks'> {
-  const transport = createGrpcTransport({ baseUrl: url });
+/** Clients of a service over gRPC, which send `headers` with each call. */
+export function connectTo(
+  url: string,
+  headers: Readonly<Record<string, string>> = {},
+): Pick<RunningService, 'images' | 'tasks'> {
+  const transport = createGrpcTransport({ baseUrl: url, interceptors: [sending(headers)] });
   return {
     images: createClient(ImageService, transport),
     tasks: createClient(TaskService, transport),
+  };
+}
+
+/** Has headers sent with each call. */
+export function sending(headers: Readonly<Record<string, string>>): Interceptor {
+  return (next) => (request) => {
+    for (const [name, value] of Object.entries(headers)) {
+      request.header.set(name, value);
+    }
+    return next(request);
   };
 }
 

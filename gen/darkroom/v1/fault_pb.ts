@@ -27,6 +27,8 @@ export const file_darkroom_v1_fault: GenFile = /*@__PURE__*/
  *   CONNECTION_LOST          UNAVAILABLE          the upload's stream broke before its end; survived
  *   SERVICE_LOST             UNAVAILABLE          the service process that took the upload died; survived
  *   SERVER_DRAINING          UNAVAILABLE          the service was stopped during the upload; survived
+ *   CREDENTIAL_EXPIRED       UNAUTHENTICATED      the credential of the upload's stream expired; survived
+ *   CREDENTIAL_INVALID       UNAUTHENTICATED      the credential of the upload's stream was revoked; survived
  *   STREAM_IDLE              DEADLINE_EXCEEDED    no byte arrived for the stream's idle timeout; survived
  *   STREAM_TOO_SLOW          DEADLINE_EXCEEDED    the stream stayed below the minimum rate; survived
  *   FRAME_ORDER              INVALID_ARGUMENT     a frame came where the protocol does not allow it; survived

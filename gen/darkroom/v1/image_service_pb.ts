@@ -1287,6 +1287,15 @@ export const ImageOrderSchema: GenEnum<ImageOrder> = /*@__PURE__*/
  *   PERMISSION_DENIED/HOST_NOT_ALLOWED    the name in Host or :authority is none of the service's; nothing was done
  *   PERMISSION_DENIED/ORIGIN_NOT_ALLOWED  the caller is a page of an origin that may not call; nothing was done
  *
+ * And where the service has to know who calls, before anything is done:
+ *
+ *   UNAUTHENTICATED/CREDENTIAL_MISSING     there is no credential: send "authorization: Bearer <token>"
+ *   UNAUTHENTICATED/CREDENTIAL_INVALID     it is malformed, unknown, revoked, of another issuer or for another audience
+ *   UNAUTHENTICATED/CREDENTIAL_EXPIRED     its time is over, or has not begun; also ends a watch or an upload under way
+ *   PERMISSION_DENIED/ROLE_INSUFFICIENT    the caller's role may not make this call; metadata role and allowed_roles
+ *   PERMISSION_DENIED/PROJECT_NOT_ALLOWED  the caller may not act for the project that it names, or names none
+ *   UNAVAILABLE/IDENTITY_UNAVAILABLE       the credential cannot be checked just now; RetryInfo says when to try again
+ *
  * Ids are UUIDs in their usual text form. An image or task of another project is answered as one that
  * does not exist.
  *

@@ -1,6 +1,7 @@
 import type { DescMethod } from '@bufbuild/protobuf';
 import { Code, ConnectError, type Interceptor } from '@connectrpc/connect';
 import { isDatabaseAway } from '../../database/database-away.ts';
+import { untilAborted } from '../../domain/abortable.ts';
 import { DarkroomError } from '../../domain/darkroom-error.ts';
 import { databaseUnavailable } from './database-unavailable.ts';
 import { errorDetails, errorMessage } from './error-details.ts';
@@ -118,9 +119,13 @@ export function errorInterceptor({ maxMessageBytes }: ErrorInterceptorOptions): 
       });
       const response = await next({ ...request, message });
       // Interceptors are done when a stream begins: what happens later comes out of the iterable.
-      return response.stream
-        ? { ...response, message: withErrors(response.message, answered) }
-        : response;
+      if (!response.stream) {
+        return response;
+      }
+      const { earlyEnd } = context;
+      const answers =
+        earlyEnd === undefined ? response.message : untilEnded(response.message, earlyEnd);
+      return { ...response, message: withErrors(answers, answered) };
     } catch (error) {
       return answered(error);
     }
@@ -145,6 +150,23 @@ export function withErrors<T>(
         outer.throw = (error) => fail(error).catch(changed);
       }
       return outer;
+    },
+  };
+}
+
+/** The same iterable, which fails as soon as the signal fires. */
+function untilEnded<T>(source: AsyncIterable<T>, signal: AbortSignal): AsyncIterable<T> {
+  return {
+    [Symbol.asyncIterator]() {
+      const inner = source[Symbol.asyncIterator]();
+      return {
+        next: () => untilAborted(signal, inner.next()),
+        // One that still waits is ended by its call's own signal.
+        return: async (value) =>
+          signal.aborted
+            ? { done: true, value }
+            : ((await inner.return?.(value)) ?? { done: true, value }),
+      };
     },
   };
 }

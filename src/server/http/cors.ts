@@ -10,6 +10,7 @@ const allowedHeaders = [
   'If-None-Match',
   'If-Range',
   'Range',
+  'X-Darkroom-Project',
   'X-Request-Id',
 ].join(', ');
 const exposedHeaders = [
@@ -21,6 +22,7 @@ const exposedHeaders = [
   'Location',
   'Repr-Digest',
   'Retry-After',
+  'WWW-Authenticate',
   'X-Request-Id',
 ].join(', ');
 /** Browsers bound it: 2 h in Chromium. In seconds. */

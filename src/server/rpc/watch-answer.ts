@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { Code, ConnectError, type HandlerContext } from '@connectrpc/connect';
 import type { Compression, UniversalServerResponse } from '@connectrpc/connect/protocol';
+import type { DarkroomError } from '../../domain/darkroom-error.ts';
 import type { Wakeable } from '../../tasks/watching/wakes.ts';
 import type { Watch } from '../../tasks/watching/watch.ts';
 import { notedAnswer } from '../errors/error-mapping.ts';
@@ -114,6 +115,14 @@ class WatchAnswer<Message> implements AnswerRest, Wakeable {
     clearTimeout(this.#deadline);
     this.#watch?.close();
     this.#watch = undefined;
+  }
+
+  endWith(error: DarkroomError): boolean {
+    if (this.#response === undefined) {
+      return false;
+    }
+    this.#end(error);
+    return true;
   }
 
   wake(): void {

@@ -3,6 +3,7 @@ import { createContextKey, createContextValues, type ContextValues } from '@conn
 import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
 import type { Logger } from 'pino';
 import type { Caller } from '../../access/caller.ts';
+import type { DarkroomError } from '../../domain/darkroom-error.ts';
 import type { CallOutcome } from './call-outcome.ts';
 import { peerAddress, type NodeRequest, type NodeResponse } from './node-http.ts';
 import type { RequestBody } from './request-body.ts';
@@ -13,6 +14,8 @@ export interface AnswerRest {
   writeTo(response: NodeResponse, head: UniversalServerResponse): void;
   /** The client is gone before. */
   abandon(): void;
+  /** Ends it with an error; false if it has not begun yet. */
+  endWith(error: DarkroomError): boolean;
 }
 
 /** What is known of a request besides its message. */
@@ -33,6 +36,11 @@ export interface RequestContext {
   bytesReceived(): number;
   /** How the call ends, for the log; filled in on the way. */
   readonly outcome: CallOutcome;
+  /**
+   * Fires, with the error to end with, when a stream of answers may go on no longer; undefined where that cannot be. For who does
+   * not set `rest`.
+   */
+  readonly earlyEnd?: AbortSignal | undefined;
   /** Set by a handler that says nothing to connect, and the rest by itself. */
   rest?: AnswerRest;
 }
@@ -105,6 +113,8 @@ export class CallContext implements RequestContext {
   readonly #serverLogger: Logger;
   #logger: Logger | undefined;
   #caller: Caller | undefined;
+  #mayEndEarly = false;
+  #earlyEnd: AbortController | undefined;
 
   constructor(
     request: NodeRequest,
@@ -127,9 +137,22 @@ export class CallContext implements RequestContext {
     return this.#caller;
   }
 
-  /** Says who makes the call. */
-  admit(caller: Caller | undefined): void {
+  /** Says who makes the call. @param mayEndEarly whether `endWith` may be called one day. */
+  admit(caller: Caller | undefined, mayEndEarly: boolean): void {
     this.#caller = caller;
+    this.#mayEndEarly = mayEndEarly;
+  }
+
+  // Made when it is used, for most calls are not streams, and most streams are written past connect.
+  get earlyEnd(): AbortSignal | undefined {
+    return this.#mayEndEarly ? (this.#earlyEnd ??= new AbortController()).signal : undefined;
+  }
+
+  /** Ends the call with an error, in the middle of what it sends or is sent; false if that has not begun yet. */
+  endWith(error: DarkroomError): boolean {
+    this.#body.fail(error);
+    this.#earlyEnd?.abort(error);
+    return this.rest?.endWith(error) ?? true;
   }
 
   // Made when it is used: most calls only read, and are not logged. It would take 350 bytes for each watcher.

@@ -1,0 +1,135 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, expect, test } from 'vitest';
+import { runCommand, type CommandResult } from '../../src/cli/run-command.ts';
+import { hasHash, parseToken } from '../../src/identity/static-tokens/token-text.ts';
+import { listTokens } from '../../src/identity/static-tokens/token-store.ts';
+import { runProgram } from '../support/programs.ts';
+import { makeDataDir } from '../support/service-process.ts';
+
+const program = 'src/cli/darkroom.mjs';
+
+let file: string;
+
+beforeEach(async () => {
+  const folder = await makeDataDir();
+  file = join(folder.path, 'tokens.json');
+  return folder.remove;
+});
+
+function run(...args: string[]): CommandResult {
+  return runCommand(['token', ...args], { DARKROOM_TOKENS_FILE: file });
+}
+
+test('create prints the token alone, so that a script can take it, and says the rest besides', () => {
+  const { exitCode, output, errors } = run(
+    'create',
+    '--user',
+    'ann',
+    '--project',
+    'garden',
+    '--role',
+    'reader',
+    '--role',
+    'service',
+    '--expires-in',
+    '90d',
+    '--description',
+    'for the nightly build',
+  );
+  expect(exitCode).toBe(0);
+  const { id, secret } = parseToken(output.trimEnd())!;
+  const [record] = listTokens(file);
+  expect(record).toMatchObject({
+    id,
+    user: 'ann',
+    project: 'garden',
+    roles: ['reader', 'service'],
+    description: 'for the nightly build',
+  });
+  expect(hasHash(secret, record!.sha256)).toBe(true);
+  expect(Date.parse(record!.expireTime!) - Date.parse(record!.createTime)).toBe(90 * 24 * 3600_000);
+  expect(errors).toContain(`darkroom token revoke ${id}`);
+});
+
+test('list shows what there is, and nothing that could be used', () => {
+  const { output: token } = run('create', '--user', 'nova', '--role', 'service');
+  const { id, secret } = parseToken(token.trimEnd())!;
+  const shown = run('list');
+  expect(shown.output).toMatch(new RegExp(`^${id} +nova +- +service +\\S+ +never$`, 'm'));
+  const json = run('list', '--json');
+  expect(JSON.parse(json.output)).toEqual([expect.objectContaining({ id, user: 'nova' })]);
+  for (const { output } of [shown, json]) {
+    expect(output).not.toContain(secret);
+    expect(output).not.toContain(listTokens(file)[0]!.sha256);
+  }
+});
+
+test('revoke takes one back', () => {
+  run('create', '--user', 'ann', '--project', 'p', '--role', 'member');
+  run('create', '--user', 'bob', '--project', 'p', '--role', 'member');
+  const [ann, bob] = listTokens(file);
+  expect(run('revoke', ann!.id)).toMatchObject({ exitCode: 0, output: `Revoked ${ann!.id}.\n` });
+  expect(listTokens(file)).toEqual([bob]);
+  expect(run('revoke', ann!.id)).toMatchObject({ exitCode: 1, errors: /there is no token/ });
+});
+
+test.each([
+  [[], /one of create, list and revoke/],
+  [['create'], /--user is missing/],
+  [['create', '--user', 'ann', '--role', 'member'], /--project is missing/],
+  [['create', '--user', 'ann', '--project', 'p'], /--role is missing/],
+  [['create', '--user', 'ann', '--project', 'p', '--role', 'root'], /not "root"/],
+  [['create', '--user', 'ann', '--project', 'a b', '--role', 'member'], /without blanks/],
+  [['create', '--user', 'a', '--project', 'p', '--role', 'member', '--expires-in', '1y'], /90d/],
+  [['create', '--usr', 'ann'], /--usr/],
+  [['revoke'], /the id of one token/],
+  [['revoke', 'a', 'b'], /the id of one token/],
+])('what makes no sense is said, and changes nothing: %j', (args, message) => {
+  const { exitCode, output, errors } = run(...args);
+  expect(exitCode).toBe(2);
+  expect(output).toBe('');
+  expect(errors).toMatch(message);
+  expect(existsSync(file)).toBe(false);
+});
+
+test('without a file it asks for one', () => {
+  expect(runCommand(['token', 'list'], {})).toMatchObject({
+    exitCode: 2,
+    errors: expect.stringContaining('DARKROOM_TOKENS_FILE'),
+  });
+});
+
+test('a file that is no token file is left as it is', () => {
+  expect(
+    runCommand(['token', 'create', '--file', program, '--user', 'a', '--role', 'service'], {}),
+  ).toMatchObject({ exitCode: 1 });
+  expect(existsSync(program)).toBe(true);
+});
+
+test('of processes that create at the same time, none loses what another made', async () => {
+  const users = Array.from({ length: 6 }, (_, number) => `user-${number}`);
+  const made = await Promise.all(
+    users.map((user) =>
+      runProgram(process.execPath, [
+        program,
+        'token',
+        'create',
+        '--file',
+        file,
+        '--user',
+        user,
+        '--project',
+        'p',
+        '--role',
+        'member',
+      ]),
+    ),
+  );
+  expect(made.map(({ code }) => code)).toEqual(users.map(() => 0));
+  expect(
+    listTokens(file)
+      .map(({ user }) => user)
+      .toSorted(),
+  ).toEqual(users);
+});

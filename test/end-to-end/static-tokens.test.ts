@@ -1,0 +1,282 @@
+import { join } from 'node:path';
+import { createClient, type Interceptor } from '@connectrpc/connect';
+import {
+  createConnectTransport,
+  createGrpcTransport,
+  createGrpcWebTransport,
+} from '@connectrpc/connect-node';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { Image_DiskFormat, Image_State } from '../../gen/darkroom/v1/image_pb.ts';
+import { ImageService } from '../../gen/darkroom/v1/image_service_pb.ts';
+import { TaskService } from '../../gen/darkroom/v1/task_service_pb.ts';
+import type { Role } from '../../src/access/caller.ts';
+import { createToken, revokeToken } from '../../src/identity/static-tokens/token-store.ts';
+import { CleanUps } from '../support/clean-ups.ts';
+import { failureOf } from '../support/failures.ts';
+import { connectTo, sending, startService, uploadFrames } from '../support/running-service.ts';
+import { failureToStart, makeDataDir, type ServiceProcess } from '../support/service-process.ts';
+
+const cleanUps = new CleanUps();
+let file: string;
+let service: ServiceProcess;
+
+beforeAll(async () => {
+  const folder = await makeDataDir();
+  cleanUps.defer(folder.remove);
+  file = join(folder.path, 'tokens.json');
+  token('admin');
+  const running = await startService(
+    { DARKROOM_TOKENS_FILE: file, DARKROOM_PROCESSES: '2', DARKROOM_COMMIT_INTERVAL_MS: '50' },
+    cleanUps.defer,
+  );
+  service = running.process;
+  return cleanUps.run;
+}, 120_000);
+
+interface Made {
+  readonly id: string;
+  readonly headers: { readonly authorization: string };
+}
+
+function token(role: Role, lifetimeMs?: number): Made {
+  const { token: text, record } = createToken(file, {
+    user: `a ${role}`,
+    project: role === 'service' ? undefined : 'garden',
+    roles: [role],
+    description: undefined,
+    lifetimeMs,
+  });
+  return { id: record.id, headers: { authorization: `Bearer ${text}` } };
+}
+
+/** Clients with a token that each process knows by now. */
+async function known(
+  role: Role,
+  headers: Readonly<Record<string, string>> = {},
+  lifetimeMs?: number,
+) {
+  const made = token(role, lifetimeMs);
+  const clients = connectTo(service.url, { ...made.headers, ...headers });
+  // Each connection of HTTP/1.1 may come to another process.
+  for (let process = 0; process < 2; process += 1) {
+    await expect
+      .poll(
+        async () =>
+          (
+            await fetch(`${service.url}/v2/schemas/task`, {
+              headers: { ...made.headers, ...headers, connection: 'close' },
+            })
+          ).status,
+      )
+      .toBe(200);
+  }
+  await expect.poll(() => clients.images.listImages({}).then(() => 'known', String)).toBe('known');
+  return { ...made, ...clients };
+}
+
+const upload = {
+  image: { name: 'disk', diskFormat: Image_DiskFormat.RAW },
+  source: { case: 'upload', value: {} },
+} as const;
+
+interface Options {
+  readonly baseUrl: string;
+  readonly interceptors?: Interceptor[];
+}
+
+const kinds = [
+  ['gRPC', createGrpcTransport],
+  ['gRPC-Web', (options: Options) => createGrpcWebTransport({ ...options, httpVersion: '1.1' })],
+  ['Connect', (options: Options) => createConnectTransport({ ...options, httpVersion: '1.1' })],
+  [
+    'Connect with protobuf',
+    (options: Options) =>
+      createConnectTransport({ ...options, httpVersion: '2', useBinaryFormat: true }),
+  ],
+] as const;
+
+test.each(kinds)('over %s a call without a token is told what is missing', async (_, transport) => {
+  const images = createClient(ImageService, transport({ baseUrl: service.url }));
+  expect(await failureOf(images.listImages({}))).toMatchObject({
+    code: 'Unauthenticated',
+    reason: 'CREDENTIAL_MISSING',
+  });
+});
+
+test('over HTTP it is told how to be known, and health is for everybody', async () => {
+  const denied = await fetch(`${service.url}/v2/tasks`);
+  expect(denied.status).toBe(401);
+  expect(denied.headers.get('www-authenticate')).toBe('Bearer realm="darkroom"');
+  const wrong = await fetch(`${service.url}/v2/tasks`, {
+    headers: { authorization: 'Basic YTpi' },
+  });
+  expect(wrong.status).toBe(401);
+  expect(wrong.headers.get('www-authenticate')).toContain('error="invalid_token"');
+  expect((await fetch(`${service.url}/readyz`)).status).toBe(200);
+});
+
+test('who is known works in its project, and is written down as who made something', async () => {
+  const { images, tasks } = await known('member');
+  const { image, task } = await images.createImage(upload);
+  expect(image).toMatchObject({ projectId: 'garden' });
+  expect(task).toMatchObject({ projectId: 'garden', createdBy: 'a member' });
+  await images.uploadImage(uploadFrames(Buffer.alloc(1000, 1), { taskId: task!.id }));
+
+  const reader = await known('reader');
+  expect((await reader.images.getImage({ imageId: image!.id })).image?.state).toBe(
+    Image_State.ACTIVE,
+  );
+  expect(await failureOf(reader.images.deleteImage({ imageId: image!.id }))).toMatchObject({
+    code: 'PermissionDenied',
+    reason: 'ROLE_INSUFFICIENT',
+    metadata: { role: 'reader', allowed_roles: 'member, admin, service' },
+  });
+  expect((await tasks.getTask({ taskId: task!.id })).task?.imageId).toBe(image!.id);
+});
+
+test('a service acts for the project that it names, and for no other', async () => {
+  const nova = await known('service', { 'x-darkroom-project': 'orchard' });
+  const { image } = await nova.images.createImage(upload);
+  expect(image?.projectId).toBe('orchard');
+
+  const elsewhere = connectTo(service.url, { ...nova.headers, 'x-darkroom-project': 'garden' });
+  const unknown = await failureOf(
+    elsewhere.images.getImage({ imageId: '019b0000-0000-7000-8000-000000000000' }),
+  );
+  const others = await failureOf(elsewhere.images.getImage({ imageId: image!.id }));
+  expect(others).toEqual({
+    ...unknown,
+    message: unknown.message.replace('019b0000-0000-7000-8000-000000000000', image!.id),
+    metadata: { image_id: image!.id },
+  });
+  expect(await failureOf(connectTo(service.url, nova.headers).images.listImages({}))).toMatchObject(
+    {
+      code: 'PermissionDenied',
+      reason: 'PROJECT_NOT_ALLOWED',
+    },
+  );
+  const member = await known('member');
+  const lying = connectTo(service.url, { ...member.headers, 'x-darkroom-project': 'orchard' });
+  expect(await failureOf(lying.images.listImages({}))).toMatchObject({
+    code: 'PermissionDenied',
+    reason: 'PROJECT_NOT_ALLOWED',
+  });
+});
+
+describe('when a token is revoked', () => {
+  test.each(kinds)('a watch over %s ends', async (_, transport) => {
+    const { id, headers, images } = await known('member');
+    const { task } = await images.createImage(upload);
+    const tasks = createClient(
+      TaskService,
+      transport({ baseUrl: service.url, interceptors: [sending(headers)] }),
+    );
+    const seen: string[] = [];
+    const watching = (async () => {
+      for await (const { content } of tasks.watchTask({ taskId: task!.id })) {
+        seen.push(content.case!);
+      }
+    })();
+    await expect.poll(() => seen).toContain('snapshot');
+    const ended = failureOf(watching);
+    revokeToken(file, id);
+    expect(await ended).toMatchObject({
+      code: 'Unauthenticated',
+      reason: 'CREDENTIAL_INVALID',
+      message: expect.stringContaining('revoked'),
+    });
+  });
+
+  test('an upload ends, keeps what it has, and goes on with another token', async () => {
+    const { id, images } = await known('member');
+    const { image, task } = await images.createImage(upload);
+    const bytes = Buffer.alloc(300_000, 7);
+    const held = Promise.withResolvers<void>();
+    const sent = images.uploadImage(
+      (async function* () {
+        yield* uploadFrames(bytes, { taskId: task!.id, until: 200_000, chunkBytes: 100_000 });
+        await held.promise;
+      })(),
+    );
+    const other = await known('member');
+    await expect
+      .poll(async () =>
+        Number((await other.tasks.getTask({ taskId: task!.id })).task?.progress?.bytesDone),
+      )
+      .toBe(200_000);
+    const ended = failureOf(sent);
+    revokeToken(file, id);
+    expect(await ended).toMatchObject({
+      code: 'Unauthenticated',
+      reason: 'CREDENTIAL_INVALID',
+      metadata: { committed_size: '200000' },
+    });
+    held.resolve();
+    const { faults } = await other.tasks.listFaults({ of: { case: 'taskId', value: task!.id } });
+    expect(faults).toMatchObject([{ reason: 'CREDENTIAL_INVALID', fatal: false, retryable: true }]);
+
+    const { committedSize, writerEpoch } = await other.images.resumeUpload({ taskId: task!.id });
+    await other.images.uploadImage(
+      uploadFrames(bytes, { taskId: task!.id, writerEpoch, offset: Number(committedSize) }),
+    );
+    expect((await other.images.getImage({ imageId: image!.id })).image?.state).toBe(
+      Image_State.ACTIVE,
+    );
+  });
+
+  test('each further call is refused', async () => {
+    const { id, images } = await known('member');
+    revokeToken(file, id);
+    await expect
+      .poll(() => failureOf(images.listImages({})).catch(() => undefined))
+      .toMatchObject({ code: 'Unauthenticated', reason: 'CREDENTIAL_INVALID' });
+  });
+});
+
+test('a watch ends when its token expires', async () => {
+  const member = await known('member');
+  const { task } = await member.images.createImage(upload);
+  const brief = await known('reader', {}, 6000);
+  const failure = await failureOf(
+    (async () => {
+      for await (const _ of brief.tasks.watchTask({ taskId: task!.id })) {
+        // It lasts.
+      }
+    })(),
+  );
+  expect(failure).toMatchObject({ code: 'Unauthenticated', reason: 'CREDENTIAL_EXPIRED' });
+});
+
+test('reflection is for those who are known', async () => {
+  const path = `${service.url}/grpc.reflection.v1.ServerReflection/ServerReflectionInfo`;
+  const headers = { 'content-type': 'application/connect+json' };
+  const body = new Uint8Array(5);
+  const anonymous = await fetch(path, { method: 'POST', headers, body });
+  expect(await anonymous.text()).toContain('CREDENTIAL_MISSING');
+});
+
+test('no token is in the log', () => {
+  expect(service.output()).toContain('"reason":"CREDENTIAL_INVALID"');
+  expect(service.output()).not.toMatch(/dkr_[0-9a-f]{12}_/);
+});
+
+describe('a start is refused', () => {
+  const databaseUrl = 'postgresql://nobody@127.0.0.1:1/none';
+
+  test('beyond loopback, while everybody would be the admin', async () => {
+    await using dataDir = await makeDataDir();
+    const env = { DARKROOM_HOST: '0.0.0.0' };
+    const { exit, output } = await failureToStart({ dataDir: dataDir.path, databaseUrl, env });
+    expect(exit).toBe(2);
+    expect(output).toMatch(/DARKROOM_TOKENS_FILE, or set DARKROOM_ALLOW_ANONYMOUS=everywhere/);
+  });
+
+  test.each(['1', '2'])('without its token file, of %s processes', async (processes) => {
+    await using dataDir = await makeDataDir();
+    const path = join(dataDir.path, 'none.json');
+    const env = { DARKROOM_TOKENS_FILE: path, DARKROOM_PROCESSES: processes };
+    const { exit, output } = await failureToStart({ dataDir: dataDir.path, databaseUrl, env });
+    expect(exit).toBe(2);
+    expect(output).toContain(`${path} cannot be used: `);
+  });
+});
