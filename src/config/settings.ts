@@ -198,7 +198,7 @@ export const settingSpecs = {
     0,
     [0, 3650 * day],
     'ms',
-    'Images that will never come are deleted after so long; 0 keeps them.',
+    'Images that will never come, and are not protected, are deleted after so long; 0 keeps them.',
   ),
   formatCheck: oneOf(
     'DARKROOM_FORMAT_CHECK',

@@ -16,6 +16,7 @@ import type { Statement, StatementObserver, StatementResult } from './statement.
 import { Migration0001ImagesAndTasks } from './migrations/migration-0001-images-and-tasks.ts';
 import { Migration0002Imports } from './migrations/migration-0002-imports.ts';
 import { Migration0003Unpacking } from './migrations/migration-0003-unpacking.ts';
+import { Migration0005Tenants } from './migrations/migration-0005-tenants.ts';
 
 /** Settings of the connection to PostgreSQL. */
 export interface DatabaseOptions {
@@ -101,6 +102,7 @@ export class Database {
           { name: 'migration-0001-images-and-tasks', class: Migration0001ImagesAndTasks },
           { name: 'migration-0002-imports', class: Migration0002Imports },
           { name: 'migration-0003-unpacking', class: Migration0003Unpacking },
+          { name: 'migration-0005-tenants', class: Migration0005Tenants },
         ],
         snapshot: false,
         silent: true,

@@ -22,7 +22,7 @@ import type { Image } from '../records/image.ts';
  * the etag: a client that lost the first answer repeats its request as it was.
  *
  * @param onBlobsReleased called after the commit if there are bytes to be removed.
- * @throws DarkroomError FIELD_INVALID, IMAGE_NOT_FOUND, ETAG_MISMATCH
+ * @throws DarkroomError FIELD_INVALID, IMAGE_NOT_FOUND, ETAG_MISMATCH, IMAGE_PROTECTED
  */
 export async function deleteImage(
   database: Database,
@@ -37,6 +37,7 @@ export async function deleteImage(
       return { view: await viewImage(em, image), releasedBlobs: 0 };
     }
     requireEtag(image, request.etag);
+    requireUnprotected(image);
     const now = await databaseTime(em);
     await failLiveTask(em, image, caller, now);
     const releasedBlobs = await releaseBlobs(em, image, now);
@@ -54,6 +55,16 @@ export async function deleteImage(
     onBlobsReleased();
   }
   return outcome.view;
+}
+
+function requireUnprotected({ id, protected: isProtected }: Image): void {
+  if (isProtected) {
+    throw new DarkroomError(
+      'IMAGE_PROTECTED',
+      `Image ${id} is protected from being deleted. Unset its field protected by UpdateImage first, if it is to go.`,
+      { metadata: { image_id: id } },
+    );
+  }
 }
 
 async function failLiveTask(

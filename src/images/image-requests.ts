@@ -14,6 +14,8 @@ export interface ImageFields {
   readonly tags: readonly string[];
   /** Undefined stands for PRIVATE. */
   readonly visibility: string | undefined;
+  /** Whether it must not be deleted. */
+  readonly protected: boolean;
 }
 
 /** An image that is to be made. */

@@ -93,7 +93,7 @@ export class ImageService {
   /**
    * Deletes an image with its bytes; the record stays. Idempotent.
    *
-   * @throws DarkroomError FIELD_INVALID, IMAGE_NOT_FOUND, ETAG_MISMATCH
+   * @throws DarkroomError FIELD_INVALID, IMAGE_NOT_FOUND, ETAG_MISMATCH, IMAGE_PROTECTED
    */
   deleteImage(caller: Caller, request: DeleteImageRequest): Promise<ImageView> {
     return deleteImage(this.#database, caller, request, this.#onBlobsReleased);

@@ -38,6 +38,7 @@ export interface NewImage {
     readonly properties: Record<string, string>;
     readonly tags: string[];
     readonly visibility: Visibility;
+    readonly protected: boolean;
   };
   readonly task: Omit<NewTask, 'cause'>;
   /** What the service is to fetch; undefined where a client sends the bytes. */
@@ -97,6 +98,7 @@ export function parseNewImage(
     properties: { ...image.properties },
     tags: [...image.tags],
     visibility: checked.visibility,
+    protected: image.protected,
   };
   return {
     fields,
@@ -111,7 +113,8 @@ export function parseNewImage(
       requestId === ''
         ? null
         : fingerprint({
-            fields,
+            // As it was before there was such a field, so that a request is known again after an update.
+            fields: { ...fields, protected: fields.protected ? true : undefined },
             ...fingerprintOf(checked.stated),
             idleTimeoutMs: idleTimeoutMs ?? null,
           }),

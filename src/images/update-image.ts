@@ -20,7 +20,10 @@ import { viewImage, type ImageView } from './image-view.ts';
 import type { Image } from '../records/image.ts';
 
 type ImageChange = Partial<
-  Pick<Image, 'name' | 'minDiskBytes' | 'minRamBytes' | 'properties' | 'tags' | 'visibility'>
+  Pick<
+    Image,
+    'name' | 'minDiskBytes' | 'minRamBytes' | 'properties' | 'tags' | 'visibility' | 'protected'
+  >
 >;
 
 /**
@@ -94,6 +97,9 @@ function parseChange(
         }
         break;
       }
+      case 'protected':
+        change.protected = values.protected;
+        break;
       default:
         checks.add('update_mask', describePath(path));
     }
@@ -107,7 +113,7 @@ function changes(image: Image, change: ImageChange): boolean {
   );
 }
 
-const changeable = 'name, min_disk_bytes, min_ram_bytes, properties, tags, visibility';
+const changeable = 'name, min_disk_bytes, min_ram_bytes, properties, tags, visibility, protected';
 const fixedAtCreation = new Set(['disk_format', 'container_format']);
 const setByService = new Set([
   'id',

@@ -63,6 +63,8 @@ const ImageSchema = defineEntity({
     properties: p.json<Record<string, string>>(),
     tags: p.array(),
     visibility: p.text().$type<Visibility>(),
+    /** Whether it must not be deleted. */
+    protected: p.boolean(),
     /** The published bytes; set exactly while the image is ACTIVE. */
     blobId: p.uuid().$type<BlobId>().nullable(),
     latestTaskId: p.uuid().$type<TaskId>().nullable(),

@@ -52,7 +52,7 @@ function soundRequest(method: DescMethod): JsonObject {
   return byName[method.name] ?? (isOfImage ? { imageId } : { taskId });
 }
 
-const everyChange = 'name,minDiskBytes,minRamBytes,properties,tags,visibility';
+const everyChange = 'name,minDiskBytes,minRamBytes,properties,tags,visibility,protected';
 
 /** A value that no caller should send, and where. */
 interface Oddity {

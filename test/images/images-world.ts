@@ -61,6 +61,7 @@ export function newImage(
       properties: {},
       tags: [],
       visibility: undefined,
+      protected: false,
       ...image,
     },
     source: { kind: 'upload', totalSize: undefined, sha256: undefined },
@@ -120,6 +121,7 @@ export interface StoredImage {
   readonly sizeBytes?: number;
   readonly diskFormat?: Image['diskFormat'];
   readonly visibility?: Image['visibility'];
+  readonly protected?: boolean;
   readonly tags?: string[];
   readonly properties?: Record<string, string>;
   readonly createTime?: Date;
@@ -159,6 +161,7 @@ export async function storeImages(
           properties: spec.properties ?? {},
           tags: spec.tags ?? [],
           visibility: spec.visibility ?? 'PRIVATE',
+          protected: spec.protected ?? false,
           blobId,
           version: 1,
           createTime: time,

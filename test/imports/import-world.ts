@@ -131,6 +131,7 @@ export async function openImportWorld(
           properties: {},
           tags: [],
           visibility: undefined,
+          protected: false,
         },
         source: {
           kind: 'copy_from',

@@ -238,6 +238,7 @@ export async function queueImage(
       properties: {},
       tags: [],
       visibility: 'PRIVATE',
+      protected: false,
       version: 1,
       createTime: now,
       updateTime: now,

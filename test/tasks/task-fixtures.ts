@@ -66,6 +66,7 @@ export async function makeTask(
       properties: {},
       tags: [],
       visibility: 'PRIVATE',
+      protected: false,
       version: 1,
       createTime: now,
       updateTime: now,

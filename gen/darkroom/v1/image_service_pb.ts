@@ -1122,7 +1122,7 @@ export type UpdateImageRequest = Message<"darkroom.v1.UpdateImageRequest"> & {
   image?: Image | undefined;
 
   /**
-   * Which fields change: name, min_disk_bytes, min_ram_bytes, properties, tags, visibility. Required.
+   * Which fields change: name, min_disk_bytes, min_ram_bytes, properties, tags, visibility, protected. Required.
    * Maps and lists are replaced as a whole.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 2;
@@ -1445,7 +1445,8 @@ export const ImageService: GenService<{
    * Deletes an image: its bytes go, a live task of it fails with IMAGE_DELETED, the record stays.
    * Deleting a deleted image answers as the first time.
    *
-   * Errors: NOT_FOUND/IMAGE_NOT_FOUND, ABORTED/ETAG_MISMATCH.
+   * Errors: NOT_FOUND/IMAGE_NOT_FOUND, ABORTED/ETAG_MISMATCH, FAILED_PRECONDITION/IMAGE_PROTECTED (unset protected
+   * by UpdateImage first).
    *
    * @generated from rpc darkroom.v1.ImageService.DeleteImage
    */

@@ -25,7 +25,7 @@ export interface ImageView {
   /** MiB. */
   readonly min_ram: number;
   readonly visibility: Lowercase<Visibility>;
-  readonly protected: false;
+  readonly protected: boolean;
   readonly owner: string;
   readonly tags: readonly string[];
   readonly created_at: string;
@@ -67,7 +67,7 @@ export function imageView(image: Readonly<Image>): ImageView & Readonly<Record<s
     min_disk: Math.ceil(image.minDiskBytes / GiB),
     min_ram: Math.ceil(image.minRamBytes / MiB),
     visibility: lowercase(image.visibility),
-    protected: false,
+    protected: image.protected,
     owner: image.projectId,
     tags: image.tags,
     created_at: timeOf(image.createTime),

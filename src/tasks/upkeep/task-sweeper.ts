@@ -35,7 +35,8 @@ export interface SweepReport {
 const maxDeletions = 100;
 
 // By the index images_not_coming, oldest first.
-const notComing = "state = 'QUEUED' and outlook = 'NOT_COMING' and update_time < now()";
+const notComing =
+  "state = 'QUEUED' and outlook = 'NOT_COMING' and not protected and update_time < now()";
 
 /**
  * Keeps the rule that nothing waits for ever, and that nothing is kept for ever: fails the tasks whose

@@ -172,14 +172,16 @@ describe('history', () => {
 });
 
 describe('images that will never come', () => {
-  test('are deleted after the time that was set, and only then', async () => {
+  test('are deleted after the time that was set, and only then, and not if they are protected', async () => {
     const [old, recent] = [await makeTask(database()), await makeTask(database())];
-    for (const { taskId } of [old, recent]) {
+    const kept = await makeTask(database());
+    for (const { taskId } of [old, recent, kept]) {
       await change(database(), taskId, (entry) => entry.cancel('test'));
     }
     await database().pool.query(
-      `update images set update_time = now() - interval '2 days' where id = $1`,
-      [old.imageId],
+      `update images set update_time = now() - interval '2 days', protected = (id = $2)
+        where id in ($1, $2)`,
+      [old.imageId, kept.imageId],
     );
     const deleted: string[] = [];
     const lines: unknown[] = [];

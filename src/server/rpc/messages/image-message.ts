@@ -47,6 +47,7 @@ export function imageMessage(
     createTime: timestampOf(image.createTime),
     updateTime: timestampOf(image.updateTime),
     deleteTime: timestampOf(image.deleteTime),
+    protected: image.protected,
     packedFormat: image.packedFormat ?? undefined,
     packedSizeBytes: bigintIfAny(image.packedSizeBytes),
     packedSha256: image.packedSha256 ?? undefined,

@@ -91,6 +91,7 @@ function imageFields(image: ImageMessage | undefined): ImageFields {
     properties: image?.properties ?? {},
     tags: image?.tags ?? [],
     visibility: enumName(Image_Visibility, image?.visibility ?? 0),
+    protected: image?.protected ?? false,
   };
 }
 
