@@ -102,6 +102,44 @@ test('a wrong DATABASE_URL is refused without telling the password it may hold',
   expect(() => readSettings({ DATABASE_URL: url })).not.toThrow(/secret/);
 });
 
+const issuer = { DARKROOM_JWT_ISSUER: 'https://id.test', DARKROOM_JWT_AUDIENCE: 'darkroom' };
+
+test.each([
+  [
+    { DARKROOM_HOST: '0.0.0.0' },
+    /DARKROOM_HOST=0\.0\.0\.0 lets others .* DARKROOM_ALLOW_ANONYMOUS/,
+  ],
+  [{ DARKROOM_HOST: 'images.test' }, /DARKROOM_HOST=images\.test lets others/],
+  [issuer, /one of DARKROOM_JWT_JWKS_URL and DARKROOM_JWT_JWKS_FILE/],
+  [
+    { ...issuer, DARKROOM_JWT_JWKS_URL: 'https://id.test/keys', DARKROOM_JWT_JWKS_FILE: 'keys' },
+    /one of DARKROOM_JWT_JWKS_URL and DARKROOM_JWT_JWKS_FILE/,
+  ],
+  [
+    { DARKROOM_JWT_ISSUER: 'https://id.test', DARKROOM_JWT_JWKS_FILE: 'keys' },
+    /DARKROOM_JWT_AUDIENCE is missing/,
+  ],
+  [{ DARKROOM_JWT_AUDIENCE: 'darkroom' }, /DARKROOM_JWT_ISSUER is missing/],
+  [{ DARKROOM_JWT_JWKS_FILE: 'keys' }, /DARKROOM_JWT_ISSUER is missing/],
+  [{ DARKROOM_JWT_JWKS_URL: 'http://id.test/keys' }, /DARKROOM_JWT_JWKS_URL must be an https URL/],
+  [{ DARKROOM_JWT_ALGORITHMS: 'RS256,HS256' }, /DARKROOM_JWT_ALGORITHMS must be a list of RS256/],
+  [{ DARKROOM_JWT_ALGORITHMS: 'none' }, /DARKROOM_JWT_ALGORITHMS must be/],
+])('settings of identity that do not go together are refused: %j', (env, problem) => {
+  expect(() => readSettings(env)).toThrow(SettingsError);
+  expect(() => readSettings(env)).toThrow(problem);
+});
+
+test.each([
+  { DARKROOM_HOST: '127.0.0.2' },
+  { DARKROOM_HOST: 'localhost' },
+  { DARKROOM_HOST: '0.0.0.0', DARKROOM_TOKENS_FILE: 'tokens' },
+  { DARKROOM_HOST: '0.0.0.0', DARKROOM_ALLOW_ANONYMOUS: 'everywhere' },
+  { DARKROOM_HOST: '0.0.0.0', ...issuer, DARKROOM_JWT_JWKS_FILE: 'keys' },
+  { ...issuer, DARKROOM_JWT_JWKS_URL: 'http://127.0.0.1:8081/keys' },
+])('settings of identity that go together are taken: %j', (env) => {
+  expect(readSettings(env)).toMatchObject({ port: 8080 });
+});
+
 test('all wrong values are told at once, and so is a setting that does not exist', () => {
   const wrong = { DARKROOM_PORT: 'x', DARKROOM_LOG_LEVEL: 'y', DARKROOM_PROT: '1' };
   expect(() => readSettings(wrong)).toThrow(

@@ -18,6 +18,7 @@ import { CleanUps } from '../support/clean-ups.ts';
 import { startService, type RunningService } from '../support/running-service.ts';
 import { databaseWords, expectSound } from '../support/sound-service.ts';
 import { prepare, type Standing } from './bad-input/case.ts';
+import { soundRequest } from './bad-input/sound-request.ts';
 
 let service: RunningService;
 let standing: Standing;
@@ -34,25 +35,6 @@ beforeAll(async () => {
 const methods = [...ImageService.methods, ...TaskService.methods].filter(
   ({ methodKind }) => methodKind === 'unary' || methodKind === 'server_streaming',
 );
-
-/** Sound requests, for what is not being varied. */
-function soundRequest(method: DescMethod): JsonObject {
-  const { imageId, taskId } = standing.queued;
-  const byName: Record<string, JsonObject> = {
-    CreateImage: { image: { name: 'any', diskFormat: 'DISK_FORMAT_RAW' }, upload: {} },
-    UpdateImage: { image: { id: imageId, name: 'queued' }, updateMask: everyChange },
-    UploadChunk: { taskId, data: 'AA==' },
-    ListTasks: {},
-    WatchTasks: {},
-    ListFaults: {},
-    ListImages: {},
-    ReportFault: { taskId, code: 'INTERNAL', reason: 'ANY', message: 'any' },
-  };
-  const isOfImage = method.input.fields.some(({ name }) => name === 'image_id');
-  return byName[method.name] ?? (isOfImage ? { imageId } : { taskId });
-}
-
-const everyChange = 'name,minDiskBytes,minRamBytes,properties,tags,visibility,protected';
 
 /** A value that no caller should send, and where. */
 interface Oddity {
@@ -180,7 +162,7 @@ async function call(method: DescMethod, request: JsonObject): Promise<ConnectErr
 describe('whatever stands in any field is answered within the contract', () => {
   test.each(methods.map((method) => [method.name, method] as const))('by %s', async (_, method) => {
     for (const { path, value, hasNul } of oddities(method.input)) {
-      const request = withOddity(soundRequest(method), path, value);
+      const request = withOddity(soundRequest(method, standing.queued), path, value);
       const error = await call(method, request);
       const what = `${path.join('.')} = ${JSON.stringify(value).slice(0, 60)}: ${error?.message}`;
       if (error) {

@@ -1,0 +1,21 @@
+import type { DescMethod, JsonObject } from '@bufbuild/protobuf';
+import type { ImageAndTask } from './case.ts';
+
+const everyChange = 'name,minDiskBytes,minRamBytes,properties,tags,visibility,protected';
+
+/** A request in which all is sound, about a queued image; of a stream, its first message. */
+export function soundRequest(method: DescMethod, { imageId, taskId }: ImageAndTask): JsonObject {
+  const byName: Record<string, JsonObject> = {
+    CreateImage: { image: { name: 'any', diskFormat: 'DISK_FORMAT_RAW' }, upload: {} },
+    UpdateImage: { image: { id: imageId, name: 'queued' }, updateMask: everyChange },
+    UploadImage: { header: { taskId } },
+    UploadChunk: { taskId, data: 'AA==' },
+    ListTasks: {},
+    WatchTasks: {},
+    ListFaults: {},
+    ListImages: {},
+    ReportFault: { taskId, code: 'INTERNAL', reason: 'ANY', message: 'any' },
+  };
+  const isOfImage = method.input.fields.some(({ name }) => name === 'image_id');
+  return byName[method.name] ?? (isOfImage ? { imageId } : { taskId });
+}

@@ -1,0 +1,398 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  fromJson,
+  type DescMethod,
+  type DescService,
+  type JsonObject,
+  type Message,
+} from '@bufbuild/protobuf';
+import { ConnectError, createClient, type Transport } from '@connectrpc/connect';
+import {
+  createConnectTransport,
+  createGrpcTransport,
+  createGrpcWebTransport,
+} from '@connectrpc/connect-node';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { ImageService } from '../../gen/darkroom/v1/image_service_pb.ts';
+import { TaskService } from '../../gen/darkroom/v1/task_service_pb.ts';
+import { ErrorInfoSchema } from '../../gen/google/rpc/error_details_pb.ts';
+import { Health } from '../../gen/grpc/health/v1/health_pb.ts';
+import { ServerReflection } from '../../gen/grpc/reflection/v1/reflection_pb.ts';
+import { ServerReflection as ServerReflectionAlpha } from '../../gen/grpc/reflection/v1alpha/reflection_pb.ts';
+import { roles, type Role } from '../../src/access/caller.ts';
+import { accessPolicy, type AccessRule } from '../../src/access/policy.ts';
+import { createToken } from '../../src/identity/static-tokens/token-store.ts';
+import { CleanUps } from '../support/clean-ups.ts';
+import { connectTo, sending, startService } from '../support/running-service.ts';
+import { makeDataDir, type ServiceProcess } from '../support/service-process.ts';
+import { makeIssuer, type TokenIssuer } from '../support/token-issuer.ts';
+import { createRequest, noSuchId, type ImageAndTask } from './bad-input/case.ts';
+import { soundRequest } from './bad-input/sound-request.ts';
+
+/** Every row of the policy is called by everybody, over real connections, and nobody gets further than it says. */
+
+type Headers = Readonly<Record<string, string>>;
+
+const services: readonly DescService[] = [
+  ImageService,
+  TaskService,
+  Health,
+  ServerReflection,
+  ServerReflectionAlpha,
+];
+const methods = new Map<string, DescMethod>(
+  services.flatMap(({ typeName, methods: all }) =>
+    all.map((method) => [`${typeName}/${method.name}`, method] as const),
+  ),
+);
+const rpcRows = Object.entries(accessPolicy).filter(([name]) => !name.includes(' '));
+/** `* /*` is what there is while the service starts. */
+const httpRows = Object.entries(accessPolicy).filter(
+  ([name]) => name.includes(' ') && name !== '* /*',
+);
+
+let service: ServiceProcess;
+let issuer: TokenIssuer;
+let tokensFile: string;
+/** Of the project garden. */
+let queued: ImageAndTask;
+let refusals: Readonly<Record<string, readonly [headers: Headers, reason: string]>>;
+let admitted: Readonly<Record<Role, Headers>>;
+/** A member of another project. */
+let stranger: Headers;
+
+const accessReasons = new Set([
+  'CREDENTIAL_MISSING',
+  'CREDENTIAL_INVALID',
+  'CREDENTIAL_EXPIRED',
+  'ROLE_INSUFFICIENT',
+  'PROJECT_NOT_ALLOWED',
+]);
+
+function bearer(token: string): Headers {
+  return { authorization: `Bearer ${token}` };
+}
+
+beforeAll(async () => {
+  const cleanUps = new CleanUps();
+  const folder = await makeDataDir();
+  cleanUps.defer(folder.remove);
+  issuer = await makeIssuer();
+  const keys = join(folder.path, 'keys.json');
+  tokensFile = join(folder.path, 'tokens.json');
+  await writeFile(keys, issuer.keySet);
+  const nova = createToken(tokensFile, {
+    user: 'nova',
+    project: undefined,
+    roles: ['service'],
+    description: undefined,
+    lifetimeMs: undefined,
+  });
+  const late = createToken(tokensFile, {
+    user: 'late',
+    project: 'garden',
+    roles: ['member'],
+    description: undefined,
+    lifetimeMs: 1,
+  });
+  const running = await startService(
+    { ...issuer.settings, DARKROOM_JWT_JWKS_FILE: keys, DARKROOM_TOKENS_FILE: tokensFile },
+    cleanUps.defer,
+  );
+  service = running.process;
+
+  const of = async (role: string, project = 'garden'): Promise<Headers> =>
+    bearer(await issuer.token({ claims: { roles: [role], project } }));
+  const service1 = { ...bearer(nova.token), 'x-darkroom-project': 'garden' };
+  admitted = {
+    reader: await of('reader'),
+    member: await of('member'),
+    admin: await of('admin'),
+    service: service1,
+  };
+  stranger = await of('member', 'orchard');
+  const good = await issuer.token();
+  const [head = '', , signature = ''] = good.split('.');
+  const payload = Buffer.from(
+    JSON.stringify({
+      iss: issuer.issuer,
+      aud: issuer.audience,
+      sub: 'eve',
+      exp: 9e9,
+      project: 'garden',
+      roles: ['admin'],
+    }),
+  ).toString('base64url');
+  refusals = {
+    'no credential': [{}, 'CREDENTIAL_MISSING'],
+    'an empty header': [{ authorization: '' }, 'CREDENTIAL_INVALID'],
+    'another scheme': [{ authorization: 'Basic YW5uOnNlY3JldA==' }, 'CREDENTIAL_INVALID'],
+    'a token of no kind': [bearer('secret'), 'CREDENTIAL_INVALID'],
+    'a token in form alone': [bearer('a.b.c'), 'CREDENTIAL_INVALID'],
+    'a token without end': [bearer('a'.repeat(8000)), 'CREDENTIAL_INVALID'],
+    'half a static token': [bearer(nova.token.slice(0, 30)), 'CREDENTIAL_INVALID'],
+    'an unknown static token': [bearer(`dkr_0123456789ab_${'A'.repeat(43)}`), 'CREDENTIAL_INVALID'],
+    'an expired static token': [bearer(late.token), 'CREDENTIAL_EXPIRED'],
+    'an expired token': [bearer(await issuer.token({ expiresIn: -60 })), 'CREDENTIAL_EXPIRED'],
+    'a token from the future': [
+      bearer(await issuer.token({ claims: { nbf: Math.floor(Date.now() / 1000) + 600 } })),
+      'CREDENTIAL_EXPIRED',
+    ],
+    'a token for ever': [bearer(await issuer.token({ expiresIn: null })), 'CREDENTIAL_INVALID'],
+    'another audience': [
+      bearer(await issuer.token({ claims: { aud: 'x' } })),
+      'CREDENTIAL_INVALID',
+    ],
+    'another issuer': [bearer(await issuer.token({ claims: { iss: 'x' } })), 'CREDENTIAL_INVALID'],
+    'no signature': [bearer(await issuer.token({ signature: 'none' })), 'CREDENTIAL_INVALID'],
+    'a signature by the public key': [
+      bearer(await issuer.token({ signature: 'by the public key' })),
+      'CREDENTIAL_INVALID',
+    ],
+    'a signature of a stranger': [
+      bearer(await issuer.token({ signature: 'of a stranger' })),
+      'CREDENTIAL_INVALID',
+    ],
+    'an unknown key': [bearer(await issuer.token({ kid: 'unknown' })), 'CREDENTIAL_INVALID'],
+    'other claims than were signed': [
+      bearer(`${head}.${payload}.${signature}`),
+      'CREDENTIAL_INVALID',
+    ],
+    nobody: [bearer(await issuer.token({ claims: { sub: '' } })), 'CREDENTIAL_INVALID'],
+    'a project that is none': [
+      bearer(await issuer.token({ claims: { project: 'a b' } })),
+      'CREDENTIAL_INVALID',
+    ],
+    'no role': [await of('owner'), 'ROLE_INSUFFICIENT'],
+    'no project': [
+      bearer(await issuer.token({ claims: { project: undefined } })),
+      'ROLE_INSUFFICIENT',
+    ],
+    'a service for no project': [bearer(nova.token), 'PROJECT_NOT_ALLOWED'],
+    'a member for another project': [
+      { ...(await of('member')), 'x-darkroom-project': 'orchard' },
+      'PROJECT_NOT_ALLOWED',
+    ],
+    'an admin for another project': [
+      { ...(await of('admin')), 'x-darkroom-project': 'orchard' },
+      'PROJECT_NOT_ALLOWED',
+    ],
+  };
+  const { image, task } = await connectTo(service.url, admitted.member).images.createImage(
+    createRequest({ name: 'queued' }),
+  );
+  queued = { imageId: image!.id, taskId: task!.id };
+  return cleanUps.run;
+}, 120_000);
+
+/** What each kind of caller is to be told. */
+function expectedOf({ who }: AccessRule): Record<string, string> {
+  const isPublic = who === 'everybody';
+  return Object.fromEntries([
+    ...Object.entries(refusals).map(([name, [, reason]]) => [name, isPublic ? 'admitted' : reason]),
+    ...roles.map((role) => [
+      role,
+      isPublic || who.includes(role) ? 'admitted' : 'ROLE_INSUFFICIENT',
+    ]),
+  ]);
+}
+
+/** What they are told. @param call answers the reason of a refusal, or `admitted`. */
+async function outcomesOf(
+  call: (headers: Headers, isRefused: boolean) => Promise<string>,
+  { who }: AccessRule,
+): Promise<Record<string, string>> {
+  const outcomes: Record<string, string> = {};
+  for (const [name, [headers]] of Object.entries(refusals)) {
+    outcomes[name] = await call(headers, who !== 'everybody');
+  }
+  for (const role of roles) {
+    outcomes[role] = await call(admitted[role], who !== 'everybody' && !who.includes(role));
+  }
+  return outcomes;
+}
+
+type AnyClient = Record<string, (request: unknown) => Promise<unknown> | AsyncIterable<unknown>>;
+
+/** Calls a method; of a stream of answers, the first is waited for. */
+async function callRpc(
+  transport: Transport,
+  method: DescMethod,
+  request: JsonObject,
+): Promise<ConnectError | undefined> {
+  const client = createClient(method.parent, transport) as unknown as AnyClient;
+  const message = fromJson(method.input, request);
+  const isStream =
+    method.methodKind === 'client_streaming' || method.methodKind === 'bidi_streaming';
+  try {
+    const answer = client[method.localName]!(isStream ? only(message) : message);
+    if (Symbol.asyncIterator in answer) {
+      for await (const _ of answer) {
+        break;
+      }
+    }
+    await answer;
+    return undefined;
+  } catch (error) {
+    return ConnectError.from(error);
+  }
+}
+
+async function* only(message: Message): AsyncGenerator<Message> {
+  yield await Promise.resolve(message);
+}
+
+function reasonOf(error: ConnectError | undefined): string {
+  const reason = error?.findDetails(ErrorInfoSchema)[0]?.reason ?? '';
+  return accessReasons.has(reason) ? reason : 'admitted';
+}
+
+const protocols: Readonly<Record<string, (headers: Headers) => Transport>> = {
+  gRPC: (headers) =>
+    createGrpcTransport({ baseUrl: service.url, interceptors: [sending(headers)] }),
+  'gRPC-Web': (headers) =>
+    createGrpcWebTransport({
+      baseUrl: service.url,
+      httpVersion: '1.1',
+      interceptors: [sending(headers)],
+    }),
+  'Connect over HTTP/1.1': (headers) =>
+    createConnectTransport({
+      baseUrl: service.url,
+      httpVersion: '1.1',
+      interceptors: [sending(headers)],
+    }),
+  'Connect over HTTP/2': (headers) =>
+    createConnectTransport({
+      baseUrl: service.url,
+      httpVersion: '2',
+      useBinaryFormat: true,
+      useHttpGet: true,
+      interceptors: [sending(headers)],
+    }),
+};
+
+test('there is a row for each RPC, and an RPC for each row', () => {
+  expect(rpcRows.map(([name]) => name).toSorted()).toEqual([...methods.keys()].toSorted());
+});
+
+describe.each(Object.entries(protocols))('over %s', (protocol, transportWith) => {
+  // HTTP/1.1 has no streams of both directions.
+  const possible = rpcRows.filter(
+    ([name]) => protocol === 'gRPC' || methods.get(name)!.methodKind !== 'bidi_streaming',
+  );
+
+  test.each(possible)('%s is for those of whom the policy says it', async (name, rule) => {
+    const method = methods.get(name)!;
+    const call = async (headers: Headers, isRefused: boolean): Promise<string> => {
+      // What is refused would change something, and what is admitted is not done for its emptiness.
+      const request = isRefused && name.startsWith('darkroom.') ? soundRequest(method, queued) : {};
+      return reasonOf(await callRpc(transportWith(headers), method, request));
+    };
+    expect(await outcomesOf(call, rule)).toEqual(expectedOf(rule));
+  });
+
+  const ofProject = possible.filter(([name]) => name.startsWith('darkroom.'));
+
+  test.each(ofProject)('%s knows nothing of another project', async (name) => {
+    const method = methods.get(name)!;
+    const request = soundRequest(method, queued);
+    const text = JSON.stringify(request);
+    const others = await callRpc(transportWith(stranger), method, request);
+    if (!text.includes(queued.imageId) && !text.includes(queued.taskId)) {
+      // It names nothing, and so finds only what is its own.
+      return;
+    }
+    const unknown = await callRpc(
+      transportWith(stranger),
+      method,
+      soundRequest(method, { imageId: noSuchId, taskId: noSuchId }),
+    );
+    expect(unknown?.message).toMatch(/there is no|There is no/);
+    expect(facts(others)).toEqual(facts(unknown));
+  });
+});
+
+/** All that an error says, but for the id. */
+function facts(error: ConnectError | undefined): unknown {
+  const text = JSON.stringify([
+    error?.code,
+    error?.rawMessage,
+    error?.findDetails(ErrorInfoSchema).map(({ reason, metadata }) => [reason, metadata]),
+  ]);
+  return text.replaceAll(queued.imageId, noSuchId).replaceAll(queued.taskId, noSuchId);
+}
+
+describe('over plain HTTP', () => {
+  function requestOf(name: string, ids: ImageAndTask): [method: string, path: string] {
+    const [method = '', path = ''] = name.split(' ');
+    const id = path.includes('/images/') ? ids.imageId : ids.taskId;
+    return [method === '*' ? 'PUT' : method, path.replace(':id', id).replace('/*', '/nothing')];
+  }
+
+  test.each(httpRows)('%s is for those of whom the policy says it', async (name, rule) => {
+    const [method, path] = requestOf(name, queued);
+    const call = async (headers: Headers): Promise<string> => {
+      const response = await fetch(service.url + path, { method, headers, redirect: 'manual' });
+      const body = await response.text();
+      if (response.status !== 401 && response.status !== 403) {
+        return 'admitted';
+      }
+      expect(body).toContain('"message"');
+      const challenge = response.headers.get('www-authenticate') ?? '';
+      // OpenStack's errors have no reasons: what is said must do.
+      const told: readonly (readonly [RegExp, string])[] = [
+        [/has to know who calls/, 'CREDENTIAL_MISSING'],
+        [/has expired|does not hold yet/, 'CREDENTIAL_EXPIRED'],
+        [/get a new one/, 'CREDENTIAL_INVALID'],
+        [/may not act for|has to say for which project/, 'PROJECT_NOT_ALLOWED'],
+        [/the roles|names no project/, 'ROLE_INSUFFICIENT'],
+      ];
+      const reason = told.find(([words]) => words.test(body))?.[1] ?? body;
+      expect(response.status, reason).toBe(reason.startsWith('CREDENTIAL') ? 401 : 403);
+      expect(challenge.startsWith('Bearer '), reason).toBe(reason !== 'PROJECT_NOT_ALLOWED');
+      return reason;
+    };
+    expect(await outcomesOf(call, rule)).toEqual(expectedOf(rule));
+  });
+
+  test.each(httpRows.filter(([name]) => name.startsWith('GET ') && name.includes(':id')))(
+    '%s knows nothing of another project',
+    async (name) => {
+      const [, path] = requestOf(name, queued);
+      const [, nowhere] = requestOf(name, { imageId: noSuchId, taskId: noSuchId });
+      const others = await fetch(service.url + path, { headers: stranger });
+      const unknown = await fetch(service.url + nowhere, { headers: stranger });
+      expect(others.status).toBe(404);
+      expect(unknown.status).toBe(404);
+      const text = (await others.text())
+        .replaceAll(queued.imageId, noSuchId)
+        .replaceAll(queued.taskId, noSuchId);
+      expect(text).toBe(await unknown.text());
+    },
+  );
+});
+
+test('what was refused was not done, and no token is in the log', async () => {
+  const { images, tasks } = connectTo(service.url, admitted.member);
+  const { image } = await images.getImage({ imageId: queued.imageId });
+  const { task } = await tasks.getTask({ taskId: queued.taskId });
+  expect(image).toMatchObject({ name: 'queued', tags: [] });
+  expect(task).toMatchObject({ state: 1, revision: 1n, faultCount: 0 });
+  expect((await images.listImages({})).images).toHaveLength(1);
+
+  const strangers = connectTo(service.url, stranger);
+  for (const one of (await strangers.images.listImages({})).images) {
+    expect(one.projectId).toBe('orchard');
+  }
+  for (const one of (await strangers.tasks.listTasks({})).tasks) {
+    expect(one.projectId).toBe('orchard');
+  }
+
+  const output = service.output();
+  expect(output).not.toMatch(/dkr_[0-9a-f]{12}_/);
+  expect(output).not.toContain('eyJ');
+  const defects = service.log.filter(({ level }) => Number(level) >= 50);
+  expect(defects).toEqual([]);
+});
