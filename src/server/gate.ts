@@ -64,11 +64,11 @@ export function guardedGate(
     if (isPublic(rule)) {
       return asNobody;
     }
-    const { authorization, [projectHeader]: named } = request.headers;
+    const named = request.headers[projectHeader];
     const admit = (identity: Identity): Admission => admitted(identity, textOf(named), rule);
     try {
       const identity = authenticator.identify({
-        authorization,
+        authorization: authorizationOf(request),
         certificateNames: () => certificateOf(request),
       });
       return identity instanceof Promise ? identity.then(admit).catch(refused) : admit(identity);
@@ -76,6 +76,12 @@ export function guardedGate(
       return refused(error);
     }
   };
+}
+
+/** OpenStack's tools send a token in a header of their own. */
+function authorizationOf({ headers }: NodeRequest): string | undefined {
+  const token = textOf(headers['x-auth-token']);
+  return headers.authorization ?? (token === undefined ? undefined : `Bearer ${token}`);
 }
 
 function isPublic(

@@ -12,10 +12,13 @@ import { TaskService } from '../../gen/darkroom/v1/task_service_pb.ts';
 import type { Role } from '../../src/access/caller.ts';
 import { createToken, revokeToken } from '../../src/identity/static-tokens/token-store.ts';
 import { CleanUps } from '../support/clean-ups.ts';
+import { hasProgram } from '../support/disk-images.ts';
 import { failureOf } from '../support/failures.ts';
+import { runProgram } from '../support/programs.ts';
 import { connectTo, sending, startService, uploadFrames } from '../support/running-service.ts';
 import { failureToStart, makeDataDir, type ServiceProcess } from '../support/service-process.ts';
 
+const origin = 'https://console.example.com';
 const cleanUps = new CleanUps();
 let file: string;
 let service: ServiceProcess;
@@ -26,7 +29,12 @@ beforeAll(async () => {
   file = join(folder.path, 'tokens.json');
   token('admin');
   const running = await startService(
-    { DARKROOM_TOKENS_FILE: file, DARKROOM_PROCESSES: '2', DARKROOM_COMMIT_INTERVAL_MS: '50' },
+    {
+      DARKROOM_TOKENS_FILE: file,
+      DARKROOM_PROCESSES: '2',
+      DARKROOM_COMMIT_INTERVAL_MS: '50',
+      DARKROOM_CORS_ORIGINS: origin,
+    },
     cleanUps.defer,
   );
   service = running.process;
@@ -247,6 +255,57 @@ test('a watch ends when its token expires', async () => {
   expect(failure).toMatchObject({ code: 'Unauthenticated', reason: 'CREDENTIAL_EXPIRED' });
 });
 
+test('a page of an allowed origin may send a token, and learns why it was refused', async () => {
+  const url = `${service.url}/darkroom.v1.ImageService/ListImages`;
+  const preflight = await fetch(url, {
+    method: 'OPTIONS',
+    headers: {
+      origin,
+      'access-control-request-method': 'POST',
+      'access-control-request-headers': 'authorization,content-type,x-darkroom-project',
+    },
+  });
+  expect(preflight.status).toBe(204);
+  const allowed = preflight.headers.get('access-control-allow-headers')?.toLowerCase();
+  expect(allowed).toContain('authorization');
+  expect(allowed).toContain('x-darkroom-project');
+
+  const call = {
+    method: 'POST',
+    body: '{}',
+    headers: { origin, 'content-type': 'application/json' },
+  };
+  const refused = await fetch(url, call);
+  expect(refused.status).toBe(401);
+  expect(refused.headers.get('access-control-allow-origin')).toBe(origin);
+  expect(refused.headers.get('access-control-expose-headers')).toContain('WWW-Authenticate');
+  expect(refused.headers.get('www-authenticate')).toBe('Bearer realm="darkroom"');
+  const { headers } = await known('reader');
+  const done = await fetch(url, { ...call, headers: { ...call.headers, ...headers } });
+  expect(done.status).toBe(200);
+});
+
+test.skipIf(!hasProgram('glance', 'python3-glanceclient'))(
+  'the glance client sends its token',
+  async () => {
+    const { headers } = await known('reader');
+    const glance = (token: string) =>
+      runProgram('env', [
+        'HOME=/nonexistent',
+        'PYTHONWARNINGS=ignore',
+        'glance',
+        `--os-image-url=${service.url}`,
+        `--os-auth-token=${token}`,
+        'task-list',
+      ]);
+    const listed = await glance(headers.authorization.slice('Bearer '.length));
+    expect(listed).toMatchObject({ code: 0, output: expect.stringContaining('garden') });
+    const refused = await glance('any');
+    expect(refused.code).not.toBe(0);
+    expect(refused.errors).toContain('Invalid OpenStack Identity credentials');
+  },
+);
+
 test('reflection is for those who are known', async () => {
   const path = `${service.url}/grpc.reflection.v1.ServerReflection/ServerReflectionInfo`;
   const headers = { 'content-type': 'application/connect+json' };
@@ -268,7 +327,7 @@ describe('a start is refused', () => {
     const env = { DARKROOM_HOST: '0.0.0.0' };
     const { exit, output } = await failureToStart({ dataDir: dataDir.path, databaseUrl, env });
     expect(exit).toBe(2);
-    expect(output).toMatch(/DARKROOM_TOKENS_FILE, or set DARKROOM_ALLOW_ANONYMOUS=everywhere/);
+    expect(output).toMatch(/by DARKROOM_TOKENS_FILE or .* set DARKROOM_ALLOW_ANONYMOUS=everywhere/);
   });
 
   test.each(['1', '2'])('without its token file, of %s processes', async (processes) => {
