@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import {
   chmod,
   chown,
@@ -593,5 +594,21 @@ describe('a throw-away server', () => {
 
     expect(await postgresProcessesOf(clusterOf(abandoned))).toEqual([]);
     await expect(stat(abandoned)).rejects.toThrow('ENOENT');
+  });
+
+  it('is cleared away wherever it was put', async () => {
+    const anHourAgo = new Date(Date.now() - 3_600_000);
+    const parents = [tmpdir(), '/dev/shm'].filter((parent) => existsSync(parent));
+    const abandoned: string[] = [];
+    for (const parent of parents) {
+      const folder = await mkdtemp(path.join(parent, 'darkroom-throwaway-'));
+      temporaryFolders.push(folder);
+      await utimes(folder, anHourAgo, anHourAgo);
+      abandoned.push(folder);
+    }
+
+    await clearAbandonedThrowaways();
+
+    expect(abandoned.filter((folder) => existsSync(folder))).toEqual([]);
   });
 });

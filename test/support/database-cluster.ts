@@ -24,7 +24,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
     clusterUrl = given;
   } else {
     const server = await startThrowawayPostgres({
-      extraSettings: { max_connections: '300' },
+      // It would look into hundreds of databases that are gone before they need it.
+      extraSettings: { max_connections: '300', autovacuum: 'off' },
       logger: { info: () => {}, warn: console.warn, error: console.error },
     });
     clusterUrl = server.connectionString;
