@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { readSettings } from './config/settings.ts';
 import { IdentityFileError } from './identity/watched-file.ts';
 import { HandedConnections } from './processes/handed-connections.ts';
+import { HandedTls } from './processes/handed-tls.ts';
 import { memberSettings, processCount } from './processes/member-settings.ts';
 import { openLog, tellDefects } from './processes/process-log.ts';
 import type { GroupMessage, MemberMessage } from './processes/process-messages.ts';
@@ -27,11 +28,16 @@ const stopping = new AbortController();
 const port = Promise.withResolvers<PortAddress>();
 const embedded = Promise.withResolvers<string>();
 const source = new HandedConnections(port.promise);
+const tls = Promise.withResolvers<HandedTls | undefined>();
 
 process.on('message', (message: GroupMessage, socket: Socket | undefined) => {
   switch (message.kind) {
     case 'start':
       port.resolve(message);
+      tls.resolve(message.tls && new HandedTls(message.tls));
+      break;
+    case 'tls':
+      void tls.promise.then((handed) => handed?.hand(message.material));
       break;
     case 'database':
       embedded.resolve(message.url);
@@ -51,7 +57,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 }
 
 try {
-  service = await startService(settings, logger, stopping.signal, {
+  service = await startService(settings, logger, stopping.signal, await tls.promise, {
     source,
     embedded: embedded.promise,
     onListening: () => tell({ kind: 'listening' }),

@@ -7,6 +7,7 @@ import { processCount } from './processes/member-settings.ts';
 import { MemberStartError, startProcessGroup } from './processes/process-group.ts';
 import { openLog, tellDefects } from './processes/process-log.ts';
 import { collectYoungGarbageOften } from './runtime/young-garbage.ts';
+import { TlsFilesError, type TlsSource } from './tls/tls-material.ts';
 
 /** Exit codes: 0 stopped as asked, 1 failed, 2 settings are wrong. */
 const exitCodes = { failed: 1, settings: 2 } as const;
@@ -76,20 +77,34 @@ try {
 
 async function start(): Promise<Running> {
   const { signal } = stopping;
+  const tls = await openTls();
   if (processes > 1) {
-    return startProcessGroup({ settings, processes, logger, signal });
+    return startProcessGroup({ settings, processes, tls, logger, signal });
   }
   // Not read by the first of several processes, which needs none of it: 100 MiB and a second of CPU.
   const { startService } = await import('./service.ts');
   collectYoungGarbageOften();
-  return startService(settings, logger, signal);
+  return startService(settings, logger, signal, tls);
+}
+
+/** What is spoken on the port; undefined for plaintext. The files are looked after for as long as this process lives. */
+async function openTls(): Promise<TlsSource | undefined> {
+  const { tlsCertFile, tlsKeyFile, tlsClientCaFile, tlsReloadIntervalMs } = settings;
+  if (tlsCertFile === undefined || tlsKeyFile === undefined) {
+    return undefined;
+  }
+  const { TlsFiles } = await import('./tls/tls-files.ts');
+  const paths = { certFile: tlsCertFile, keyFile: tlsKeyFile, clientCaFile: tlsClientCaFile };
+  return TlsFiles.open({ paths, intervalMs: tlsReloadIntervalMs, logger });
 }
 
 function exitCodeOf(error: unknown): number {
   if (error instanceof MemberStartError) {
     return error.exitCode;
   }
-  return error instanceof DataFolderInUseError || error instanceof IdentityFileError
+  return error instanceof DataFolderInUseError ||
+    error instanceof IdentityFileError ||
+    error instanceof TlsFilesError
     ? exitCodes.settings
     : exitCodes.failed;
 }
@@ -111,8 +126,17 @@ function onStopped(): void {
 }
 
 function readyLine(url: string): string {
+  const { tlsCertFile, tlsClientCaFile, tlsClientAuth } = settings;
+  const options = [
+    tlsCertFile === undefined
+      ? '--http2-prior-knowledge'
+      : '--cacert <authority of the certificate>',
+    ...(tlsClientCaFile !== undefined && tlsClientAuth !== 'optional'
+      ? ['--cert <your certificate> --key <its key>']
+      : []),
+  ];
   return (
-    `Darkroom is ready on ${url}. Try: npx buf curl --http2-prior-knowledge ` +
+    `Darkroom is ready on ${url}. Try: npx buf curl ${options.join(' ')} ` +
     `${url}/darkroom.v1.ImageService/ListImages`
   );
 }

@@ -24,6 +24,7 @@ import { accessLog } from './server/transport/access-log.ts';
 import { startServer } from './server/server.ts';
 import type { ConnectionSource } from './runtime/port.ts';
 import { Teardown } from './runtime/teardown.ts';
+import type { TlsSource } from './tls/tls-material.ts';
 import { taskHandlers } from './server/rpc/task-handlers.ts';
 import { uploadHandlers } from './server/rpc/upload-handlers.ts';
 import { BlobReaper } from './storage/blob-reaper.ts';
@@ -44,7 +45,7 @@ const healthIntervalMs = 1000;
 
 /** A running service. */
 export interface Service {
-  /** Where it listens: `http://<host>:<port>` */
+  /** Where it listens: `http://<host>:<port>`, or `https://` */
   readonly url: string;
   /** Which PostgreSQL it uses. */
   readonly database: 'embedded' | 'external';
@@ -71,6 +72,7 @@ export interface ServiceGroup {
  * started.
  *
  * @param signal gives the start up.
+ * @param tls what TLS is spoken with; undefined for plaintext.
  * @param group what the service has from the process that started it, if it is one of several.
  * @throws DataFolderInUseError, IdentityFileError, ListenError, DatabaseWaitError, EmbeddedPostgresError, DatabaseConnectError,
  *   StoreIdentityError, or what PostgreSQL's driver throws; anything if the signal has fired.
@@ -79,11 +81,12 @@ export async function startService(
   settings: Settings,
   logger: Logger,
   signal: AbortSignal,
+  tls: TlsSource | undefined,
   group?: ServiceGroup,
 ): Promise<Service> {
   const teardown = new Teardown(logger);
   try {
-    const url = await start(settings, logger, teardown, signal, group);
+    const url = await start(settings, logger, teardown, signal, tls, group);
     signal.throwIfAborted();
     let stopped: Promise<void> | undefined;
     return {
@@ -102,6 +105,7 @@ async function start(
   logger: Logger,
   teardown: Teardown,
   signal: AbortSignal,
+  tls: TlsSource | undefined,
   group: ServiceGroup | undefined,
 ): Promise<string> {
   const onWarning = (message: string): void => logger.warn(message);
@@ -121,6 +125,7 @@ async function start(
     logger,
     health,
     source: group?.source,
+    tls,
     observers: [accessLog],
     gate: authenticator ? guardedGate(authenticator, () => undefined) : openGate,
     services: [ImageServiceDescriptor, TaskServiceDescriptor],

@@ -4,6 +4,7 @@ import { identityProblems, identitySettingSpecs } from './identity-settings.ts';
 import { importSettingSpecs } from './import-settings.ts';
 import { serviceLinksIn } from './service-links.ts';
 import { oneOf, setting, text, wholeNumber, type SettingSpec } from './setting-spec.ts';
+import { tlsSettingSpecs, wireProblems } from './tls-settings.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -66,6 +67,7 @@ export const settingSpecs = {
     ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
     'Least severe log lines to write. The log is JSON lines on standard output.',
   ),
+  ...tlsSettingSpecs,
   ...connectionSettingSpecs,
   ...identitySettingSpecs,
   maxChunkBytes: wholeNumber(
@@ -256,6 +258,9 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     }
   }
   problems.push(...identityProblems(values));
+  if (problems.length === 0) {
+    problems.push(...wireProblems(values as Settings));
+  }
   if (problems.length > 0) {
     throw new SettingsError(problems.join('\n'));
   }

@@ -13,6 +13,8 @@ export const failureReasons = {
   PAGE_TOKEN_INVALID: { code: Code.INVALID_ARGUMENT, retryable: false },
   RESUME_TOKEN_INVALID: { code: Code.INVALID_ARGUMENT, retryable: false },
   HOST_NOT_ALLOWED: { code: Code.PERMISSION_DENIED, retryable: false },
+  TLS_REQUIRED: { code: Code.FAILED_PRECONDITION, retryable: false },
+  CLIENT_CERTIFICATE_REFUSED: { code: Code.PERMISSION_DENIED, retryable: false },
   ORIGIN_NOT_ALLOWED: { code: Code.PERMISSION_DENIED, retryable: false },
   CREDENTIAL_MISSING: { code: Code.UNAUTHENTICATED, retryable: false },
   // An upload that was ended by it goes on with another credential.

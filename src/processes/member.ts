@@ -4,7 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { RestartDelay } from '../domain/restart-delay.ts';
 import type { PortAddress } from '../runtime/port.ts';
+import type { TlsSource } from '../tls/tls-material.ts';
 import type { ConnectionQueue } from './connection-queue.ts';
+import { tlsAtStart } from './handed-tls.ts';
 import type { GroupMessage, MemberMessage } from './process-messages.ts';
 
 const program = fileURLToPath(new URL('../main.mjs', import.meta.url));
@@ -25,6 +27,8 @@ export interface MemberOptions {
   readonly connections: ConnectionQueue;
   /** Where the embedded PostgreSQL is; undefined where there is none. */
   readonly database: Promise<string> | undefined;
+  /** What it speaks TLS with; undefined where it does not. */
+  readonly tls: TlsSource | undefined;
   /** Told of every end but that of a stop, before it is started again after `delayMs`. */
   readonly onEnd: (end: MemberEnd, delayMs: number) => void;
   /** Told when it serves, each time. */
@@ -41,6 +45,11 @@ export class Member {
 
   constructor(options: MemberOptions) {
     this.#options = options;
+    options.tls?.onChange((material) => {
+      if (this.#process) {
+        tell(this.#process, { kind: 'tls', material });
+      }
+    });
     this.#running = this.#run();
   }
 
@@ -78,7 +87,7 @@ export class Member {
   }
 
   async #runOnce(): Promise<MemberEnd> {
-    const { port, connections, database, onReady } = this.#options;
+    const { port, connections, database, tls, onReady } = this.#options;
     const child = fork(program, memberArguments);
     this.#process = child;
     // Kept open here until it has come: a process that dies meanwhile would else leave it open, and its client waiting.
@@ -106,7 +115,7 @@ export class Member {
       }
     });
     const { address, port: number } = port;
-    tell(child, { kind: 'start', address, port: number });
+    tell(child, { kind: 'start', address, port: number, ...(tls && { tls: tlsAtStart(tls) }) });
     database?.then(
       (url) => tell(child, { kind: 'database', url }),
       () => {},

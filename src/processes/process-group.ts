@@ -7,6 +7,7 @@ import { startEmbeddedDatabase } from '../database/start-embedded-database.ts';
 import { settledWithin } from '../domain/settled-within.ts';
 import { OpenPort, urlOf } from '../runtime/port.ts';
 import { Teardown } from '../runtime/teardown.ts';
+import type { TlsSource } from '../tls/tls-material.ts';
 import { ConnectionQueue } from './connection-queue.ts';
 import { Member, type MemberEnd } from './member.ts';
 
@@ -30,7 +31,7 @@ export class MemberStartError extends Error {
 
 /** Processes that serve one port. */
 export interface ProcessGroup {
-  /** Where they listen: `http://<host>:<port>` */
+  /** Where they listen: `http://<host>:<port>`, or `https://` */
   readonly url: string;
   /** Which PostgreSQL they use. */
   readonly database: 'embedded' | 'external';
@@ -42,6 +43,8 @@ export interface ProcessGroup {
 export interface ProcessGroupOptions {
   readonly settings: Settings;
   readonly processes: number;
+  /** What they speak TLS with; undefined where they do not. */
+  readonly tls: TlsSource | undefined;
   readonly logger: PostgresLogger & WaitLogger;
   /** Gives the start up. */
   readonly signal: AbortSignal;
@@ -80,7 +83,7 @@ export async function startProcessGroup(options: ProcessGroupOptions): Promise<P
 }
 
 async function start(
-  { settings, processes, logger, signal }: ProcessGroupOptions,
+  { settings, processes, tls, logger, signal }: ProcessGroupOptions,
   teardown: Teardown,
 ): Promise<string> {
   const failed = Promise.withResolvers<never>();
@@ -135,6 +138,7 @@ async function start(
         port: address,
         connections,
         database,
+        tls,
         onReady(pid) {
           resolve();
           if (isServing) {
@@ -157,7 +161,7 @@ async function start(
   await Promise.race([Promise.all(ready.map(({ promise }) => promise)), failed.promise]);
   signal.removeEventListener('abort', onAbort);
   isServing = true;
-  return urlOf(address);
+  return urlOf(address, tls ? 'https' : 'http');
 }
 
 async function stopMembers(

@@ -79,8 +79,8 @@ export class OpenPort implements ConnectionSource {
 }
 
 /** As a URL has it. */
-export function urlOf({ address, port }: PortAddress): string {
-  return `http://${address.includes(':') ? `[${address}]` : address}:${port}`;
+export function urlOf({ address, port }: PortAddress, scheme: 'http' | 'https'): string {
+  return `${scheme}://${address.includes(':') ? `[${address}]` : address}:${port}`;
 }
 
 function whyNot(host: string, port: number, cause: unknown): string {

@@ -4,10 +4,12 @@ import { Health } from '../../gen/grpc/health/v1/health_pb.ts';
 import { policyWith, rulesOf, type AccessPolicy } from '../access/policy.ts';
 import type { Settings } from '../config/settings.ts';
 import type { DarkroomError } from '../domain/darkroom-error.ts';
+import { isLoopback } from '../domain/loopback.ts';
 import { onSharedAbort } from '../domain/shared-signal.ts';
 import { CredentialWatch } from './credential-watch.ts';
 import { observeCall, type CallObserver } from './transport/call-observer.ts';
 import { applyCors } from './http/cors.ts';
+import { standingOf } from './transport/connection-standing.ts';
 import { Drain, serverDraining } from './transport/drain.ts';
 import { healthService } from './health/health-service.ts';
 import { unlessDraining, type HealthSource } from './health/health-source.ts';
@@ -30,6 +32,7 @@ import { CallContext } from './transport/request-context.ts';
 import { discardRestAfter } from './transport/response-writer.ts';
 import { createRpcAdapter } from './rpc/rpc-adapter.ts';
 import { startingApplication } from './starting-application.ts';
+import type { TlsSource } from '../tls/tls-material.ts';
 
 /** How long calls that are told to end at last may take for it, in ms, before their connections are cut. */
 const endMs = 2000;
@@ -54,10 +57,13 @@ export interface ServerOptions {
     | 'streamIdleTimeoutMs'
     | 'minUploadRate'
     | 'drainTimeoutMs'
+    | 'tlsClientAuth'
   >;
   readonly logger: Logger;
   /** Where connections come from, if not from a port that this process opens. */
   readonly source?: ConnectionSource | undefined;
+  /** With what TLS is spoken; plaintext if not set. */
+  readonly tls?: TlsSource | undefined;
   /** What will be served: their calls are refused until there is an application. */
   readonly services: readonly DescService[];
   readonly health: HealthSource;
@@ -211,7 +217,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     const rpcRule = answers.rules.get(pathOf(request).slice(1));
     const place = rpcRule === undefined ? answers.http.find(request) : undefined;
     const asked: Asked = { request, response, body, context, place };
-    const refusal = wrongHost(request) ?? wrongOrigin(request);
+    const refusal = standingOf(request).refusal ?? wrongHost(request) ?? wrongOrigin(request);
     if (refusal !== undefined) {
       refuse(asked, refusal);
       return;
@@ -236,6 +242,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     ...settings,
     logger,
     source: options.source,
+    tls: options.tls && { source: options.tls, clientAuth: settings.tlsClientAuth ?? 'required' },
     handler(request, response) {
       try {
         handle(request, response);
@@ -265,7 +272,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   }
 
   return {
-    url: urlOf(listener),
+    url: urlOf(listener, listener.scheme),
     port: listener.port,
     drainSignal: drain.drainSignal,
     drain: begin,
@@ -298,8 +305,4 @@ function maxMessageBytes(maxChunkBytes: number): number {
 /** Whether a call goes on for as long as its client likes. A download has its end, and is what was allowed when it began. */
 function lasts(method: DescMethod | undefined): boolean {
   return method !== undefined && method.methodKind !== 'unary' && method.name !== 'DownloadImage';
-}
-
-function isLoopback(address: string): boolean {
-  return address === '::1' || address.startsWith('127.');
 }

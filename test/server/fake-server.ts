@@ -38,6 +38,7 @@ export interface FakeServerOptions {
   readonly tasks?: Partial<ServiceImpl<typeof TaskService>>;
   readonly health?: HealthSource;
   readonly settings?: Partial<ServerOptions['settings']>;
+  readonly tls?: ServerOptions['tls'];
   readonly httpRoutes?: Application['httpRoutes'];
 }
 
@@ -90,6 +91,7 @@ export async function serveFakes(options: FakeServerOptions): Promise<FakeServer
       streamIdleTimeoutMs: 60_000,
       minUploadRate: 0,
       drainTimeoutMs: 0,
+      tlsClientAuth: undefined,
       ...options.settings,
     },
     logger: pino(
@@ -97,6 +99,7 @@ export async function serveFakes(options: FakeServerOptions): Promise<FakeServer
       { write: (line: string) => log.push(JSON.parse(line) as LogLine) },
     ),
     health: options.health ?? healthy,
+    tls: options.tls,
     observers: [accessLog],
     gate: openGate,
     policy: policyWith(options.httpRoutes),

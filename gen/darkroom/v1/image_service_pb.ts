@@ -1285,6 +1285,9 @@ export const ImageOrderSchema: GenEnum<ImageOrder> = /*@__PURE__*/
  *   DEADLINE_EXCEEDED/STREAM_TOO_SLOW     the request came too slowly; nothing was done
  *   UNAVAILABLE/TOO_MANY_CONNECTIONS      all connections that there may be are busy; told over HTTP/1.1 alone
  *   PERMISSION_DENIED/HOST_NOT_ALLOWED    the name in Host or :authority is none of the service's; nothing was done
+ *   FAILED_PRECONDITION/TLS_REQUIRED      the port speaks TLS and the client did not; told over HTTP/1.1 alone
+ *   PERMISSION_DENIED/CLIENT_CERTIFICATE_REFUSED
+ *                                         the client's certificate is none that is taken; told over HTTP/1.1 alone
  *   PERMISSION_DENIED/ORIGIN_NOT_ALLOWED  the caller is a page of an origin that may not call; nothing was done
  *
  * And where the service has to know who calls, before anything is done:

@@ -1,6 +1,6 @@
 import { DarkroomError } from '../../domain/darkroom-error.ts';
 import { quoted } from '../../domain/quoted.ts';
-import type { NodeRequest } from '../transport/node-http.ts';
+import { isSecure, type NodeRequest } from '../transport/node-http.ts';
 
 /** Whether pages of an origin may call the service. @param origins `*` for every page. */
 export function allowsOrigin(origins: readonly string[], origin: string): boolean {
@@ -35,12 +35,17 @@ export function originCheck(
   };
 }
 
-/** What stands before the service may speak TLS, so that its pages are of https. */
-function isOwn({ headers }: NodeRequest, origin: string): boolean {
+/**
+ * What stands before the service may speak TLS, so that its pages are of https. Where the service itself does, a page without
+ * it is another one, which anybody on the network may have written.
+ */
+function isOwn(request: NodeRequest, origin: string): boolean {
+  const { headers } = request;
   const authority = headers[':authority'] ?? headers.host;
+  const schemes = isSecure(request) ? ['https'] : ['http', 'https'];
   return (
     typeof authority === 'string' &&
-    ['http', 'https'].some((scheme) => origin === `${scheme}://${authority.toLowerCase()}`)
+    schemes.some((scheme) => origin === `${scheme}://${authority.toLowerCase()}`)
   );
 }
 

@@ -1,4 +1,4 @@
-import { isHttp2, type NodeRequest } from '../transport/node-http.ts';
+import { isHttp2, isSecure, type NodeRequest } from '../transport/node-http.ts';
 
 /**
  * The version of Glance's API that the view is like. Clients compare: from 2.12 on, `glance image-tasks` asks
@@ -22,6 +22,6 @@ export function apiVersion(request: NodeRequest): ApiVersion {
 /** Empty for a client that does not say whom it called: then the address is a path. */
 function originOf(request: NodeRequest): string {
   const host = isHttp2(request) ? request.authority : request.headers.host;
-  const scheme = 'encrypted' in request.socket ? 'https' : 'http';
+  const scheme = isSecure(request) ? 'https' : 'http';
   return host ? `${scheme}://${host}` : '';
 }

@@ -1,6 +1,7 @@
 import * as http2 from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
+import { shareStanding } from './connection-standing.ts';
 import type { Connection } from './connections.ts';
 import type { DeadPeers } from './dead-peers.ts';
 import type { RequestHandler } from './node-http.ts';
@@ -65,6 +66,7 @@ export function http2Server(
 
   function watch(session: http2.ServerHttp2Session, socket: Socket, connection: Connection): void {
     session.setLocalWindowSize(16 * MiB);
+    shareStanding(socket, session);
     sessions.add(session);
     session.once('close', () => sessions.delete(session));
     deadPeers.watch(session);

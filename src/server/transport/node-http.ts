@@ -15,6 +15,11 @@ export function isHttp2(request: NodeRequest): request is Http2ServerRequest {
   return 'stream' in request;
 }
 
+/** Whether a request came over TLS. */
+export function isSecure(request: NodeRequest): boolean {
+  return 'encrypted' in request.socket;
+}
+
 /** Whether a response has emitted 'close', or is about to. */
 export function isClosed(response: NodeResponse): boolean {
   return 'stream' in response ? response.stream.destroyed : response.destroyed;

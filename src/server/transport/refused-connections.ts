@@ -2,7 +2,8 @@ import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { FailureReason } from '../../domain/failure-reason.ts';
 import type { ReachedLimit } from './connections.ts';
-import { tellProtocol } from './first-bytes.ts';
+import { CountedLog } from './counted-log.ts';
+import type { Wire } from './wire.ts';
 
 /** How long a client that is refused may take to say its protocol, and then to read why, in ms each. */
 const refusalMs = 1000;
@@ -12,9 +13,6 @@ const http2PauseMs = 1000;
 
 /** More than so many clients at once are not told why: they would be one more thing to run out of. */
 const maxAtOnce = 256;
-
-/** How often the log tells that connections are refused, in ms. */
-const logIntervalMs = 10_000;
 
 /** The setting of each limit. */
 const settingOf: Readonly<Record<ReachedLimit, string>> = {
@@ -45,18 +43,20 @@ const causes: Readonly<Record<ReachedLimit, string>> = {
  * code: with ENHANCE_YOUR_CALM they would take it for RESOURCE_EXHAUSTED, and not try again.
  */
 export class RefusedConnections {
-  readonly #logger: Logger;
+  readonly #wire: Wire;
+  readonly #log: CountedLog;
   #telling = 0;
-  #refused = 0;
-  #lastLogged = -Infinity;
 
-  constructor(logger: Logger) {
-    this.#logger = logger;
+  constructor(wire: Wire, logger: Logger) {
+    this.#wire = wire;
+    this.#log = new CountedLog(logger, 'warn', 'refused');
   }
 
   /** Answers a connection, and ends it. */
   refuse(socket: Socket, limit: ReachedLimit): void {
-    this.#log(socket, limit);
+    this.#log.tell(`connections are refused: ${causes[limit]} (${settingOf[limit]})`, {
+      peer: socket.remoteAddress,
+    });
     if (this.#telling >= maxAtOnce) {
       socket.destroy();
       return;
@@ -64,13 +64,13 @@ export class RefusedConnections {
     this.#telling += 1;
     socket.once('close', () => (this.#telling -= 1));
     const message = `${messages[limit]} ${settingOf[limit]}`;
-    tellProtocol(socket, refusalMs, (protocol) => {
+    this.#wire.begin(socket, refusalMs, ({ socket: spoken, protocol }) => {
       // What the client has sent is read: closing before would take the answer away from it.
-      socket.resume();
+      spoken.resume();
       const isHttp2 = protocol === 'http2';
       const pauseMs = isHttp2 ? http2PauseMs : 0;
       const answer = setTimeout(
-        () => socket.end(isHttp2 ? goaway(message) : unavailable(message)),
+        () => spoken.end(isHttp2 ? goaway(message) : unavailable(message)),
         pauseMs,
       );
       const end = setTimeout(() => socket.destroy(), pauseMs + refusalMs);
@@ -79,19 +79,6 @@ export class RefusedConnections {
         clearTimeout(end);
       });
     });
-  }
-
-  #log(socket: Socket, limit: ReachedLimit): void {
-    this.#refused += 1;
-    const now = performance.now();
-    if (now - this.#lastLogged >= logIntervalMs) {
-      this.#logger.warn(
-        { refused: this.#refused, peer: socket.remoteAddress },
-        `connections are refused: ${causes[limit]} (${settingOf[limit]})`,
-      );
-      this.#lastLogged = now;
-      this.#refused = 0;
-    }
   }
 }
 

@@ -1,0 +1,71 @@
+import { readFile, stat } from 'node:fs/promises';
+import { TlsFilesError, type TlsMaterial } from './tls-material.ts';
+
+/** Where the material is. */
+export interface TlsPaths {
+  readonly certFile: string;
+  readonly keyFile: string;
+  /** Undefined where clients are asked for no certificate. */
+  readonly clientCaFile: string | undefined;
+}
+
+/** The settings of the files, by which messages name them. */
+export const settingOfFile: Readonly<Record<keyof TlsPaths, string>> = {
+  certFile: 'DARKROOM_TLS_CERT_FILE',
+  keyFile: 'DARKROOM_TLS_KEY_FILE',
+  clientCaFile: 'DARKROOM_TLS_CLIENT_CA_FILE',
+};
+
+/** Far more than any chain or list of authorities has. In bytes. */
+const maxFileBytes = 4 * 1024 * 1024;
+
+/** Reads the files, whatever is in them. @throws TlsFilesError where one cannot be read. */
+export async function readTlsFiles(paths: TlsPaths): Promise<TlsMaterial> {
+  const [certificate, key, clientCa] = await Promise.all([
+    read('certFile', paths.certFile),
+    read('keyFile', paths.keyFile),
+    paths.clientCaFile === undefined ? undefined : read('clientCaFile', paths.clientCaFile),
+  ]);
+  return { certificate, key, clientCa };
+}
+
+/** Whether users of this machine who are neither owner nor of the group may read the key. */
+export async function isReadByAll({ keyFile }: TlsPaths): Promise<boolean> {
+  const { mode } = await stat(keyFile);
+  return (mode & 0o004) !== 0;
+}
+
+async function read(which: keyof TlsPaths, path: string): Promise<string> {
+  const name = `${settingOfFile[which]} (${path})`;
+  try {
+    const file = await stat(path);
+    // To read from a pipe would be to wait for ever.
+    if (!file.isFile()) {
+      throw new TlsFilesError(`${name} is not a file: give the path of a file in PEM form`);
+    }
+    if (file.size > maxFileBytes) {
+      throw new TlsFilesError(
+        `${name} has ${file.size} bytes: give a file in PEM form, of a few KiB`,
+      );
+    }
+    return await readFile(path, 'latin1');
+  } catch (error) {
+    throw error instanceof TlsFilesError
+      ? error
+      : new TlsFilesError(`${name} ${why(error)}`, { cause: error });
+  }
+}
+
+function why(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  switch (code) {
+    case 'ENOENT':
+    case 'ENOTDIR':
+      return 'does not exist: give the path of the file, as this process sees it';
+    case 'EACCES':
+    case 'EPERM':
+      return 'may not be read by the user of this process: give that user the right to';
+    default:
+      return `cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
