@@ -257,8 +257,9 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
       problems.push(`${spec.env} must be ${spec.allowed}, not ${shown}`);
     }
   }
+  const areSound = problems.length === 0;
   problems.push(...identityProblems(values));
-  if (problems.length === 0) {
+  if (areSound) {
     problems.push(...wireProblems(values as Settings));
   }
   if (problems.length > 0) {

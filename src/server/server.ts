@@ -8,8 +8,8 @@ import { isLoopback } from '../domain/loopback.ts';
 import { onSharedAbort } from '../domain/shared-signal.ts';
 import { CredentialWatch } from './credential-watch.ts';
 import { observeCall, type CallObserver } from './transport/call-observer.ts';
+import { connectionCheck } from './connection-check.ts';
 import { applyCors } from './http/cors.ts';
-import { standingOf } from './transport/connection-standing.ts';
 import { Drain, serverDraining } from './transport/drain.ts';
 import { healthService } from './health/health-service.ts';
 import { unlessDraining, type HealthSource } from './health/health-source.ts';
@@ -32,6 +32,7 @@ import { CallContext } from './transport/request-context.ts';
 import { discardRestAfter } from './transport/response-writer.ts';
 import { createRpcAdapter } from './rpc/rpc-adapter.ts';
 import { startingApplication } from './starting-application.ts';
+import { certificateNames } from '../tls/certificate-names.ts';
 import type { TlsSource } from '../tls/tls-material.ts';
 
 /** How long calls that are told to end at last may take for it, in ms, before their connections are cut. */
@@ -153,7 +154,8 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   let answers = answersOf(startingApplication(options.services));
   const untaken = new UntakenAnswers(settings.streamIdleTimeoutMs);
   const credentials = new CredentialWatch();
-  const wrongHost = hostCheck(settings);
+  const ownNames = options.tls ? certificateNames(options.tls) : () => [];
+  const wrongHost = hostCheck(settings, ownNames);
   const wrongOrigin = originCheck(settings.corsOrigins);
 
   function refuse({ request, response, context, place }: Asked, refusal: DarkroomError): void {
@@ -217,7 +219,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     const rpcRule = answers.rules.get(pathOf(request).slice(1));
     const place = rpcRule === undefined ? answers.http.find(request) : undefined;
     const asked: Asked = { request, response, body, context, place };
-    const refusal = standingOf(request).refusal ?? wrongHost(request) ?? wrongOrigin(request);
+    const refusal = connectionCheck(request) ?? wrongHost(request) ?? wrongOrigin(request);
     if (refusal !== undefined) {
       refuse(asked, refusal);
       return;
@@ -252,7 +254,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     },
   });
 
-  if (settings.hosts.length === 0 && !isLoopback(listener.address)) {
+  if (settings.hosts.length === 0 && ownNames().length === 0 && !isLoopback(listener.address)) {
     logger.info(
       'clients have to call by IP address: names are taken once DARKROOM_HOSTS lists them',
     );

@@ -39,7 +39,7 @@ export class CertificateExpiry {
     }
     this.#told.set(certificate.fingerprint256, now);
     const fields = describeCertificate(certificate);
-    if (end < now) {
+    if (end <= now) {
       this.#logger.error(fields, `${what} has expired, and is refused: replace it in its file now`);
     } else {
       this.#logger.warn(

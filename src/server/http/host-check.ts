@@ -20,11 +20,13 @@ export interface HostSettings {
  * same origin to its browser: only the name gives it away. So a name has to be known. An address is always taken,
  * since nobody can rebind one, and so is `localhost` with what is below it, which is nobody's to give away (RFC 6761,
  * section 6.3), and a request that tells no host, which no browser sends.
+ *
+ * @param certificateNames those for which the service has a certificate: they are its own, too.
  */
-export function hostCheck({
-  host,
-  hosts,
-}: HostSettings): (request: NodeRequest) => DarkroomError | undefined {
+export function hostCheck(
+  { host, hosts }: HostSettings,
+  certificateNames: () => readonly string[] = () => [],
+): (request: NodeRequest) => DarkroomError | undefined {
   const names = [host, ...hosts, 'localhost', '*.localhost'];
 
   function isOurs(authority: string | undefined): boolean {
@@ -34,7 +36,9 @@ export function hostCheck({
     const called = calledHost(authority);
     return (
       called !== undefined &&
-      (isIP(called) !== 0 || names.some((name) => matchesHost(called, name)))
+      (isIP(called) !== 0 ||
+        names.some((name) => matchesHost(called, name)) ||
+        certificateNames().some((name) => matchesHost(called, name)))
     );
   }
 
