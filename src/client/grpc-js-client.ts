@@ -38,14 +38,15 @@ export type GrpcJsClient<S extends Described> = grpc.Client & {
   readonly [K in keyof S['method']]: Call<S['method'][K]>;
 };
 
-/** Connects to `address` (`host:port`) without TLS. */
+/** Connects to `address` (`host:port`), without TLS unless there are credentials for it. */
 export function grpcJsClient<S extends Described>(
   service: S,
   address: string,
   options: grpc.ClientOptions = {},
+  credentials: grpc.ChannelCredentials = grpc.credentials.createInsecure(),
 ): GrpcJsClient<S> {
   const Client = grpc.makeGenericClientConstructor(serviceDefinition(service), service.typeName);
-  const client: unknown = new Client(address, grpc.credentials.createInsecure(), options);
+  const client: unknown = new Client(address, credentials, options);
   return client as GrpcJsClient<S>;
 }
 

@@ -3,9 +3,11 @@
 Runs on Python's C-core gRPC with classes that protoc made from the .proto files:
 
     upload_client.py TARGET STUBS FILE NAME [--format F] [--chunk BYTES] [--break-at BYTES ...] [--hold-at BYTES]
+        [--ca FILE [--cert FILE --key FILE]]
 
 --break-at breaks the stream off as soon as so many bytes are acknowledged; given several times, that many
-streams. --hold-at then sends nothing more on a stream until somebody else breaks it.
+streams. --hold-at then sends nothing more on a stream until somebody else breaks it. --ca has it speak TLS, and --cert with --key
+show a certificate.
 
 Prints JSON lines: what it created, where it resumed, what the watch told, how it ended.
 """
@@ -28,6 +30,9 @@ parser.add_argument("--format", default="RAW")
 parser.add_argument("--chunk", type=int, default=1024 * 1024)
 parser.add_argument("--break-at", type=int, nargs="*", default=[])
 parser.add_argument("--hold-at", type=int)
+parser.add_argument("--ca")
+parser.add_argument("--cert")
+parser.add_argument("--key")
 options = parser.parse_args()
 sys.path.insert(0, options.stubs)
 
@@ -223,8 +228,22 @@ def sha256_of(path):
     return digest.hexdigest()
 
 
+def connect(target, **settings):
+    if options.ca is None:
+        return grpc.insecure_channel(target, **settings)
+
+    def read(path):
+        if path is None:
+            return None
+        with open(path, "rb") as source:
+            return source.read()
+
+    credentials = grpc.ssl_channel_credentials(read(options.ca), read(options.key), read(options.cert))
+    return grpc.secure_channel(target, credentials, **settings)
+
+
 def main():
-    channel = grpc.insecure_channel(
+    channel = connect(
         options.target,
         options=[
             ("grpc.initial_reconnect_backoff_ms", 100),

@@ -137,7 +137,59 @@ test.each([
   { DARKROOM_HOST: '0.0.0.0', ...issuer, DARKROOM_JWT_JWKS_FILE: 'keys' },
   { ...issuer, DARKROOM_JWT_JWKS_URL: 'http://127.0.0.1:8081/keys' },
 ])('settings of identity that go together are taken: %j', (env) => {
-  expect(readSettings(env)).toMatchObject({ port: 8080 });
+  const plaintext = { DARKROOM_PLAINTEXT: 'allowed-on-any-network' };
+  expect(readSettings({ ...plaintext, ...env })).toMatchObject({ port: 8080 });
+});
+
+test.each([
+  [
+    { DARKROOM_TLS_CERT_FILE: 'a' },
+    /DARKROOM_TLS_KEY_FILE must be set where DARKROOM_TLS_CERT_FILE is.*both or none/,
+  ],
+  [
+    { DARKROOM_TLS_KEY_FILE: 'a' },
+    /DARKROOM_TLS_CERT_FILE must be set where DARKROOM_TLS_KEY_FILE is/,
+  ],
+  [
+    { DARKROOM_TLS_CLIENT_CA_FILE: 'a' },
+    /DARKROOM_TLS_CLIENT_CA_FILE needs DARKROOM_TLS_CERT_FILE/,
+  ],
+  [
+    {
+      DARKROOM_TLS_CERT_FILE: 'a',
+      DARKROOM_TLS_KEY_FILE: 'b',
+      DARKROOM_TLS_CLIENT_AUTH: 'required',
+    },
+    /DARKROOM_TLS_CLIENT_AUTH is required, but nothing says whose.*DARKROOM_TLS_CLIENT_CA_FILE/,
+  ],
+])('settings of TLS that do not go together are refused: %j', (env, message) => {
+  expect(() => readSettings(env)).toThrow(message);
+});
+
+test.each(['127.0.0.1', '127.1.2.3', '::1', '::ffff:127.0.0.1', 'localhost', 'LOCALHOST'])(
+  'plaintext is spoken on loopback without further ado: %s',
+  (host) => {
+    const env = { DARKROOM_HOST: host, DARKROOM_ALLOW_ANONYMOUS: 'everywhere' };
+    expect(readSettings(env)).toMatchObject({ host });
+  },
+);
+
+test.each([
+  '0.0.0.0',
+  '::',
+  '::ffff:10.0.0.1',
+  '10.0.0.1',
+  '128.0.0.1',
+  'localhost.example.com',
+  'images',
+])('plaintext beyond loopback is refused unless it is said: %s', (host) => {
+  const env = { DARKROOM_HOST: host, DARKROOM_ALLOW_ANONYMOUS: 'everywhere' };
+  expect(() => readSettings(env)).toThrow(/DARKROOM_PLAINTEXT=allowed-on-any-network/);
+  expect(readSettings({ ...env, DARKROOM_PLAINTEXT: 'allowed-on-any-network' })).toMatchObject({
+    host,
+  });
+  const tls = { DARKROOM_TLS_CERT_FILE: 'a', DARKROOM_TLS_KEY_FILE: 'b' };
+  expect(readSettings({ ...env, ...tls })).toMatchObject({ host });
 });
 
 test('all wrong values are told at once, and so is a setting that does not exist', () => {

@@ -10,7 +10,8 @@ import {
   type DiskImageFile,
 } from '../support/disk-images.ts';
 import { findFreePort } from '../support/free-port.ts';
-import { runProgram, startProgram, type RunningProgram } from '../support/programs.ts';
+import { startProgram, type RunningProgram } from '../support/programs.ts';
+import { generateStubs } from '../support/python-stubs.ts';
 import { downloadBytes, startService, type RunningService } from '../support/running-service.ts';
 
 const python = '/usr/bin/python3';
@@ -121,15 +122,3 @@ describe.skipIf(!canRun)('a Python client that knows only the protocol and the p
     expect(client.told('reason')).toContain('SERVICE_LOST');
   });
 });
-
-async function generateStubs(folder: string): Promise<void> {
-  const protos = ['phase', 'fault', 'image', 'task', 'image_service', 'task_service'];
-  const { code, errors } = await runProgram('protoc', [
-    '-Iproto',
-    '-Ithird_party',
-    `--python_out=${folder}`,
-    ...protos.map((name) => `darkroom/v1/${name}.proto`),
-    ...['code', 'status', 'error_details'].map((name) => `google/rpc/${name}.proto`),
-  ]);
-  expect(code, errors).toBe(0);
-}

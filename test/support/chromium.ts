@@ -34,11 +34,19 @@ interface Reply {
   readonly error?: { readonly message: string };
 }
 
-/** Starts a Chromium with a new profile. @param localName a name that is to be this machine's. */
-export async function openChromium(localName: string): Promise<Chromium> {
+/**
+ * Starts a Chromium with a new profile.
+ *
+ * @param localName a name that is to be this machine's.
+ * @param more flags.
+ */
+export async function openChromium(
+  localName: string,
+  more: readonly string[] = [],
+): Promise<Chromium> {
   const profile = await mkdtemp(join(tmpdir(), 'darkroom-chromium-'));
   const own = [`--host-resolver-rules=MAP ${localName} 127.0.0.1`, `--user-data-dir=${profile}`];
-  const child = spawn('chromium', [...flags, ...own, 'about:blank'], {
+  const child = spawn('chromium', [...flags, ...own, ...more, 'about:blank'], {
     stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'],
     // A group of its own, so that its helpers end with it.
     detached: true,
