@@ -40,7 +40,7 @@ export const rooms = {
     'records',
     'domain',
   ],
-  'uploads/blob': ['uploads/lease', 'uploads/digest', 'storage', 'domain'],
+  'uploads/blob': ['uploads/lease', 'uploads/digest', 'storage', 'runtime', 'domain'],
   'uploads/unpacking': [
     'uploads/blob',
     'uploads/publishing',

@@ -43,6 +43,11 @@ export interface SegmentWriter extends SegmentReader {
    * behind and a comparison read. Nobody else can be promised those bytes.
    */
   read(offset: number, target: Uint8Array): Promise<number>;
+  /**
+   * Says that nothing more is to come, as `BlobStore.complete` does: the segment is what was appended, all of which is
+   * durable already. @throws DarkroomError STORED_BYTES_LOST if it is not all there; as `append`.
+   */
+  complete(): Promise<void>;
   /** Lets go of the segment without making anything durable. Never throws. */
   close(): Promise<void>;
 }

@@ -5,13 +5,13 @@ import { validate } from 'uuid';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import type { SegmentId } from '../records/ids.ts';
 import type { BlobStore, SegmentReader, SegmentWriter } from './blob-store.ts';
+import { completeFile, cutTo } from './complete-file.ts';
 import { FileSegmentWriter } from './file-segment-writer.ts';
 import { readFully } from './read-fully.ts';
-import { storageError, storedBytesLost } from './storage-error.ts';
+import { storageError } from './storage-error.ts';
 import { syncFolder } from './sync-folder.ts';
 
 const writableMode = 0o640;
-const completeMode = 0o440;
 
 /** How a folder is used. */
 export interface FileBlobStoreOptions {
@@ -55,10 +55,14 @@ export class FileBlobStore implements BlobStore {
 
   async openWriter(id: SegmentId, length: number): Promise<SegmentWriter> {
     return guarded('opening a segment', async () => {
-      const file = await this.#openForWriting(id, length);
+      const begun = length === 0 ? await this.#begin(id) : undefined;
+      const file = begun ?? (await this.#openForWriting(id, length));
       try {
-        await cutTo(file, id, length);
+        if (begun === undefined) {
+          await cutTo(file, id, length);
+        }
         return new FileSegmentWriter(file, length, {
+          id,
           path: this.#path(id),
           syncName: () => syncFolder(join(this.#folder, shardOf(id))),
           openDirect: () => this.#openDirect(id),
@@ -103,8 +107,7 @@ export class FileBlobStore implements BlobStore {
     await guarded('completing a segment', async () => {
       const file = await this.#openForWriting(id, undefined);
       try {
-        await cutTo(file, id, length);
-        await file.chmod(completeMode);
+        await completeFile(file, id, length);
       } finally {
         await file.close();
       }
@@ -142,6 +145,22 @@ export class FileBlobStore implements BlobStore {
     await guarded('looking at the store', async () => {
       await stat(join(this.#folder, shardName(0)));
     });
+  }
+
+  /** Makes the file of a new segment; undefined where there is one already. */
+  async #begin(id: SegmentId): Promise<FileHandle | undefined> {
+    try {
+      return await open(
+        this.#path(id),
+        constants.O_RDWR | constants.O_CREAT | constants.O_EXCL,
+        writableMode,
+      );
+    } catch (error) {
+      if (isErrno(error, 'EEXIST')) {
+        return undefined;
+      }
+      throw error;
+    }
   }
 
   /** @param length of what is known of it; only a segment of nothing is made where there is none. */
@@ -201,17 +220,6 @@ function shardName(shard: number): string {
 
 function shardOf(id: SegmentId): string {
   return id.slice(-2);
-}
-
-/** Cuts off what a file holds beyond `length` bytes. */
-async function cutTo(file: FileHandle, id: SegmentId, length: number): Promise<void> {
-  const { size } = await file.stat();
-  if (size < length) {
-    throw storedBytesLost(id, size, length);
-  }
-  if (size > length) {
-    await file.truncate(length);
-  }
 }
 
 function isErrno(error: unknown, code: string): boolean {

@@ -1,5 +1,8 @@
+import type { Stats } from 'node:fs';
 import { stat, type FileHandle } from 'node:fs/promises';
+import type { SegmentId } from '../records/ids.ts';
 import { isInPages } from '../runtime/shared-buffers.ts';
+import { completeFile } from './complete-file.ts';
 import type { SegmentWriter, AppendOutcome } from './blob-store.ts';
 import { readFully } from './read-fully.ts';
 import { storageError } from './storage-error.ts';
@@ -29,6 +32,7 @@ interface Stretch {
 
 /** Where a segment's file is, beside the handle on it. */
 export interface SegmentFilePlace {
+  readonly id: SegmentId;
   /** Where others will look for the file; without it only its removal is noticed. */
   readonly path?: string;
   /** Makes the file's name durable. */
@@ -48,6 +52,8 @@ export class FileSegmentWriter implements SegmentWriter {
   #direct: Promise<FileHandle | undefined> | undefined;
   #length: number;
   #nameIsDurable = false;
+  /** Which file it is: that never changes. */
+  #identity: Pick<Stats, 'ino' | 'dev'> | undefined;
   /** Whether the file may be longer than `length`, by what a write that failed halfway has left. */
   #hasRemains = false;
 
@@ -92,14 +98,7 @@ export class FileSegmentWriter implements SegmentWriter {
       }
       // Writes to a file that was removed, or whose file system was unmounted, succeed; but whoever looks
       // for the bytes later does not find them.
-      const own = await this.#file.stat();
-      const { path } = this.#place;
-      const found = path === undefined ? own : await stat(path);
-      if (own.nlink === 0 || own.ino !== found.ino || own.dev !== found.dev) {
-        throw Object.assign(new Error('the segment’s file is not in its place'), {
-          code: 'ENOENT',
-        });
-      }
+      await this.#assertInPlace();
     } catch (error) {
       throw storageError(error, 'syncing');
     }
@@ -109,9 +108,30 @@ export class FileSegmentWriter implements SegmentWriter {
     return readFully(this.#file, offset, target);
   }
 
+  async complete(): Promise<void> {
+    try {
+      await this.#cutRemains();
+      await completeFile(this.#file, this.#place.id, this.#length);
+      await this.#assertInPlace();
+    } catch (error) {
+      throw storageError(error, 'completing a segment');
+    }
+  }
+
   async close(): Promise<void> {
     await this.#file.close().catch(() => {});
     await (await this.#direct)?.close().catch(() => {});
+  }
+
+  /** Throws unless the file is found where it was made. Without a path only its removal is noticed. */
+  async #assertInPlace(): Promise<void> {
+    const { path } = this.#place;
+    this.#identity ??= await this.#file.stat();
+    const { ino, dev } = this.#identity;
+    const found = await (path === undefined ? this.#file.stat() : stat(path));
+    if (found.nlink === 0 || found.ino !== ino || found.dev !== dev) {
+      throw Object.assign(new Error('the segment’s file is not in its place'), { code: 'ENOENT' });
+    }
   }
 
   async #grow(bytes: number, doing: string, work: () => Promise<void>): Promise<void> {

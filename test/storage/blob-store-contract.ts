@@ -194,6 +194,36 @@ export function describeBlobStore(name: string, openStore: () => Promise<BlobSto
       expect(await readSegment(store, id)).toEqual(Buffer.from(patterned(4000)));
     });
 
+    test('completes a segment by its writer, once or twice, and goes on with it all the same', async () => {
+      const store = await openStore();
+      const id = newId<SegmentId>();
+      await writing(store, id, 0, async (writer) => {
+        await writer.append(patterned(5000));
+        await writer.persist();
+        await writer.complete();
+        await writer.complete();
+      });
+      expect(await readSegment(store, id)).toEqual(Buffer.from(patterned(5000)));
+      await writing(store, id, 4000, async (writer) => {
+        await writer.append(patterned(100, 7));
+        await writer.persist();
+        await writer.complete();
+      });
+      const expected = Buffer.concat([patterned(4000), patterned(100, 7)]);
+      expect(await readSegment(store, id)).toEqual(expected);
+    });
+
+    test('does not complete a segment that was removed meanwhile', async () => {
+      const store = await openStore();
+      const id = newId<SegmentId>();
+      const writer = await store.openWriter(id, 0);
+      await writer.append(patterned(10));
+      await writer.persist();
+      await store.remove(id);
+      expect((await darkroomErrorOf(writer.complete())).reason).toMatch(/^STORAGE_|^STORED_/);
+      await writer.close();
+    });
+
     test('removes a segment, once or twice, also one that was never there', async () => {
       const store = await openStore();
       const id = newId<SegmentId>();

@@ -86,6 +86,7 @@ async function openWriter(instead?: (asked: AskedWrite) => Error | number | unde
   const file = await open(path, constants.O_RDWR | constants.O_CREAT);
   const direct: AskedWrite[] = [];
   const writer = new FileSegmentWriter(watched(file, cached), 0, {
+    id: newId<SegmentId>(),
     path,
     syncName: () => Promise.resolve(),
     openDirect: async () => {

@@ -3,6 +3,7 @@ import { mkdtemp, open, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { newId, type SegmentId } from '../../src/records/ids.ts';
 import { FileSegmentWriter } from '../../src/storage/file-segment-writer.ts';
 import { darkroomErrorOf } from './blob-store-contract.ts';
 
@@ -39,7 +40,10 @@ test('a full disk leaves nothing of the write that it cut, so that zeros are zer
       return typeof value === 'function' ? value.bind(target) : value;
     },
   });
-  const writer = new FileSegmentWriter(small, 0, { syncName: () => Promise.resolve() });
+  const writer = new FileSegmentWriter(small, 0, {
+    id: newId<SegmentId>(),
+    syncName: () => Promise.resolve(),
+  });
   await writer.append(Buffer.alloc(8192, 1));
   isStuck = true;
   expect(await darkroomErrorOf(writer.append(Buffer.alloc(16_384, 2)))).toMatchObject({
@@ -76,6 +80,7 @@ test('writes that are taken in pieces, or not at all, are noticed', async () => 
     truncate: () => Promise.resolve(),
   };
   const writer = new FileSegmentWriter(piecewise as never, 0, {
+    id: newId<SegmentId>(),
     syncName: () => Promise.resolve(),
   });
   await writer.append(Buffer.alloc(2500, 1));

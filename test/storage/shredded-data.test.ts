@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { newId, type SegmentId } from '../../src/records/ids.ts';
 import { FileSegmentWriter } from '../../src/storage/file-segment-writer.ts';
 import { joinShortZeroRuns, pageBytes, splitZeroRuns } from '../../src/storage/zero-run.ts';
 
@@ -48,7 +49,10 @@ test('data that zeros shred into many pieces takes few writes', async () => {
     },
     truncate: () => Promise.resolve(),
   };
-  const writer = new FileSegmentWriter(file as never, 0, { syncName: () => Promise.resolve() });
+  const writer = new FileSegmentWriter(file as never, 0, {
+    id: newId<SegmentId>(),
+    syncName: () => Promise.resolve(),
+  });
   const shreds = randomBytes(MiB);
   for (let page = 0; page < 256; page += 2) {
     shreds.fill(0, page * pageBytes, (page + 1) * pageBytes);

@@ -101,6 +101,10 @@ export class FaultyStore {
         await this.#check('read');
         return writer.read(offset, target);
       },
+      complete: async () => {
+        await this.#check('complete');
+        await writer.complete();
+      },
       close: () => writer.close(),
     };
   }

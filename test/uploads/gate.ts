@@ -66,6 +66,7 @@ export class Gate {
           'appendHole',
           'persist',
           'read',
+          'complete',
         ]),
       openReader: async (id) => this.#guard(await guarded.openReader(id), ['read']),
     };

@@ -1,3 +1,4 @@
+import { copyBytes } from '../../runtime/shared-buffers.ts';
 import { assertHeld, BlobReader, type SegmentPlace } from '../../storage/blob-reader.ts';
 import type { BlobStore, SegmentWriter } from '../../storage/blob-store.ts';
 import { BlobDigest, type ParkedDigests } from '../digest/blob-digest.ts';
@@ -5,6 +6,9 @@ import type { Digests } from '../digest/digest-stream.ts';
 import type { Interruption } from '../../domain/interruption.ts';
 import { verifyReplay } from './replay.ts';
 import type { UploadProgress, WriterLease } from '../lease/writer-lease.ts';
+
+/** Of so many first bytes a copy is kept: the heads of most formats, or all of a small image. */
+const headBytes = 64 * 1024;
 
 /** What a blob is written with. */
 export interface BlobParts {
@@ -27,6 +31,8 @@ export class GrowingBlob {
   readonly #digest: BlobDigest;
   #length: number;
   #segmentStoredBytes: number;
+  /** The first bytes, if they came in one piece: what looks at them need not have them read from the store. */
+  #head: Uint8Array = new Uint8Array();
   /** The write under way. Never rejects. */
   #writing: Promise<unknown> = Promise.resolve();
 
@@ -101,7 +107,13 @@ export class GrowingBlob {
 
   /** Appends bytes, which are then to be digested. @throws a storage error, the interruption's. */
   async append(data: Uint8Array): Promise<void> {
+    const isFirst = this.#length === 0;
     const { storedBytes } = await this.#write(this.#writer.append(data));
+    if (isFirst) {
+      const length = Math.min(headBytes, data.byteLength);
+      this.#head = Buffer.allocUnsafeSlow(length);
+      copyBytes(data, 0, length, this.#head, 0);
+    }
     this.#grow(data.byteLength, storedBytes);
   }
 
@@ -133,6 +145,9 @@ export class GrowingBlob {
 
   /** Reads bytes that were appended. @throws a storage error, the interruption's. */
   async read(offset: number, length: number): Promise<Uint8Array> {
+    if (offset + length <= this.#head.byteLength) {
+      return this.#head.subarray(offset, offset + length);
+    }
     const data = Buffer.allocUnsafe(length);
     await this.#interruption.race(this.#reader.read(offset, data));
     return data;
@@ -141,6 +156,16 @@ export class GrowingBlob {
   /** Makes all that was appended before the call durable. @throws a storage error. */
   async persist(): Promise<void> {
     await this.#writer.persist();
+  }
+
+  /** Says that nothing more is to come: all is durable. @throws a storage error. */
+  async complete(): Promise<void> {
+    for (const { id, length } of this.#lease.earlier) {
+      await this.#parts.store.complete(id, length);
+    }
+    if (this.#ownSegment() !== undefined) {
+      await this.#writer.complete();
+    }
   }
 
   /** The digests of all bytes. @throws a storage error; if the digest's thread died. */

@@ -1,6 +1,7 @@
 import type { BlobId } from '../../records/ids.ts';
 import { giveBack, takeBuffer } from '../../runtime/shared-buffers.ts';
 import type { BlobReader } from '../../storage/blob-reader.ts';
+import { DeferredDigest } from './deferred-digest.ts';
 import type { DigestPool } from './digest-pool.ts';
 import type { Digests, DigestStream, DigestWishes } from './digest-stream.ts';
 
@@ -142,7 +143,7 @@ export class ParkedDigests {
       return parked;
     }
     parked?.stream.close();
-    return { stream: this.#pool.open(wishes), position: 0 };
+    return { stream: new DeferredDigest(wishes, () => this.#pool.open(wishes)), position: 0 };
   }
 
   /** Keeps the digest of a blob's first `position` bytes if these are committed, and closes it if not. */

@@ -157,9 +157,7 @@ export class UploadSession {
     this.#claim = claim;
     const { digests, format } = await this.#verify(claim);
     assertClaimedDigest(digests, claim, this.#facts());
-    for (const segment of this.#blob.segments) {
-      await this.#parts.store.complete(segment.id, segment.length);
-    }
+    await this.#blob.complete();
     const came = { size: claim.totalSize, sha256: digests.sha256 };
     const publishing = (whole: VerifiedWhole): Promise<PublishedImage> => {
       onPublishing();

@@ -99,7 +99,7 @@ async function unpackInto<Published>(
     const writer = new ContentWriter(blob, parts.limits, lease, packed.size, interruption);
     await unpackAll(parts, lease, format, source, packed, writer, interruption);
     const content = await writer.conclude();
-    await interruption.race(parts.store.complete(target.segmentId, content.size));
+    await interruption.race(blob.complete());
     const { size, sha256 } = packed;
     const published = await publish({
       ...content,

@@ -82,13 +82,14 @@ test('a digest whose thread died is not parked, and a parked one is not taken', 
   const parked = new ParkedDigests(pool);
   const [early, late] = [newId<BlobId>(), newId<BlobId>()];
   const { stream } = parked.take(early, 0);
-  void stream.update(received(randomBytes(100)));
-  parked.park(early, stream, 100, 100);
+  void stream.update(received(randomBytes(100_000)));
+  parked.park(early, stream, 100_000, 100_000);
   const { stream: lost } = parked.take(late, 0);
+  void lost.update(received(randomBytes(100_000)));
   await pool.close();
-  parked.park(late, lost, 1, 1);
+  parked.park(late, lost, 100_000, 100_000);
   for (const blobId of [early, late]) {
-    const next = parked.take(blobId, 100);
+    const next = parked.take(blobId, 100_000);
     expect(next.position).toBe(0);
     expect(await next.stream.result()).toEqual(digestsOf(emptySha256));
   }
