@@ -1,10 +1,10 @@
 import type { Database } from '../database/database.ts';
-import { rowsById } from '../database/rows-by-id.ts';
+import { rowsForProject } from '../database/rows-for-project.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import type { TaskId } from '../records/ids.ts';
 import { Task } from '../records/task.ts';
 import type { Caller } from './caller.ts';
-import { maySee } from './rights.ts';
+import { isOwnSql, visibleProject } from './rights.ts';
 
 /**
  * Reads a task that the caller may see, together with what others read just then; not tracked by any unit of work.
@@ -16,8 +16,8 @@ export async function readTask(
   caller: Caller,
   id: TaskId,
 ): Promise<Readonly<Task>> {
-  const task = await rowsById(database, Task).read(id);
-  return task && maySee(caller, task) ? task : throwNotFound(id);
+  const tasks = rowsForProject(database, Task, isOwnSql('tasks', 'asked_project'));
+  return (await tasks.read(visibleProject(caller), id)) ?? throwNotFound(id);
 }
 
 /** The error for a task that is not there, or is another project's. */

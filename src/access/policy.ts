@@ -91,6 +91,15 @@ export const accessPolicy: AccessPolicy = {
   '* /*': isPublic,
 };
 
+/**
+ * Who may make an image PUBLIC, of those who may create and change images, as it is set: it is then in the lists of all
+ * projects. Who may not is told ROLE_INSUFFICIENT.
+ */
+export const publicImagesBy: Readonly<Record<'admins' | 'members', readonly Role[]>> = {
+  admins: ['admin'],
+  members: ['member', 'admin', 'service'],
+};
+
 /** The policy with reflection as it is set. */
 export function policyWith(reflection: 'everybody' | 'callers' | 'off'): AccessPolicy {
   return reflection === 'everybody'

@@ -1,7 +1,8 @@
 import type { Fault } from '../records/fault.ts';
 import type { Image } from '../records/image.ts';
 import type { Task } from '../records/task.ts';
-import type { Caller } from './caller.ts';
+import { DarkroomError } from '../domain/darkroom-error.ts';
+import type { Caller, Role } from './caller.ts';
 
 /**
  * On which records a caller may do what its role allows it (policy.ts): every question of the kind is asked here, and
@@ -16,9 +17,30 @@ export function visibleProject(caller: Caller): string {
   return caller.projectId;
 }
 
-/** Whether a record that was read by other means than a query of its caller's may be told to the caller. */
-export function maySee(caller: Caller, record: Readonly<Owned>): boolean {
+/**
+ * Whether a record belongs to the caller's project. Tasks, faults and events are told to nobody else, and an image is
+ * changed by nobody else; who sees an image besides is said by `imageIsSeen`.
+ */
+export function isOwn(caller: Caller, record: Readonly<Owned>): boolean {
   return record.projectId === visibleProject(caller);
+}
+
+/** SQL: whether a row of `table` belongs to a project. @param project SQL of the project. */
+export function isOwnSql(table: string, project: string): string {
+  return `${table}.project_id = ${project}`;
+}
+
+/**
+ * SQL: whether a row of `images` is seen by a project: its own in any state; of others, while they are not deleted,
+ * what is PUBLIC or COMMUNITY, and what is SHARED with it, whether or not it has accepted that.
+ *
+ * @param project SQL of the project.
+ */
+export function imageIsSeen(project: string): string {
+  return `(${isOwnSql('images', project)} or images.state <> 'DELETED' and (
+    images.visibility in ('PUBLIC', 'COMMUNITY') or images.visibility = 'SHARED' and exists (
+      select from image_members
+       where image_members.image_id = images.id and image_members.member_project_id = ${project})))`;
 }
 
 /**
@@ -32,4 +54,21 @@ export function mayProduce(caller: Caller, task: Readonly<Task>): boolean {
 /** Whether a caller is told the causes of faults, which may name hosts, paths and addresses of the service. */
 export function maySeeDetail(caller: Caller): boolean {
   return caller.role === 'admin';
+}
+
+/**
+ * Makes sure that a caller has one of the roles that a part of a call is for, besides those of the call itself.
+ *
+ * @param what for people: `making an image PUBLIC`.
+ * @throws DarkroomError ROLE_INSUFFICIENT
+ */
+export function requireRole(caller: Caller, roles: readonly Role[], what: string): void {
+  if (!roles.includes(caller.role)) {
+    const allowed = roles.join(', ');
+    throw new DarkroomError(
+      'ROLE_INSUFFICIENT',
+      `${what} is for the roles ${allowed}, and the caller is a ${caller.role}`,
+      { metadata: { role: caller.role, allowed_roles: allowed } },
+    );
+  }
 }

@@ -100,6 +100,12 @@ export const identitySettingSpecs = {
     ['everybody', 'callers', 'off'],
     'Who may ask by gRPC reflection for the calls that there are: everybody, callers who are known, or nobody.',
   ),
+  publicImagesBy: oneOf(
+    'DARKROOM_PUBLIC_IMAGES_BY',
+    'admins',
+    ['admins', 'members'],
+    'Who may make an image PUBLIC, so that all projects see it in their lists: admins, or members and services, too.',
+  ),
 } as const;
 
 type IdentitySettings = {

@@ -4,6 +4,7 @@ import { MikroORM, type EntityManager } from '@mikro-orm/postgresql';
 import type { Pool, QueryResultRow } from 'pg';
 import { settledWithin } from '../domain/settled-within.ts';
 import { ImageSchema } from '../records/image.ts';
+import { ImageMemberSchema } from '../records/image-member.ts';
 import { ImportOrderSchema } from '../records/import-order.ts';
 import { BlobSchema, BlobSegmentSchema } from '../records/blob.ts';
 import { FaultSchema } from '../records/fault.ts';
@@ -75,6 +76,7 @@ export class Database {
       clientUrl: options.url,
       entities: [
         ImageSchema,
+        ImageMemberSchema,
         TaskSchema,
         FaultSchema,
         TaskEventSchema,

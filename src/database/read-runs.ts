@@ -14,8 +14,9 @@ export interface Runs {
   readonly name: string;
   /** Whether the statement is asked for so often, in so few forms, that each connection keeps it. */
   readonly isPrepared: boolean;
-  /** No row is in two. */
   readonly runs: readonly Run[];
+  /** SQL of what `orderBy` orders by, where a row may be in two runs; not set if none is. */
+  readonly distinctBy?: string;
   /** SQL: what follows `order by`. */
   readonly orderBy: string;
   readonly limit: number;
@@ -31,7 +32,7 @@ export interface Runs {
 export async function readRuns<T extends object>(
   database: Database,
   entity: EntityClass<T>,
-  { name, isPrepared, runs, orderBy, limit }: Runs,
+  { name, isPrepared, runs, distinctBy, orderBy, limit }: Runs,
 ): Promise<T[]> {
   const { table, select, entityOf } = rowSource(database, entity);
   const first = `order by ${orderBy} limit ?`;
@@ -39,7 +40,7 @@ export async function readRuns<T extends object>(
   const whole =
     parts.length === 1
       ? parts.join('')
-      : `select * from (${parts.join(' union all ')}) as runs ${first}`;
+      : `select ${distinctBy === undefined ? '' : `distinct on (${distinctBy})`} * from (${parts.join(' union all ')}) as runs ${first}`;
   const values = runs.flatMap((run) => [...run.values, limit]);
   let place = 0;
   const { rows } = await database.run<RawRow>({

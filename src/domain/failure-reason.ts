@@ -26,6 +26,7 @@ export const failureReasons = {
   IMAGE_NOT_FOUND: { code: Code.NOT_FOUND, retryable: false },
   TASK_NOT_FOUND: { code: Code.NOT_FOUND, retryable: false },
   REQUEST_ID_REUSED: { code: Code.ALREADY_EXISTS, retryable: false },
+  IMAGE_NOT_OWNED: { code: Code.PERMISSION_DENIED, retryable: false },
   IMAGE_PROTECTED: { code: Code.FAILED_PRECONDITION, retryable: false },
   IMAGE_STATE_INVALID: { code: Code.FAILED_PRECONDITION, retryable: false },
   TASK_STATE_INVALID: { code: Code.FAILED_PRECONDITION, retryable: false },

@@ -17,6 +17,7 @@ import { findLastFaults, withLastFault } from '../tasks/reading/last-faults.ts';
 import type { ImageView } from './image-view.ts';
 import { Image } from '../records/image.ts';
 import { insertImage } from './insert-image.ts';
+import { requireMayShow } from './may-be-public.ts';
 import { parseNewImage, type NewImage, type NewImageSettings } from './new-image.ts';
 
 /** What CreateImage answers. */
@@ -30,7 +31,7 @@ export interface CreatedImage extends ImageView {
  * repeated with its request id gets the same image and the same task, as they are by then.
  *
  * @param reach what imports may reach.
- * @throws DarkroomError FIELD_INVALID, REQUEST_ID_REUSED; for an import SOURCE_FORBIDDEN,
+ * @throws DarkroomError FIELD_INVALID, ROLE_INSUFFICIENT, REQUEST_ID_REUSED; for an import SOURCE_FORBIDDEN,
  *   SOURCE_SCHEME_UNSUPPORTED, IMAGE_NOT_FOUND, IMAGE_STATE_INVALID.
  */
 export async function createImage(
@@ -41,6 +42,7 @@ export async function createImage(
   request: CreateImageRequest,
 ): Promise<CreatedImage> {
   const spec = parseNewImage(request, settings, reach);
+  requireMayShow(caller, spec.fields.visibility, settings);
   return spec.order
     ? createImport(database, caller, spec, spec.order)
     : createAtOnce(database, caller, spec);

@@ -22,7 +22,7 @@ import type { Image } from '../records/image.ts';
  * the etag: a client that lost the first answer repeats its request as it was.
  *
  * @param onBlobsReleased called after the commit if there are bytes to be removed.
- * @throws DarkroomError FIELD_INVALID, IMAGE_NOT_FOUND, ETAG_MISMATCH, IMAGE_PROTECTED
+ * @throws DarkroomError FIELD_INVALID, IMAGE_NOT_FOUND, IMAGE_NOT_OWNED, ETAG_MISMATCH, IMAGE_PROTECTED
  */
 export async function deleteImage(
   database: Database,

@@ -1,9 +1,11 @@
 import type { FieldChecks } from '../domain/field-checks.ts';
 import type { Fingerprintable } from '../domain/fingerprint.ts';
 import type { SqlCondition } from '../lists/keyset.ts';
+import { memberStatuses } from '../records/image-member.ts';
 import {
   checkName,
   checkNamePrefix,
+  checkProjectId,
   checkProperties,
   checkSize,
   checkTags,
@@ -25,6 +27,7 @@ export function checkImageFilter(checks: FieldChecks, field: string, filter: Ima
     ['outlooks', filter.outlooks, imageOutlooks],
     ['disk_formats', filter.diskFormats, diskFormats],
     ['visibilities', filter.visibilities, visibilities],
+    ['member_statuses', filter.memberStatuses, memberStatuses],
   ] as const) {
     for (const value of new Set(values)) {
       checks.oneOf(`${field}.${name}`, value, allowed);
@@ -52,6 +55,9 @@ export function checkImageFilter(checks: FieldChecks, field: string, filter: Ima
       checkSize(checks, `${field}.${name}`, size);
     }
   }
+  if (filter.projectId !== undefined) {
+    checkProjectId(checks, `${field}.project_id`, filter.projectId);
+  }
   checkProperties(checks, `${field}.properties`, filter.properties);
   checkTags(checks, `${field}.tags`, filter.tags);
 }
@@ -71,6 +77,8 @@ export function imageFilterContent(filter: ImageFilter): Fingerprintable {
     createdBefore: filter.createdBefore?.getTime(),
     minSizeBytes: filter.minSizeBytes,
     maxSizeBytes: filter.maxSizeBytes,
+    projectId: filter.projectId,
+    memberStatuses: sorted(filter.memberStatuses),
   };
 }
 
@@ -97,7 +105,7 @@ const statesWithOutlook: Readonly<Record<ImageOutlook, readonly ImageState[]>> =
   NOT_COMING: ['QUEUED', 'DELETED'],
 };
 
-/** The conditions of a checked filter besides its states, each as its index can serve it. */
+/** The conditions of a checked filter besides its states, visibilities and projects, each as its index can serve it. */
 export function imageConditions(filter: ImageFilter): SqlCondition[] {
   const conditions: SqlCondition[] = [];
   const add = (sql: string, ...values: (string | number)[]): void => {
@@ -106,7 +114,6 @@ export function imageConditions(filter: ImageFilter): SqlCondition[] {
   for (const [column, values] of [
     ['outlook', filter.outlooks],
     ['disk_format', filter.diskFormats],
-    ['visibility', filter.visibilities],
   ] as const) {
     if (values.length > 0) {
       const distinct = [...new Set(values)];

@@ -67,6 +67,10 @@ export interface ImageFilter {
   readonly createdBefore: Date | undefined;
   readonly minSizeBytes: number | undefined;
   readonly maxSizeBytes: number | undefined;
+  /** Undefined for all that the caller may see. */
+  readonly projectId: string | undefined;
+  /** Of images that are shared with the caller's project: where its membership is in one of these. */
+  readonly memberStatuses: readonly string[];
 }
 
 /** What ListImages is asked. */

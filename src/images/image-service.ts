@@ -1,11 +1,12 @@
 import type { Database } from '../database/database.ts';
 import type { Caller } from '../access/caller.ts';
 import { parseId, type ImageId } from '../records/ids.ts';
+import type { Image } from '../records/image.ts';
 import type { Page } from '../lists/page.ts';
 import type { ReachPolicy } from '../imports/reach-policy.ts';
 import { createImage, type CreatedImage } from './create-image.ts';
 import { deleteImage } from './delete-image.ts';
-import { readImage } from '../access/find-image.ts';
+import { readImage, readOwnImage } from '../access/find-image.ts';
 import type {
   CreateImageRequest,
   DeleteImageRequest,
@@ -63,17 +64,26 @@ export class ImageService {
   }
 
   /**
-   * Reads an image, a deleted one too.
+   * Reads an image that the caller may see; of its own project a deleted one, too.
    *
    * @throws DarkroomError FIELD_INVALID, IMAGE_NOT_FOUND
    */
   async getImage(caller: Caller, imageId: string): Promise<ImageView> {
     const id = parseId<ImageId>(imageId, 'image_id');
-    return readImageView(this.#database, await readImage(this.#database, caller, id));
+    return readImageView(this.#database, caller, await readImage(this.#database, caller, id));
   }
 
   /**
-   * Lists the images of the caller's project, in pages.
+   * Reads an image of the caller's own project.
+   *
+   * @throws DarkroomError FIELD_INVALID, IMAGE_NOT_FOUND, IMAGE_NOT_OWNED
+   */
+  async getOwnImage(caller: Caller, imageId: string): Promise<Readonly<Image>> {
+    return readOwnImage(this.#database, caller, parseId<ImageId>(imageId, 'image_id'));
+  }
+
+  /**
+   * Lists the images that the caller may see, in pages.
    *
    * @throws DarkroomError FIELD_INVALID, PAGE_TOKEN_INVALID
    */
@@ -84,16 +94,17 @@ export class ImageService {
   /**
    * Changes the fields of an image that the request names.
    *
-   * @throws DarkroomError FIELD_INVALID, IMAGE_NOT_FOUND, IMAGE_STATE_INVALID, ETAG_MISMATCH
+   * @throws DarkroomError FIELD_INVALID, IMAGE_NOT_FOUND, IMAGE_NOT_OWNED, IMAGE_STATE_INVALID,
+   *   ETAG_MISMATCH, ROLE_INSUFFICIENT
    */
   updateImage(caller: Caller, request: UpdateImageRequest): Promise<ImageView> {
-    return updateImage(this.#database, caller, request);
+    return updateImage(this.#database, this.#settings, caller, request);
   }
 
   /**
    * Deletes an image with its bytes; the record stays. Idempotent.
    *
-   * @throws DarkroomError FIELD_INVALID, IMAGE_NOT_FOUND, ETAG_MISMATCH, IMAGE_PROTECTED
+   * @throws DarkroomError FIELD_INVALID, IMAGE_NOT_FOUND, IMAGE_NOT_OWNED, ETAG_MISMATCH, IMAGE_PROTECTED
    */
   deleteImage(caller: Caller, request: DeleteImageRequest): Promise<ImageView> {
     return deleteImage(this.#database, caller, request, this.#onBlobsReleased);

@@ -3,21 +3,17 @@ import type { Caller } from '../access/caller.ts';
 import { visibleProject } from '../access/rights.ts';
 import { FieldChecks } from '../domain/field-checks.ts';
 import { readRuns } from '../database/read-runs.ts';
-import { readPage, runsOfStates, type PageSlice } from '../lists/keyset.ts';
+import { readPage, type PageSlice, type SqlCondition } from '../lists/keyset.ts';
 import { pageSize, type Page } from '../lists/page.ts';
-import {
-  checkImageFilter,
-  imageConditions,
-  imageFilterContent,
-  imageStatesOf,
-} from './image-filter.ts';
+import { checkImageFilter, imageConditions, imageFilterContent } from './image-filter.ts';
 import { imageKeysets, imageOrders, type ImageOrder } from './image-order.ts';
 import type { ImageFilter, ListImagesRequest } from './image-requests.ts';
 import { readImageViews, type ImageView } from './image-view.ts';
+import { visibleRuns } from './visible-runs.ts';
 import { Image } from '../records/image.ts';
 
 /**
- * Lists the images of the caller's project, in pages.
+ * Lists the images that the caller may see, in pages.
  *
  * @throws DarkroomError FIELD_INVALID, PAGE_TOKEN_INVALID
  */
@@ -42,12 +38,15 @@ export async function listImages(
   const page = await readPage(request, query, imageKeysets[checked.order], (slice) =>
     readImages(database, checked.order, caller, filter, slice),
   );
-  return { rows: await readImageViews(database, page.rows), nextPageToken: page.nextPageToken };
+  return {
+    rows: await readImageViews(database, caller, page.rows),
+    nextPageToken: page.nextPageToken,
+  };
 }
 
 /**
- * Every order has an index that begins with project and state. A page is put together from the first
- * rows of each state's run, in one statement. Measured with 200,000 images, half of them deleted: 1 to
+ * Every order has an index that begins with project and state, and one that begins with visibility and state, of what
+ * all projects see. A page is put together from the first rows of each run, in one statement. Measured with 200,000 images, half of them deleted: 1 to
  * 3 ms for a page of 100; with the state as a mere condition, the QUEUED images by size took 160 ms.
  */
 async function readImages(
@@ -57,13 +56,22 @@ async function readImages(
   filter: ImageFilter,
   slice: PageSlice,
 ): Promise<readonly Image[]> {
-  const states = imageStatesOf(filter);
-  return states.length === 0
+  const { after, orderBy, limit } = slice;
+  const runs = visibleRuns(caller, filter);
+  return runs.length === 0
     ? []
     : readRuns(database, Image, {
-        ...runsOfStates(visibleProject(caller), states, imageConditions(filter), slice, order),
+        name: `${runs.length} runs by ${order}${after ? ', further' : ''}`,
         isPrepared: isPlain(filter),
+        runs: after ? runs.map((run) => bothHold(run, after)) : runs,
+        distinctBy: imageKeysets[order].columns.map(({ sql }) => sql).join(', '),
+        orderBy,
+        limit,
       });
+}
+
+function bothHold(one: SqlCondition, other: SqlCondition): SqlCondition {
+  return { sql: `${one.sql} and ${other.sql}`, values: [...one.values, ...other.values] };
 }
 
 /** Filtered by nothing. */
@@ -71,6 +79,9 @@ function isPlain(filter: ImageFilter): boolean {
   return (
     imageConditions(filter).length === 0 &&
     filter.states.length === 0 &&
-    filter.outlooks.length === 0
+    filter.outlooks.length === 0 &&
+    filter.visibilities.length === 0 &&
+    filter.memberStatuses.length === 0 &&
+    filter.projectId === undefined
   );
 }

@@ -16,6 +16,7 @@ import {
   checkVisibility,
 } from '../records/field-limits.ts';
 import type { CreateImageRequest, ImageSource } from './image-requests.ts';
+import type { PublicSetting } from './may-be-public.ts';
 import {
   containerFormats,
   diskFormats,
@@ -25,7 +26,8 @@ import {
 } from '../records/image.ts';
 
 /** The settings that bear on new images. */
-export type NewImageSettings = Pick<Settings, 'maxImageBytes' | 'taskIdleTimeoutMs'>;
+export type NewImageSettings = Pick<Settings, 'maxImageBytes' | 'taskIdleTimeoutMs'> &
+  PublicSetting;
 
 /** What a new image and its first task are made of, checked. */
 export interface NewImage {

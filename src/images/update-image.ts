@@ -16,6 +16,7 @@ import {
   checkVisibility,
 } from '../records/field-limits.ts';
 import type { ImageFields, UpdateImageRequest } from './image-requests.ts';
+import { requireMayShow, type PublicSetting } from './may-be-public.ts';
 import { viewImage, type ImageView } from './image-view.ts';
 import type { Image } from '../records/image.ts';
 
@@ -29,10 +30,12 @@ type ImageChange = Partial<
 /**
  * Changes the fields of an image that the request names. One that changes nothing keeps the etag.
  *
- * @throws DarkroomError FIELD_INVALID, IMAGE_NOT_FOUND, IMAGE_STATE_INVALID, ETAG_MISMATCH
+ * @throws DarkroomError FIELD_INVALID, IMAGE_NOT_FOUND, IMAGE_NOT_OWNED, IMAGE_STATE_INVALID, ETAG_MISMATCH,
+ *   ROLE_INSUFFICIENT
  */
 export async function updateImage(
   database: Database,
+  settings: PublicSetting,
   caller: Caller,
   request: UpdateImageRequest,
 ): Promise<ImageView> {
@@ -51,6 +54,9 @@ export async function updateImage(
     }
     requireEtag(image, request.etag);
     if (changes(image, change)) {
+      if (change.visibility !== image.visibility) {
+        requireMayShow(caller, change.visibility, settings);
+      }
       Object.assign(image, change);
       image.version += 1;
       image.updateTime = await databaseTime(em);

@@ -1,4 +1,5 @@
 import type { Database } from '../database/database.ts';
+import { findSeenImage } from '../access/find-image.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import type { ImageId } from '../records/ids.ts';
 import { Image } from '../records/image.ts';
@@ -21,17 +22,22 @@ export interface ImageSourceParts {
 
 /**
  * Opens another image of the service, to be copied from `start` on. An image's bytes never change, so the
- * rest of it always is the rest.
+ * rest of it always is the rest. Whether the project of the copy may see it is asked each time: it may have been
+ * shared no more since the copy was ordered.
  *
+ * @param copyId the image that its bytes are for.
  * @throws DarkroomError SOURCE_IMAGE_GONE, a storage error.
  */
 export async function openImageSource(
   { database, store }: ImageSourceParts,
   id: ImageId,
+  copyId: ImageId,
   start: number,
 ): Promise<OpenedSource> {
   const name = nameOfImage(id);
-  const image = await database.fork().findOne(Image, { id });
+  const em = database.fork();
+  const copy = await em.findOne(Image, { id: copyId });
+  const image = copy && (await findSeenImage(em, copy.projectId, id));
   if (image?.state !== 'ACTIVE' || !image.blobId || image.sizeBytes == null) {
     throw imageGone(name);
   }
@@ -75,7 +81,7 @@ export async function openImageSource(
 function imageGone(name: string): SourceFailure {
   return new SourceFailure(
     'SOURCE_IMAGE_GONE',
-    `The source, ${name}, has no bytes any more: it was deleted. Copy another one.`,
+    `The source, ${name}, is not there for this project any more: it was deleted, or is shared no more. Copy another one.`,
     { mayPass: false },
   );
 }

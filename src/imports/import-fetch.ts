@@ -133,7 +133,7 @@ function openSource(
 ): Promise<OpenedSource> {
   const { url, sourceImageId, headers } = order;
   if (sourceImageId != null) {
-    return openImageSource(parts, sourceImageId, course.position);
+    return openImageSource(parts, sourceImageId, order.imageId, course.position);
   }
   const { rest, position: stored, isWholeKnown } = course;
   const { declared } = lease;

@@ -1,9 +1,10 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Caller } from '../access/caller.ts';
+import { visibleProject } from '../access/rights.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import type { FieldChecks } from '../domain/field-checks.ts';
 import { parseId, type ImageId } from '../records/ids.ts';
-import { findImage } from '../access/find-image.ts';
+import { findSeenImage, imageNotFound } from '../access/find-image.ts';
 import { checkSha512, checkSize } from '../records/field-limits.ts';
 import type { CopyFromRequest } from './copy-from-request.ts';
 import type { Image } from '../records/image.ts';
@@ -78,7 +79,13 @@ export async function placeOrder(
   { url, sourceImageId, headers, maxSize }: NewOrder,
   now: Date,
 ): Promise<Image | undefined> {
-  const copied = sourceImageId === null ? undefined : await findImage(em, caller, sourceImageId);
+  const copied =
+    sourceImageId === null
+      ? undefined
+      : await findSeenImage(em, visibleProject(caller), sourceImageId);
+  if (sourceImageId !== null && !copied) {
+    throw imageNotFound(sourceImageId);
+  }
   if (copied && copied.state !== 'ACTIVE') {
     throw new DarkroomError(
       'IMAGE_STATE_INVALID',

@@ -25,6 +25,11 @@ export function checkNamePrefix(checks: FieldChecks, field: string, prefix: stri
   checks.text(field, prefix, { ...nameLimits, min: 0 });
 }
 
+/** Checks a project's id as whoever knows callers gives it: 1 to 255 characters, no line breaks or tabs. */
+export function checkProjectId(checks: FieldChecks, field: string, projectId: string): void {
+  checks.text(field, projectId, nameLimits);
+}
+
 /** Checks a size in bytes: 0 to `max`, by default the largest number that JavaScript counts exactly. */
 export function checkSize(
   checks: FieldChecks,

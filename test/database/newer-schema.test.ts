@@ -41,7 +41,7 @@ beforeAll(async () => {
 
 describe('a process goes on when a newer one has added a column to each table', () => {
   const calls = {
-    'a task as watches read it': () => reader.snapshot(taskId),
+    'a task as watches read it': () => reader.snapshot(taskId, undefined),
     'events as watches read them': () => reader.events({ taskId, after: 0, upTo: 2 }),
     'a task by its id': () => readTask(database(), member, taskId),
     'an image by its id': () => readImage(database(), member, imageId),

@@ -12,6 +12,7 @@ import type {
   NewImageFields,
   UpdateImageRequest,
 } from '../../src/images/image-requests.ts';
+import type { NewImageSettings } from '../../src/images/new-image.ts';
 import { ImageService } from '../../src/images/image-service.ts';
 import { Image, type ImageState } from '../../src/records/image.ts';
 import { ReachPolicy } from '../../src/imports/reach-policy.ts';
@@ -40,8 +41,17 @@ export async function openOwnImages(onBlobsReleased?: () => void): Promise<Image
 }
 
 /** An image service on a database, as a process of its own has it. */
-export function imagesOn(database: Database, onBlobsReleased = (): void => {}): ImagesWorld {
-  const settings = { maxImageBytes, taskIdleTimeoutMs: 60_000 };
+export function imagesOn(
+  database: Database,
+  onBlobsReleased = (): void => {},
+  changed: Partial<NewImageSettings> = {},
+): ImagesWorld {
+  const settings: NewImageSettings = {
+    maxImageBytes,
+    taskIdleTimeoutMs: 60_000,
+    publicImagesBy: 'members',
+    ...changed,
+  };
   const reach = new ReachPolicy(readSettings({}));
   return { database, images: new ImageService({ database, settings, reach, onBlobsReleased }) };
 }
@@ -90,6 +100,8 @@ export function listOf(
       createdBefore: undefined,
       minSizeBytes: undefined,
       maxSizeBytes: undefined,
+      projectId: undefined,
+      memberStatuses: [],
       ...filter,
     },
     order: undefined,

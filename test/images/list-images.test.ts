@@ -45,7 +45,7 @@ beforeAll(async () => {
     { name: '\u{1F600}', state: 'QUEUED', outlook: 'NOT_COMING', createTime: day(6) },
     { name: '\uFFFD', state: 'DELETED', sizeBytes: 5, tags: ['x'], createTime: day(7) },
   ]);
-  await storeImages(database, [{ name: 'other', visibility: 'PUBLIC', tags: ['x'] }], bob);
+  await storeImages(database, [{ name: 'other', tags: ['x'] }], bob);
 });
 
 async function names(request: ListImagesRequest): Promise<string[]> {
@@ -75,7 +75,7 @@ test.each<[string, Partial<ImageFilter>, string[]]>([
   ['an empty prefix', { namePrefix: '' }, living],
   ['a quote', { namePrefix: "a' or '1'='1" }, []],
   ['disk formats', { diskFormats: ['ISO', 'QCOW2'] }, ['aX1Y', 'B']],
-  ['a visibility: of this project only', { visibilities: ['PUBLIC'] }, ['a_1%0']],
+  ['a visibility', { visibilities: ['PUBLIC'] }, ['a_1%0']],
   ['a tag', { tags: ['x'] }, ['a_1%', 'a_1%0']],
   ['all of several tags', { tags: ['y', 'x'] }, ['a_1%']],
   ['a property', { properties: { os: 'linux' } }, ['a_1%', 'a_1%0']],

@@ -132,7 +132,7 @@ test('a deleted image takes no changes', async () => {
 
 test('an image of another project is not there', async () => {
   const { images } = openImages();
-  const { image } = await images.createImage(alice, newImage({ visibility: 'PUBLIC' }));
+  const { image } = await images.createImage(alice, newImage());
   for (const call of [
     () => images.updateImage(bob, change(image.id, { name: 'x' })),
     () => images.getImage(bob, image.id),

@@ -139,7 +139,7 @@ export type Image = Message<"darkroom.v1.Image"> & {
   visibility: Image_Visibility;
 
   /**
-   * The id of its newest task. Set by the service.
+   * The id of its newest task. Set by the service; like last_fault, told to its own project only.
    *
    * @generated from field: string latest_task = 16;
    */
@@ -481,8 +481,8 @@ export const Image_ContainerFormatSchema: GenEnum<Image_ContainerFormat> = /*@__
   enumDesc(file_darkroom_v1_image, 0, 3);
 
 /**
- * Who is meant to see it. Kept and filtered by; it opens nothing until the service tells callers apart:
- * every caller sees the images of its own project only.
+ * Who sees it, by its id and in lists, and may download and copy it. Only its project may change it, and sees its
+ * tasks, faults and events; others neither see it once it is deleted.
  *
  * @generated from enum darkroom.v1.Image.Visibility
  */
@@ -502,21 +502,21 @@ export const Image_Visibility = {
   PRIVATE: 1,
 
   /**
-   * Its project and those it is shared with.
+   * Its project and those it is shared with, the members. Lists show it to those that have accepted that.
    *
    * @generated from enum value: VISIBILITY_SHARED = 2;
    */
   SHARED: 2,
 
   /**
-   * Every project, but lists show it only where it is asked for.
+   * Every project; lists of others show it only where it is asked for by this visibility, or by its project.
    *
    * @generated from enum value: VISIBILITY_COMMUNITY = 3;
    */
   COMMUNITY: 3,
 
   /**
-   * Every project.
+   * Every project. Set by an admin, unless the service is told otherwise.
    *
    * @generated from enum value: VISIBILITY_PUBLIC = 4;
    */
@@ -524,8 +524,8 @@ export const Image_Visibility = {
 } as const;
 
 /**
- * Who is meant to see it. Kept and filtered by; it opens nothing until the service tells callers apart:
- * every caller sees the images of its own project only.
+ * Who sees it, by its id and in lists, and may download and copy it. Only its project may change it, and sees its
+ * tasks, faults and events; others neither see it once it is deleted.
  *
  * @generated from enum darkroom.v1.Image.Visibility
  */

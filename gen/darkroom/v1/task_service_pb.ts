@@ -995,7 +995,8 @@ export const TaskService: GenService<{
   /**
    * Lists faults, of one task, of one image or of the caller's project, newest first, in pages.
    *
-   * Errors: NOT_FOUND/TASK_NOT_FOUND, NOT_FOUND/IMAGE_NOT_FOUND, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+   * Errors: NOT_FOUND/TASK_NOT_FOUND, NOT_FOUND/IMAGE_NOT_FOUND, PERMISSION_DENIED/IMAGE_NOT_OWNED (of another project's
+   * image), INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
    *
    * @generated from rpc darkroom.v1.TaskService.ListFaults
    */

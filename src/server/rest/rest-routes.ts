@@ -89,7 +89,7 @@ function placesOf(parts: RestParts): readonly Place[] {
 
   async function sendTasksOfImage(call: HttpCall): Promise<void> {
     const id = idOf(call, 'image');
-    const { image } = await images.getImage(call.context.caller, id);
+    const image = await images.getOwnImage(call.context.caller, id);
     await sendTasks(call, `${imagePath(image.id)}/tasks`, image.id);
   }
 

@@ -32,7 +32,7 @@ export async function standingOf(
     ? await readSnapshot(database, published.task)
     : await getTask(database, caller, taskId);
   const view = published
-    ? await readImageView(database, published.image)
+    ? await readImageView(database, caller, published.image)
     : await images.getImage(caller, snapshot.task.imageId);
   return {
     image: imageMessage(view.image, view.lastFault, caller),

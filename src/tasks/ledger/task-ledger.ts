@@ -2,7 +2,7 @@ import { LockMode } from '@mikro-orm/core';
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Database } from '../../database/database.ts';
 import type { Caller } from '../../access/caller.ts';
-import { maySee, visibleProject } from '../../access/rights.ts';
+import { visibleProject } from '../../access/rights.ts';
 import type { TaskId } from '../../records/ids.ts';
 import type { Image } from '../../records/image.ts';
 import type { LedgerEntry } from './ledger-entry.ts';
@@ -45,8 +45,9 @@ export class TaskLedger {
     facts: LedgerFacts<Facts>,
     work: (entry: LedgerEntry, facts: Facts) => T,
   ): Promise<T> {
-    const read = await this.#unlocked.read(taskId, facts);
-    if (!read || (caller && !maySee(caller, read.entry.task))) {
+    const projectId = caller && visibleProject(caller);
+    const read = await this.#unlocked.read(taskId, projectId, facts);
+    if (!read) {
       throw taskNotFound(taskId);
     }
     const { entry } = read;

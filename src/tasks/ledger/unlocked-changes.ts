@@ -1,4 +1,5 @@
 import type { EntityClass } from '@mikro-orm/core';
+import { askedKey, askedRows, askedValues } from '../../database/asked-rows.ts';
 import { Batch } from '../../database/batch.ts';
 import { BatchedRead } from '../../database/batched-read.ts';
 import type { Database } from '../../database/database.ts';
@@ -60,7 +61,7 @@ const imageProperties = [
  */
 export class UnlockedChanges {
   readonly #database: Database;
-  readonly #reads = new Map<string, BatchedRead<TaskId, RawRow>>();
+  readonly #reads = new Map<string, BatchedRead<string, RawRow>>();
   readonly #writes: Batch<UnlockedEntry, boolean>;
   readonly #image;
   readonly #task;
@@ -86,12 +87,17 @@ export class UnlockedChanges {
     this.#writes = new Batch((entries) => this.#writeAll(entries), maxBatch);
   }
 
-  /** Reads a task, its image and what else a change needs to know; undefined if there is no such task. */
+  /**
+   * Reads a task, its image and what else a change needs to know; undefined if there is no such task.
+   *
+   * @param projectId whose the task must be; undefined for any.
+   */
   async read<Facts>(
     taskId: TaskId,
+    projectId: string | undefined,
     facts: LedgerFacts<Facts>,
   ): Promise<{ readonly entry: UnlockedEntry; readonly facts: Facts } | undefined> {
-    const row = await this.#readOf(facts).read(taskId);
+    const row = await this.#readOf(facts).read(askedKey(taskId, projectId));
     return (
       row && {
         entry: new UnlockedEntry(
@@ -125,7 +131,7 @@ export class UnlockedChanges {
     return this.#writes.add(entry);
   }
 
-  #readOf(facts: LedgerFacts<unknown>): BatchedRead<TaskId, RawRow> {
+  #readOf(facts: LedgerFacts<unknown>): BatchedRead<string, RawRow> {
     const known = this.#reads.get(facts.name);
     if (known) {
       return known;
@@ -134,13 +140,14 @@ export class UnlockedChanges {
     const text = `
       select ${this.#image.select}, ${this.#task.select},
              image.xmin as image_version, task.xmin as task_version,
-             clock_timestamp()::timestamptz(3) as now, ${facts.columns}
-        from tasks as task join images as image on image.id = task.image_id
-       where task.id = any($1)`;
-    const read = new BatchedRead<TaskId, RawRow>(async (ids) => {
-      const statement = { name: `tasks to change: ${facts.name}`, text, values: [ids] };
-      const { rows } = await this.#database.run<RawRow>(statement);
-      return new Map(rows.map((row) => [row['task_id'] as TaskId, row]));
+             clock_timestamp()::timestamptz(3) as now, asked_key, ${facts.columns}
+        from ${askedRows}
+        join tasks as task on task.id = asked_id and task.project_id = coalesce(asked_project, task.project_id)
+        join images as image on image.id = task.image_id`;
+    const read = new BatchedRead<string, RawRow>(async (keys) => {
+      const name = `tasks to change: ${facts.name}`;
+      const { rows } = await this.#database.run<RawRow>({ name, text, values: askedValues(keys) });
+      return new Map(rows.map((row) => [String(row['asked_key']), row]));
     }, maxBatch);
     this.#reads.set(facts.name, read);
     return read;

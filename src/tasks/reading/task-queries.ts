@@ -4,7 +4,7 @@ import { rowsById } from '../../database/rows-by-id.ts';
 import type { Caller } from '../../access/caller.ts';
 import { FieldChecks } from '../../domain/field-checks.ts';
 import { parseId, type ImageId, type TaskId } from '../../records/ids.ts';
-import { readImage } from '../../access/find-image.ts';
+import { readOwnImage } from '../../access/find-image.ts';
 import { findLastFaults, readLastFaults, withLastFault } from './last-faults.ts';
 import { readTask } from '../../access/find-task.ts';
 import { visibleProject } from '../../access/rights.ts';
@@ -119,7 +119,7 @@ export async function readTasks(
 /**
  * Lists faults of a task, of an image or of the caller's project, newest first, in pages.
  *
- * @throws DarkroomError FIELD_INVALID, PAGE_TOKEN_INVALID, TASK_NOT_FOUND, IMAGE_NOT_FOUND
+ * @throws DarkroomError FIELD_INVALID, PAGE_TOKEN_INVALID, TASK_NOT_FOUND, IMAGE_NOT_FOUND, IMAGE_NOT_OWNED
  */
 export async function listFaults(
   database: Database,
@@ -135,7 +135,7 @@ export async function listFaults(
     );
   }
   if (of?.kind === 'image') {
-    const image = await readImage(database, caller, parseId<ImageId>(of.imageId, 'image_id'));
+    const image = await readOwnImage(database, caller, parseId<ImageId>(of.imageId, 'image_id'));
     const query = { list: 'faults', imageId: image.id };
     return readPage(request, query, faultKeyset, (slice) =>
       readRuns(database, Fault, runOf('image_id', image.id, slice)),

@@ -1,5 +1,6 @@
 import type { Database } from '../../database/database.ts';
 import type { FaultId, TaskId } from '../../records/ids.ts';
+import { askedKey, askedRows, askedValues } from '../../database/asked-rows.ts';
 import { BatchedRead } from '../../database/batched-read.ts';
 import { rowSource, type RawRow, type RowSource } from '../../database/entity-rows.ts';
 import { Fault } from '../../records/fault.ts';
@@ -39,7 +40,7 @@ const maxEventsOfSpan = 32;
  */
 export class TaskReader {
   readonly #database: Database;
-  readonly #snapshots: BatchedRead<TaskId, TaskSnapshot>;
+  readonly #snapshots: BatchedRead<string, TaskSnapshot>;
   readonly #events: BatchedRead<EventSpan, readonly EventRecord[]>;
   readonly #tasksTable: RowSource<Task>;
   readonly #eventsTable: RowSource<TaskEvent>;
@@ -48,7 +49,7 @@ export class TaskReader {
 
   constructor(database: Database) {
     this.#database = database;
-    this.#snapshots = new BatchedRead((ids) => this.#readSnapshots(ids), maxBatch);
+    this.#snapshots = new BatchedRead((keys) => this.#readSnapshots(keys), maxBatch);
     this.#events = new BatchedRead((spans) => this.#readEvents(spans), maxBatch);
     this.#tasksTable = rowSource(database, Task);
     this.#eventsTable = rowSource(database, TaskEvent);
@@ -66,9 +67,14 @@ export class TaskReader {
        order by span.number, e.revision`;
   }
 
-  /** Reads a task as it is after the call; undefined if there is none. @throws the driver's errors. */
-  snapshot(taskId: TaskId): Promise<TaskSnapshot | undefined> {
-    return this.#snapshots.read(taskId);
+  /**
+   * Reads a task as it is after the call; undefined if there is none.
+   *
+   * @param projectId whose the task must be; undefined for any.
+   * @throws the driver's errors.
+   */
+  snapshot(taskId: TaskId, projectId: string | undefined): Promise<TaskSnapshot | undefined> {
+    return this.#snapshots.read(askedKey(taskId, projectId));
   }
 
   /**
@@ -80,15 +86,20 @@ export class TaskReader {
     return (await this.#events.read(span)) ?? [];
   }
 
-  async #readSnapshots(ids: readonly TaskId[]): Promise<Map<TaskId, TaskSnapshot>> {
-    const { select, entityOf } = this.#tasksTable;
+  async #readSnapshots(keys: readonly string[]): Promise<Map<string, TaskSnapshot>> {
+    const { columns, entityOf } = this.#tasksTable;
     // By primary key, as the faults.
-    const rows = await this.#query('tasks by id', `${select} where id = any($1)`, [ids]);
-    const tasks = rows.map(entityOf);
-    const faults = await this.#readFaults(tasks.map((task) => task.lastFaultId));
+    const rows = await this.#query(
+      'tasks by id',
+      `select asked_key, ${columns} from ${askedRows}
+         join tasks on tasks.id = asked_id and tasks.project_id = coalesce(asked_project, tasks.project_id)`,
+      [...askedValues(keys)],
+    );
+    const tasks = rows.map((row) => ({ key: String(row['asked_key']), task: entityOf(row) }));
+    const faults = await this.#readFaults(tasks.map(({ task }) => task.lastFaultId));
     return new Map(
-      tasks.map((task) => [
-        task.id,
+      tasks.map(({ key, task }) => [
+        key,
         { task, lastFault: task.lastFaultId ? faults.get(task.lastFaultId) : undefined },
       ]),
     );

@@ -1,3 +1,4 @@
+import { askedKey } from '../../database/asked-rows.ts';
 import type { TaskId } from '../../records/ids.ts';
 import type { EventRecord, TaskReader, TaskSnapshot } from '../reading/task-reader.ts';
 import { encodeResumeToken } from './resume-token.ts';
@@ -15,6 +16,8 @@ const retryDelayMs = 1000;
  */
 export class TaskTrail {
   readonly taskId: TaskId;
+  /** Of whom the task must be: for everybody else there is none. */
+  readonly projectId: string;
   readonly #reader: TaskReader;
   readonly #followers = new Set<Wakeable>();
   #snapshot: TaskSnapshot | undefined;
@@ -27,8 +30,9 @@ export class TaskTrail {
   #token = '';
   #tokenRevision = Number.NaN;
 
-  constructor(taskId: TaskId, reader: TaskReader) {
+  constructor(taskId: TaskId, projectId: string, reader: TaskReader) {
     this.taskId = taskId;
+    this.projectId = projectId;
     this.#reader = reader;
   }
 
@@ -119,7 +123,7 @@ export class TaskTrail {
 
   async #read(): Promise<void> {
     const before = this.#snapshot?.task;
-    const snapshot = await this.#reader.snapshot(this.taskId);
+    const snapshot = await this.#reader.snapshot(this.taskId, this.projectId);
     const upTo = snapshot?.task.revision ?? 0;
     // Whoever came before the first read was told nothing yet and reads by itself what it missed.
     const after = before?.revision ?? upTo;
@@ -149,7 +153,7 @@ function lastWithoutGap(events: readonly EventRecord[], upTo: number): readonly 
 export class TaskTrails {
   readonly reader: TaskReader;
   readonly feed: TaskChangeSource;
-  readonly #trails = new Map<TaskId, { trail: TaskTrail; unsubscribe: () => void }>();
+  readonly #trails = new Map<string, { trail: TaskTrail; unsubscribe: () => void }>();
 
   constructor(reader: TaskReader, feed: TaskChangeSource) {
     this.reader = reader;
@@ -162,11 +166,12 @@ export class TaskTrails {
   }
 
   /**
-   * The trail of a task, which wakes `follower` after each change that was read. Call `refresh` of the trail first to have
+   * The trail of a project's task, which wakes `follower` after each change that was read. Call `refresh` of the trail first to have
    * something to begin with.
    */
-  follow(taskId: TaskId, follower: Wakeable): TaskTrail {
-    const trail = this.#trails.get(taskId)?.trail ?? this.#begin(taskId);
+  follow(taskId: TaskId, projectId: string, follower: Wakeable): TaskTrail {
+    const key = askedKey(taskId, projectId);
+    const trail = this.#trails.get(key)?.trail ?? this.#begin(key, taskId, projectId);
     trail.follow(follower);
     return trail;
   }
@@ -174,17 +179,18 @@ export class TaskTrails {
   /** Ends what `follow` began. */
   unfollow(trail: TaskTrail, follower: Wakeable): void {
     trail.unfollow(follower);
-    const entry = this.#trails.get(trail.taskId);
+    const key = askedKey(trail.taskId, trail.projectId);
+    const entry = this.#trails.get(key);
     if (!trail.isFollowed && entry?.trail === trail) {
       entry.unsubscribe();
-      this.#trails.delete(trail.taskId);
+      this.#trails.delete(key);
     }
   }
 
-  #begin(taskId: TaskId): TaskTrail {
-    const trail = new TaskTrail(taskId, this.reader);
+  #begin(key: string, taskId: TaskId, projectId: string): TaskTrail {
+    const trail = new TaskTrail(taskId, projectId, this.reader);
     const unsubscribe = this.feed.subscribe(taskId, (change) => trail.onChange(change));
-    this.#trails.set(taskId, { trail, unsubscribe });
+    this.#trails.set(key, { trail, unsubscribe });
     return trail;
   }
 }

@@ -1,5 +1,5 @@
 import type { Caller } from '../../access/caller.ts';
-import { maySee } from '../../access/rights.ts';
+import { visibleProject } from '../../access/rights.ts';
 import { FieldChecks } from '../../domain/field-checks.ts';
 import { parseId, type TaskId } from '../../records/ids.ts';
 import { decodeResumeToken, invalidResumeToken } from './resume-token.ts';
@@ -134,11 +134,11 @@ export class TaskWatch implements Watch<WatchTaskMessage>, Sleeper {
     const { resumeToken } = request;
     const revision = resumeToken === '' ? undefined : decodeResumeToken(resumeToken, taskId);
 
-    const trail = trails.follow(taskId, reader);
+    const trail = trails.follow(taskId, visibleProject(caller), reader);
     try {
       await untilOver(trail.refresh(), signals);
       const task = trail.snapshot?.task;
-      if (!task || !maySee(caller, task)) {
+      if (!task) {
         throw taskNotFound(taskId);
       }
       if (revision !== undefined && revision > task.revision) {

@@ -1,6 +1,6 @@
 import type { Database } from '../../database/database.ts';
 import type { Caller } from '../../access/caller.ts';
-import { maySee } from '../../access/rights.ts';
+import { isOwn } from '../../access/rights.ts';
 import { FieldChecks } from '../../domain/field-checks.ts';
 import type { TaskId } from '../../records/ids.ts';
 import { isTerminal } from '../ledger/state-machine.ts';
@@ -254,9 +254,11 @@ export class TasksWatch implements Watch<WatchTasksMessage>, Sleeper {
   }
 
   async #readTasks(ids: readonly TaskId[]): Promise<readonly TaskSnapshot[]> {
-    const snapshots = await Promise.all(ids.map((id) => this.#sources.reader.snapshot(id)));
+    const snapshots = await Promise.all(
+      ids.map((id) => this.#sources.reader.snapshot(id, undefined)),
+    );
     return snapshots.flatMap((snapshot) =>
-      snapshot && maySee(this.#caller, snapshot.task) ? [snapshot] : [],
+      snapshot && isOwn(this.#caller, snapshot.task) ? [snapshot] : [],
     );
   }
 

@@ -363,12 +363,12 @@ describe('the view', () => {
   });
 
   test('says when to come again, where the service knows', async () => {
-    const getImage = (): Promise<never> =>
+    const getOwnImage = (): Promise<never> =>
       Promise.reject(new DarkroomError('DATABASE_UNAVAILABLE', 'Away.', { retryDelayMs: 3000 }));
     const routes = restRoutes({
       database: await connectTestDatabase(),
       downloads: {} as DownloadParts,
-      images: { getImage } as unknown as ImageService,
+      images: { getOwnImage } as unknown as ImageService,
       historyRetentionMs: 1000,
     });
     const { url } = await startFakeServer({ httpRoutes: routes });

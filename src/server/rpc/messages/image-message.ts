@@ -9,6 +9,7 @@ import {
   Image_Visibility,
 } from '../../../../gen/darkroom/v1/image_pb.ts';
 import type { Caller } from '../../../access/caller.ts';
+import { isOwn } from '../../../access/rights.ts';
 import { etagOf } from '../../../records/image-etag.ts';
 import type { Image } from '../../../records/image.ts';
 import type { Fault } from '../../../records/fault.ts';
@@ -41,7 +42,8 @@ export function imageMessage(
     properties: image.properties,
     tags: image.tags,
     visibility: Image_Visibility[image.visibility],
-    latestTask: image.latestTaskId ?? '',
+    // Tasks are told to nobody but the project that owns them.
+    latestTask: (isOwn(caller, image) && image.latestTaskId) || '',
     lastFault: faultMessageIfAny(lastFault, caller),
     etag: etagOf(image),
     createTime: timestampOf(image.createTime),

@@ -6,6 +6,7 @@ import type {
   UpdateImageRequest as UpdateImageMessage,
 } from '../../../../gen/darkroom/v1/image_service_pb.ts';
 import { ImageOrder } from '../../../../gen/darkroom/v1/image_service_pb.ts';
+import { ImageMember_Status } from '../../../../gen/darkroom/v1/image_member_pb.ts';
 import type { Image as ImageMessage } from '../../../../gen/darkroom/v1/image_pb.ts';
 import {
   Image_ContainerFormat,
@@ -119,6 +120,8 @@ function imageFilter(filter: ImageFilterMessage | undefined): ImageFilter {
     createdBefore: filter?.createdBefore && dateOf(filter.createdBefore),
     minSizeBytes: numberOf(filter?.minSizeBytes),
     maxSizeBytes: numberOf(filter?.maxSizeBytes),
+    projectId: filter?.projectId,
+    memberStatuses: enumNames(ImageMember_Status, filter?.memberStatuses ?? []),
   };
 }
 

@@ -1,0 +1,54 @@
+import type { EntityClass } from '@mikro-orm/core';
+import { askedKey, askedRows, askedValues } from './asked-rows.ts';
+import { BatchedRead } from './batched-read.ts';
+import type { Database } from './database.ts';
+import { rowSource, type RawRow } from './entity-rows.ts';
+
+/** Rows of one statement. */
+const maxBatch = 500;
+/** A connection that says nothing for so long is given up, in ms: nothing is waited for but pages of an index. */
+const timeoutMs = 10_000;
+
+/** Reads rows by their ids, each for a project. */
+export interface RowsForProject<T extends { readonly id: string }> {
+  /** The row, read after the call; undefined where there is none that the project may see. @throws the driver's errors. */
+  read(projectId: string, id: T['id']): Promise<Readonly<T> | undefined>;
+}
+
+/**
+ * As `rowsById`, for callers: which rows a project sees is part of the statement.
+ *
+ * @param sees SQL: whether a row of the entity's table is seen by the project `asked_project`. One for each entity.
+ */
+export function rowsForProject<T extends { readonly id: string }>(
+  database: Database,
+  entity: EntityClass<T>,
+  sees: string,
+): RowsForProject<T> {
+  const known = lookups.get(database) ?? new Map<unknown, unknown>();
+  lookups.set(database, known);
+  const lookup = (known.get(entity) ?? lookupOf(database, entity, sees)) as RowsForProject<T>;
+  known.set(entity, lookup);
+  return lookup;
+}
+
+const lookups = new WeakMap<Database, Map<unknown, unknown>>();
+
+function lookupOf<T extends { readonly id: string }>(
+  database: Database,
+  entity: EntityClass<T>,
+  sees: string,
+): RowsForProject<T> {
+  const { table, columns, entityOf } = rowSource(database, entity);
+  // Nested loop, by the primary key.
+  const statement = {
+    name: `${table} by id for projects`,
+    text: `select asked_key, ${columns} from ${askedRows} join ${table} on ${table}.id = asked_id where ${sees}`,
+    timeoutMs,
+  };
+  const batch = new BatchedRead<string, Readonly<T>>(async (keys) => {
+    const { rows } = await database.run<RawRow>({ ...statement, values: askedValues(keys) });
+    return new Map(rows.map((row) => [String(row['asked_key']), entityOf(row)]));
+  }, maxBatch);
+  return { read: (projectId, id) => batch.read(askedKey(id, projectId)) };
+}
