@@ -104,6 +104,7 @@ export const rooms = {
   'server/transport': ['access', 'tls', 'records', 'runtime', 'domain'],
   'server/errors': ['server/transport', 'database', 'domain'],
   'server/http': ['server/errors', 'server/transport', 'records', 'domain'],
+  'server/audit': ['server/transport'],
   'server/health': ['server/http', 'server/transport'],
   'server/rpc': [
     'server/http',

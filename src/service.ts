@@ -20,6 +20,10 @@ import { imageHandlers } from './server/rpc/image-handlers.ts';
 import { openIdentities } from './identity/identity-providers.ts';
 import { guardedGate, openGate } from './server/gate.ts';
 import { restRoutes } from './server/rest/rest-routes.ts';
+import type { DescService } from '@bufbuild/protobuf';
+import type { ServiceImpl } from '@connectrpc/connect';
+import { openAuditLog } from './server/audit/audit-log.ts';
+import { auditedHandlers } from './server/audit/audited-handlers.ts';
 import { accessLog } from './server/transport/access-log.ts';
 import { startServer } from './server/server.ts';
 import type { ConnectionSource } from './runtime/port.ts';
@@ -74,7 +78,7 @@ export interface ServiceGroup {
  * @param signal gives the start up.
  * @param tls what TLS is spoken with; undefined for plaintext.
  * @param group what the service has from the process that started it, if it is one of several.
- * @throws DataFolderInUseError, IdentityFileError, ListenError, DatabaseWaitError, EmbeddedPostgresError, DatabaseConnectError,
+ * @throws AuditFileError, DataFolderInUseError, IdentityFileError, ListenError, DatabaseWaitError, EmbeddedPostgresError, DatabaseConnectError,
  *   StoreIdentityError, or what PostgreSQL's driver throws; anything if the signal has fired.
  */
 export async function startService(
@@ -119,6 +123,8 @@ async function start(
   teardown.add('identity providers', () => identities.close());
   const { authenticator } = identities;
 
+  const audit = openAuditLog(settings.auditFile, logger);
+  teardown.add('audit log', () => audit?.close());
   const health = new StartingHealth(() => wait.standing);
   const server = await startServer({
     settings,
@@ -126,7 +132,7 @@ async function start(
     health,
     source: group?.source,
     tls,
-    observers: [accessLog],
+    observers: audit === undefined ? [accessLog] : [accessLog, audit.observe],
     gate: authenticator ? guardedGate(authenticator, () => undefined) : openGate,
     services: [ImageServiceDescriptor, TaskServiceDescriptor],
   });
@@ -249,11 +255,13 @@ async function start(
       historyRetentionMs: settings.historyRetentionMs,
     }),
     routes(router) {
-      router.service(ImageServiceDescriptor, {
+      const serve = <S extends DescService>(service: S, handlers: ServiceImpl<S>): unknown =>
+        router.service(service, audit ? auditedHandlers(service, handlers, audit) : handlers);
+      serve(ImageServiceDescriptor, {
         ...imageHandlers(images, settings),
         ...uploadHandlers({ uploads, images, database, downloads, settings }),
       });
-      router.service(
+      serve(
         TaskServiceDescriptor,
         taskHandlers({ database, ledger, feed, onBlobsReleased, onImportDue }),
       );

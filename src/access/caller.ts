@@ -19,6 +19,12 @@ export interface Caller {
   readonly role: Role;
 }
 
+/** What is known of who makes a call, as far as it is: also of who may not make it. */
+export type KnownCaller = Pick<Caller, 'userId'> & {
+  readonly projectId: string | undefined;
+  readonly role: Role | undefined;
+};
+
 /** The identity of every caller while the service is told of no identity provider. */
 export const defaultCaller: Caller = { projectId: 'default', userId: 'default', role: 'admin' };
 

@@ -67,6 +67,13 @@ export const settingSpecs = {
     ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
     'Least severe log lines to write. The log is JSON lines on standard output.',
   ),
+  auditFile: setting<string | undefined>({
+    env: 'DARKROOM_AUDIT_FILE',
+    schema: z.string().trim().min(1).optional(),
+    default: undefined,
+    allowed: 'the path of a file',
+    description: 'Where is written who changed what, and who was refused; nowhere if not set.',
+  }),
   ...tlsSettingSpecs,
   ...connectionSettingSpecs,
   ...identitySettingSpecs,

@@ -1,4 +1,4 @@
-import { defaultCaller, type Caller } from '../access/caller.ts';
+import { defaultCaller, type Caller, type KnownCaller } from '../access/caller.ts';
 import type { AccessRule } from '../access/policy.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import { quoted } from '../domain/quoted.ts';
@@ -16,7 +16,12 @@ export type Admission =
       /** By what the caller is known, where by anything: its end is the end of what it may. */
       readonly identity: Identity | undefined;
     }
-  | { readonly kind: 'refused'; readonly error: DarkroomError };
+  | {
+      readonly kind: 'refused';
+      readonly error: DarkroomError;
+      /** Whom it knows all the same. */
+      readonly caller: KnownCaller | undefined;
+    };
 
 /**
  * Whether a request may go on, and as whose: asked once for each, of whatever protocol, before anything of it is done.
@@ -65,13 +70,21 @@ export function guardedGate(
       return asNobody;
     }
     const named = request.headers[projectHeader];
-    const admit = (identity: Identity): Admission => admitted(identity, textOf(named), rule);
+    const admit = (identity: Identity): Admission => {
+      try {
+        return admitted(identity, textOf(named), rule);
+      } catch (error) {
+        return refused(error, { ...identity, role: undefined });
+      }
+    };
     try {
       const identity = authenticator.identify({
         authorization: authorizationOf(request),
         certificateNames: () => certificateOf(request),
       });
-      return identity instanceof Promise ? identity.then(admit).catch(refused) : admit(identity);
+      return identity instanceof Promise
+        ? identity.then(admit).catch((error: unknown) => refused(error))
+        : admit(identity);
     } catch (error) {
       return refused(error);
     }
@@ -105,9 +118,9 @@ function admitted(identity: Identity, named: string | undefined, rule: AccessRul
 }
 
 /** @throws what is no answer to a caller. */
-function refused(error: unknown): Admission {
+function refused(error: unknown, caller?: KnownCaller): Admission {
   if (error instanceof DarkroomError) {
-    return { kind: 'refused', error };
+    return { kind: 'refused', error, caller };
   }
   throw error;
 }

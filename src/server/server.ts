@@ -173,6 +173,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   function goOn(asked: Asked, admission: Admission): void {
     const { request, response, body, context, place } = asked;
     if (admission.kind === 'refused') {
+      asked.context.refuse(admission.caller);
       refuse(asked, admission.error);
       return;
     }

@@ -10,7 +10,12 @@ import { untilAborted } from '../../domain/abortable.ts';
 import { DarkroomError } from '../../domain/darkroom-error.ts';
 import type { UploadFrame } from '../../uploads/receiving/upload-frame.ts';
 import type { UploadIntake } from '../../uploads/receiving/upload-intake.ts';
-import { bytesReceivedOf, callerOf, peerOf } from '../transport/request-context.ts';
+import {
+  bytesReceivedOf,
+  callerOf,
+  peerOf,
+  requestContextOf,
+} from '../transport/request-context.ts';
 import { claimOf, numberIfSet } from './upload-fields.ts';
 import { standingOf, type StandingParts } from './upload-standing.ts';
 
@@ -25,11 +30,18 @@ export function connectUploadImage(
 ): ServiceImpl<typeof ImageService>['uploadImage'] {
   return async (frames, context) => {
     const signal = goneSignal(context);
-    const outcome = await parts.uploads.receive(callerOf(context), framesOf(frames, signal), {
-      peer: peerOf(context),
-      signal,
-      bytesReceived: () => bytesReceivedOf(context),
-    });
+    const onHeader = (taskId: string): void => {
+      requestContextOf(context).outcome.subject = { taskId };
+    };
+    const outcome = await parts.uploads.receive(
+      callerOf(context),
+      framesOf(frames, signal, onHeader),
+      {
+        peer: peerOf(context),
+        signal,
+        bytesReceived: () => bytesReceivedOf(context),
+      },
+    );
     return create(UploadImageResponseSchema, {
       ...(await standingOf(parts, context, outcome.taskId, outcome.published)),
       committedSize: BigInt(outcome.committedSize),
@@ -50,10 +62,12 @@ const cancelGraceMs = 20;
  * for a pending read, and the reading must be given up at once when the upload ends.
  *
  * @param gone fires when the client is gone.
+ * @param onHeader told which task the stream is for, as the client says.
  */
 function framesOf(
   messages: AsyncIterable<UploadImageRequest>,
   gone: AbortSignal,
+  onHeader: (taskId: string) => void,
 ): AsyncIterator<UploadFrame> {
   const iterator = messages[Symbol.asyncIterator]();
   let isFinished = false;
@@ -67,6 +81,9 @@ function framesOf(
         return { done, value: undefined };
       }
       isFinished = value.frame.case === 'finish';
+      if (value.frame.case === 'header') {
+        onHeader(value.frame.value.taskId);
+      }
       return { done: false, value: frameOf(value) };
     },
   };

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { createContextKey, createContextValues, type ContextValues } from '@connectrpc/connect';
 import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
 import type { Logger } from 'pino';
-import type { Caller } from '../../access/caller.ts';
+import type { Caller, KnownCaller } from '../../access/caller.ts';
 import type { DarkroomError } from '../../domain/darkroom-error.ts';
 import type { CallOutcome } from './call-outcome.ts';
 import { peerAddress, type NodeRequest, type NodeResponse } from './node-http.ts';
@@ -24,6 +24,8 @@ export interface RequestContext {
   readonly requestId: string;
   /** Who makes the call, as the gate has admitted it. @throws Error where it has not, or needs to know nobody. */
   readonly caller: Caller;
+  /** The same as far as it is known, of who was refused, too; undefined where nobody is. */
+  readonly knownCaller: KnownCaller | undefined;
   /** The client's address and port. */
   readonly peer: string;
   /** Puts the request's id on every line. */
@@ -113,6 +115,7 @@ export class CallContext implements RequestContext {
   readonly #serverLogger: Logger;
   #logger: Logger | undefined;
   #caller: Caller | undefined;
+  #refusedCaller: KnownCaller | undefined;
   #mayEndEarly = false;
   #earlyEnd: AbortController | undefined;
 
@@ -130,6 +133,10 @@ export class CallContext implements RequestContext {
     this.#serverLogger = logger;
   }
 
+  get knownCaller(): KnownCaller | undefined {
+    return this.#caller ?? this.#refusedCaller;
+  }
+
   get caller(): Caller {
     if (this.#caller === undefined) {
       throw new Error('nobody was admitted to the call');
@@ -141,6 +148,11 @@ export class CallContext implements RequestContext {
   admit(caller: Caller | undefined, mayEndEarly: boolean): void {
     this.#caller = caller;
     this.#mayEndEarly = mayEndEarly;
+  }
+
+  /** Says whom the gate knows, and does not admit. */
+  refuse(caller: KnownCaller | undefined): void {
+    this.#refusedCaller = caller;
   }
 
   // Made when it is used, for most calls are not streams, and most streams are written past connect.

@@ -42,6 +42,7 @@ function contextOf(role: Caller['role'] = 'member'): HandlerContext {
     url: 'http://localhost/',
     contextValues: contextValuesWith({
       requestId: 'test',
+      knownCaller: undefined,
       caller: { projectId: 'p', userId: 'u', role },
       peer: '127.0.0.1:1',
       logger: pino({ level: 'silent' }),
