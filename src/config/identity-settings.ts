@@ -1,6 +1,6 @@
-import { isIP } from 'node:net';
 import { z } from 'zod';
 import { hostOf } from '../domain/host-name.ts';
+import { isLoopback } from '../domain/loopback.ts';
 import { list, oneOf, setting, text, wholeNumber, type SettingSpec } from './setting-spec.ts';
 
 /**
@@ -169,8 +169,4 @@ function* jwtProblems({
 function isKeySetUrl(value: string): boolean {
   const url = URL.parse(value);
   return url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(hostOf(url)));
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }

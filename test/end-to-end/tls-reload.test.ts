@@ -22,7 +22,7 @@ const patience = { timeout: 30_000 };
 
 describe.skipIf(!canMakeCertificates)('files of TLS that change under a running service', () => {
   /** A service of two processes whose files a test may change. */
-  async function start() {
+  async function start(processes = '2') {
     const certificates = await Certificates.open();
     onTestFinished(certificates.remove);
     const authority = await certificates.authority('authority');
@@ -39,7 +39,7 @@ describe.skipIf(!canMakeCertificates)('files of TLS that change under a running 
     await copyFile(identities[0].keyFile, files.keyFile);
     const service = await startService({
       ...tlsEnv({ ...identities[0], ...files }),
-      DARKROOM_PROCESSES: '2',
+      DARKROOM_PROCESSES: processes,
     });
     return { service, authority, identities, files };
   }
@@ -88,69 +88,74 @@ describe.skipIf(!canMakeCertificates)('files of TLS that change under a running 
       .toEqual(new Set([fingerprintOf(identity)]));
   }
 
-  test('cost no call, on connections that there are and on new ones', async () => {
-    const { service, authority, identities, files } = await start();
-    const [first, second, third] = identities;
-    await untilShown(service, authority, first);
-    const lasting = [session(service, authority), session(service, authority)];
-    const stopping = new AbortController();
-    const calls: Promise<void>[] = [];
-    const load = (async () => {
-      while (!stopping.signal.aborted) {
-        const kept = lasting[calls.length % 4];
-        if (kept) {
-          calls.push(call(kept));
-        } else {
-          const client = http2.connect(service.process.url, { ca: authority.cert });
-          calls.push(call(client).finally(() => client.close()));
+  test.each(['1', '2'])(
+    'cost no call, on connections that there are and on new ones, of %s processes',
+    async (processes) => {
+      const { service, authority, identities, files } = await start(processes);
+      const [first, second, third] = identities;
+      await untilShown(service, authority, first);
+      const lasting = [session(service, authority), session(service, authority)];
+      const stopping = new AbortController();
+      const calls: Promise<void>[] = [];
+      const load = (async () => {
+        while (!stopping.signal.aborted) {
+          const kept = lasting[calls.length % 4];
+          if (kept) {
+            calls.push(call(kept));
+          } else {
+            const client = http2.connect(service.process.url, { ca: authority.cert });
+            calls.push(call(client).finally(() => client.close()));
+          }
+          await sleep(intervalMs);
         }
-        await sleep(intervalMs);
-      }
-    })();
+      })();
 
-    const untilCalled = async (): Promise<void> => {
-      const before = calls.length;
-      await expect.poll(() => calls.length, patience).toBeGreaterThan(before + 20);
-    };
-    // In place; by renames; broken; and mended.
-    await untilCalled();
-    await writeFile(files.certFile, second.cert);
-    await writeFile(files.keyFile, second.key);
-    await untilShown(service, authority, second);
-    await untilCalled();
-    await writeFile(`${files.certFile}.new`, third.cert);
-    await writeFile(`${files.keyFile}.new`, third.key);
-    await rename(`${files.keyFile}.new`, files.keyFile);
-    await rename(`${files.certFile}.new`, files.certFile);
-    await untilShown(service, authority, third);
-    await untilCalled();
-    await writeFile(files.certFile, first.cert.slice(0, 300));
-    const told = await service.process.line(
-      ({ msg }) => msg?.startsWith('the changed files of TLS are not taken') === true,
-    );
-    expect(told).toMatchObject({
-      level: 50,
-      msg: expect.stringContaining('is cut off within a certificate: write it whole') as unknown,
-      inUse: { fingerprint256: fingerprintOf(third) },
-    });
-    await untilShown(service, authority, third);
-    await writeFile(files.certFile, first.cert);
-    await writeFile(files.keyFile, first.key);
-    await untilShown(service, authority, first);
-    await untilCalled();
+      const untilCalled = async (): Promise<void> => {
+        const before = calls.length;
+        await expect.poll(() => calls.length, patience).toBeGreaterThan(before + 20);
+      };
+      // In place; by renames; broken; and mended.
+      await untilCalled();
+      await writeFile(files.certFile, second.cert);
+      await writeFile(files.keyFile, second.key);
+      await untilShown(service, authority, second);
+      await untilCalled();
+      await writeFile(`${files.certFile}.new`, third.cert);
+      await writeFile(`${files.keyFile}.new`, third.key);
+      await rename(`${files.keyFile}.new`, files.keyFile);
+      await rename(`${files.certFile}.new`, files.certFile);
+      await untilShown(service, authority, third);
+      await untilCalled();
+      await writeFile(files.certFile, first.cert.slice(0, 300));
+      const told = await service.process.line(
+        ({ msg }) => msg?.startsWith('the changed files of TLS are not taken') === true,
+      );
+      expect(told).toMatchObject({
+        level: 50,
+        msg: expect.stringContaining('is cut off within a certificate: write it whole') as unknown,
+        inUse: { fingerprint256: fingerprintOf(third) },
+      });
+      await untilShown(service, authority, third);
+      await writeFile(files.certFile, first.cert);
+      await writeFile(files.keyFile, first.key);
+      await untilShown(service, authority, first);
+      await untilCalled();
 
-    stopping.abort();
-    await load;
-    const outcomes = await Promise.allSettled(calls);
-    expect(outcomes.filter(({ status }) => status === 'rejected')).toEqual([]);
-    expect(outcomes.length).toBeGreaterThan(80);
-    expect(lasting.map(({ closed, destroyed }) => closed || destroyed)).toEqual([false, false]);
-    // One process reads the files, and tells of them.
-    const taken = service.process.log.filter(({ msg }) => msg?.startsWith('TLS: new connections'));
-    expect(taken.map(({ fingerprint256 }) => fingerprint256)).toEqual(
-      [second, third, first].map(fingerprintOf),
-    );
-  });
+      stopping.abort();
+      await load;
+      const outcomes = await Promise.allSettled(calls);
+      expect(outcomes.filter(({ status }) => status === 'rejected')).toEqual([]);
+      expect(outcomes.length).toBeGreaterThan(80);
+      expect(lasting.map(({ closed, destroyed }) => closed || destroyed)).toEqual([false, false]);
+      // One process reads the files, and tells of them.
+      const taken = service.process.log.filter(({ msg }) =>
+        msg?.startsWith('TLS: new connections'),
+      );
+      expect(taken.map(({ fingerprint256 }) => fingerprint256)).toEqual(
+        [second, third, first].map(fingerprintOf),
+      );
+    },
+  );
 
   test('and are broken when a process is started again, which has what the others have', async () => {
     const { service, authority, identities, files } = await start();

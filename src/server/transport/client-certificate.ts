@@ -31,7 +31,6 @@ export function standingByCertificate(
   clientAuth: ClientAuth,
 ): ConnectionStanding {
   const certificate = socket.getPeerX509Certificate();
-  // Not `authorized` alone: that is also true where a session without any certificate is resumed.
   if (certificate === undefined) {
     return clientAuth === 'optional'
       ? {}

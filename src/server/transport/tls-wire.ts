@@ -91,6 +91,10 @@ export class TlsWire implements Wire {
 
   #shakeHands(socket: Socket, until: number, begun: (connection: BegunConnection) => void): void {
     const ends = endsOf(socket);
+    if (ends === undefined) {
+      socket.destroy();
+      return;
+    }
     // Of the whole handshake: Node's own begins anew with each byte.
     const timer = setTimeout(() => socket.destroy(), until - performance.now());
     const handshake: Handshake = {
@@ -135,7 +139,8 @@ export class TlsWire implements Wire {
     server.on('secureConnection', (socket) => {
       // One that breaks before anybody listens.
       socket.on('error', (error) => this.#options.logger.debug({ err: error }, 'TLS broke'));
-      const handshake = this.#handshakes.get(endsOf(socket));
+      const ends = endsOf(socket);
+      const handshake = ends === undefined ? undefined : this.#handshakes.get(ends);
       if (handshake === undefined) {
         // Its client has gone.
         socket.destroy();
@@ -174,8 +179,16 @@ function ticketKeys(secret: Buffer, period: number, material: TlsMaterial): Buff
   return Buffer.from(hkdfSync('sha256', secret, '', `session tickets ${period} ${files}`, 48));
 }
 
-function endsOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
-  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
+/** The addresses of both ends, which no two connections have at the same time; undefined where the client has gone. */
+function endsOf({
+  remoteAddress,
+  remotePort,
+  localAddress,
+  localPort,
+}: Socket): string | undefined {
+  return remotePort === undefined || localPort === undefined
+    ? undefined
+    : `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 }
 
 /** Such as `ERR_SSL_TLSV1_ALERT_UNKNOWN_CA`, which the client says that does not know the service's authority. */

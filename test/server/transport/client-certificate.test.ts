@@ -14,6 +14,7 @@ import {
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { ImageService } from '../../../gen/darkroom/v1/image_service_pb.ts';
 import { Health } from '../../../gen/grpc/health/v1/health_pb.ts';
+import { standingByCertificate } from '../../../src/server/transport/client-certificate.ts';
 import {
   peerCertificate,
   type PeerCertificate,
@@ -275,6 +276,16 @@ describe.skipIf(!canMakeCertificates)('certificates of clients', () => {
       const again = await get(started, '/who', undefined, {}, first.tickets.at(-1));
       expect(again).toMatchObject({ status: 403, isReused: true });
       expect(started.callers).toEqual([]);
+    });
+  });
+
+  it('in a session that is resumed are held against the clock again', () => {
+    // What a socket is after its handshake: the verdict is that of the day on which the session was begun.
+    const socketOf = ({ cert }: Identity): TLSSocket =>
+      ({ authorized: true, getPeerX509Certificate: () => new X509Certificate(cert) }) as TLSSocket;
+    expect(standingByCertificate(socketOf(alice), 'optional').refusal).toBeUndefined();
+    expect(standingByCertificate(socketOf(expired), 'optional')).toMatchObject({
+      refusal: { reason: 'CLIENT_CERTIFICATE_REFUSED' },
     });
   });
 

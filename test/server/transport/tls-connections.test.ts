@@ -361,6 +361,34 @@ describe.skipIf(!canMakeCertificates)('over TLS', () => {
     expect(await told(socket)).toContain('hello');
   });
 
+  it.each([
+    ['in the handshake', undefined],
+    ['after it, over HTTP/1.1', 'http/1.1'],
+    ['after it, over HTTP/2', 'h2'],
+  ])('a client that ends its side %s is let go', async (_, protocol) => {
+    const listener = await listen({ headTimeoutMs: 500 });
+    if (protocol === undefined) {
+      const socket = connect(listener).resume();
+      socket.end((await hello()).subarray(0, 100));
+      await closed(socket);
+    } else {
+      const socket = secure(listener, { ALPNProtocols: [protocol] }).resume();
+      await once(socket, 'secureConnect');
+      socket.end();
+      await closed(socket);
+    }
+    expect(await ask(listener, '/')).toContain('hello');
+  });
+
+  it('a client may not begin the handshake anew', async () => {
+    const listener = await listen();
+    const socket = secure(listener, { maxVersion: 'TLSv1.2' });
+    await once(socket, 'secureConnect');
+    const failed = once(socket, 'error');
+    socket.renegotiate({}, () => {});
+    expect((await failed)[0]).toMatchObject({ code: 'ERR_SSL_NO_RENEGOTIATION' });
+  });
+
   it('a drain ends handshakes and idle connections, and lets running requests end', async () => {
     const listener = await listen();
     const client = session(listener);
