@@ -47,6 +47,8 @@ export class TlsFiles implements TlsSource {
   #taken: Extract<Found, { kind: 'good' }>;
   /** What the last look has found, if it was something else than what is taken. */
   #doubt: { readonly digest: string; readonly isTold: boolean } | undefined;
+  /** Whether the last that was told is that the files are not taken. */
+  #isOutOfUse = false;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
@@ -106,7 +108,8 @@ export class TlsFiles implements TlsSource {
   #settle(found: Found): boolean {
     const { logger } = this.#options;
     if (found.digest === this.#taken.digest) {
-      if (this.#doubt?.isTold === true) {
+      if (this.#isOutOfUse) {
+        this.#isOutOfUse = false;
         logger.info({}, 'the files of TLS are again those that are in use');
       }
       this.#doubt = undefined;
@@ -118,6 +121,7 @@ export class TlsFiles implements TlsSource {
     }
     if (found.kind === 'good') {
       this.#doubt = undefined;
+      this.#isOutOfUse = false;
       this.#taken = found;
       logger.info(
         describeCertificate(found.facts.leaf),
@@ -128,6 +132,7 @@ export class TlsFiles implements TlsSource {
       }
     } else if (!this.#doubt.isTold) {
       this.#doubt = { digest: found.digest, isTold: true };
+      this.#isOutOfUse = true;
       logger.error(
         { inUse: describeCertificate(this.#taken.facts.leaf) },
         `the changed files of TLS are not taken, and the certificate in use stays: ${found.error.message}`,

@@ -15,6 +15,9 @@ import {
 } from '../support/certificates.ts';
 import { CleanUps } from '../support/clean-ups.ts';
 
+/** On however busy a machine. */
+const patience = { timeout: 30_000 };
+
 interface Line {
   readonly level: 'info' | 'warn' | 'error';
   readonly fields: Readonly<Record<string, unknown>>;
@@ -181,7 +184,7 @@ describe.skipIf(!canMakeCertificates)('files of TLS', () => {
     const { files, taken, lines } = await open(paths);
     await writeFile(paths.certFile, second.cert);
     await writeFile(paths.keyFile, second.key);
-    await expect.poll(() => taken).toEqual([second.cert]);
+    await expect.poll(() => taken, patience).toEqual([second.cert]);
     expect(files.material).toMatchObject({ certificate: second.cert, key: second.key });
     expect(lines.at(-1)).toMatchObject({
       level: 'info',
@@ -200,7 +203,7 @@ describe.skipIf(!canMakeCertificates)('files of TLS', () => {
     await writeFile(`${paths.keyFile}.new`, second.key);
     await rename(`${paths.certFile}.new`, paths.certFile);
     await rename(`${paths.keyFile}.new`, paths.keyFile);
-    await expect.poll(() => renamed.taken).toEqual([second.cert]);
+    await expect.poll(() => renamed.taken, patience).toEqual([second.cert]);
 
     const [one, two] = [await place(first.cert, first.key), await place(second.cert, second.key)];
     const link = join(certificates.folder, `..data-${(count += 1)}`);
@@ -208,7 +211,7 @@ describe.skipIf(!canMakeCertificates)('files of TLS', () => {
     const linked = await open({ ...one, certFile: join(link, 'cert'), keyFile: join(link, 'key') });
     await symlink(two.folder, `${link}.new`);
     await rename(`${link}.new`, link);
-    await expect.poll(() => linked.taken).toEqual([second.cert]);
+    await expect.poll(() => linked.taken, patience).toEqual([second.cert]);
     expect(errors(linked.lines)).toEqual([]);
   });
 
@@ -216,24 +219,24 @@ describe.skipIf(!canMakeCertificates)('files of TLS', () => {
     const paths = await place(first.cert, first.key);
     const { files, taken, lines } = await open(paths);
     await writeFile(paths.certFile, second.cert);
-    await expect.poll(() => errors(lines)).toHaveLength(1);
+    await expect.poll(() => errors(lines), patience).toHaveLength(1);
     expect(errors(lines)[0]).toMatch(
       /^the changed files of TLS are not taken, and the certificate in use stays: the key of .* is not the one of/,
     );
     await rm(paths.keyFile);
-    await expect.poll(() => errors(lines)).toHaveLength(2);
+    await expect.poll(() => errors(lines), patience).toHaveLength(2);
     expect(errors(lines)[1]).toMatch(/DARKROOM_TLS_KEY_FILE \(.*\) does not exist/);
     expect(files.material.certificate).toBe(first.cert);
     expect(taken).toEqual([]);
 
     await writeFile(paths.keyFile, second.key);
-    await expect.poll(() => taken).toEqual([second.cert]);
+    await expect.poll(() => taken, patience).toEqual([second.cert]);
     // And back to what is in use, after something broken.
     await writeFile(paths.certFile, 'nonsense');
-    await expect.poll(() => errors(lines)).toHaveLength(3);
+    await expect.poll(() => errors(lines), patience).toHaveLength(3);
     await writeFile(paths.certFile, second.cert);
     await expect
-      .poll(() => lines.at(-1)?.message)
+      .poll(() => lines.at(-1)?.message, patience)
       .toBe('the files of TLS are again those that are in use');
     expect(taken).toEqual([second.cert]);
   });
@@ -245,7 +248,7 @@ describe.skipIf(!canMakeCertificates)('files of TLS', () => {
     await writeFile(paths.certFile, expired.cert);
     await writeFile(paths.keyFile, expired.key);
     await expect
-      .poll(() => errors(lines))
+      .poll(() => errors(lines), patience)
       .toEqual([expect.stringMatching(/has expired on .*: renew it/)]);
     expect(taken).toEqual([]);
   });
