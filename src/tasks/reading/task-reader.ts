@@ -90,7 +90,7 @@ export class TaskReader {
     const { columns, entityOf } = this.#tasksTable;
     // By primary key, as the faults.
     const rows = await this.#query(
-      'tasks by id',
+      'tasks that are watched',
       `select asked_key, ${columns} from ${askedRows}
          join tasks on tasks.id = asked_id and tasks.project_id = coalesce(asked_project, tasks.project_id)`,
       [...askedValues(keys)],

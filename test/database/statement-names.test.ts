@@ -1,0 +1,40 @@
+import { expect, test } from 'vitest';
+import { rowsById } from '../../src/database/rows-by-id.ts';
+import type { Statement } from '../../src/database/statement.ts';
+import type { Database } from '../../src/database/database.ts';
+import { readImage } from '../../src/access/find-image.ts';
+import { readTask } from '../../src/access/find-task.ts';
+import { Image } from '../../src/records/image.ts';
+import { Task } from '../../src/records/task.ts';
+import { TaskReader } from '../../src/tasks/reading/task-reader.ts';
+import { makeTask, member } from '../tasks/task-fixtures.ts';
+import { useDatabase } from '../support/test-database.ts';
+
+const database = useDatabase();
+
+test('each reader of rows has names of its own for its statements, which a connection prepares by them', async () => {
+  const { taskId, imageId } = await makeTask(database());
+  const texts = new Map<string, Set<string>>();
+  const watched = Object.create(database(), {
+    run: {
+      value: (statement: Statement) => {
+        texts.set(statement.name, (texts.get(statement.name) ?? new Set()).add(statement.text));
+        return database().run(statement);
+      },
+    },
+    fork: { value: () => database().fork() },
+  }) as Database;
+  const reader = new TaskReader(watched);
+  for (const read of [
+    () => rowsById(watched, Task).read(taskId),
+    () => rowsById(watched, Image).read(imageId),
+    () => readTask(watched, member, taskId),
+    () => readImage(watched, member, imageId),
+    () => reader.snapshot(taskId, undefined),
+    () => reader.snapshot(taskId, member.projectId),
+  ]) {
+    expect(await read()).toBeDefined();
+  }
+  expect(texts.size).toBe(5);
+  expect([...texts].filter(([, { size }]) => size > 1)).toEqual([]);
+});
