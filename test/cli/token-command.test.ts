@@ -47,7 +47,7 @@ test('create prints the token alone, so that a script can take it, and says the 
     roles: ['reader', 'service'],
     description: 'for the nightly build',
   });
-  expect(hasHash(secret, record!.sha256)).toBe(true);
+  expect(hasHash(secret, Buffer.from(record!.sha256, 'hex'))).toBe(true);
   expect(Date.parse(record!.expireTime!) - Date.parse(record!.createTime)).toBe(90 * 24 * 3600_000);
   expect(errors).toContain(`darkroom token revoke ${id}`);
 });

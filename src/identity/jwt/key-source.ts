@@ -1,5 +1,6 @@
 import { createLocalJWKSet, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose';
 import { z } from 'zod';
+import { parseJsonFile } from '../json-file.ts';
 
 /** Finds the key that has signed a token, by its header. */
 export type Keys = JWTVerifyGetKey;
@@ -25,11 +26,5 @@ const keySet = z.object({ keys: z.array(z.looseObject({ kty: z.string() })).min(
 
 /** Reads a JSON Web Key Set (RFC 7517, section 5). @throws Error that says why it is none. */
 export function parseKeySet(text: string): Keys {
-  let parsed: unknown;
-  try {
-    parsed = keySet.parse(JSON.parse(text));
-  } catch {
-    throw new Error('it is no JSON Web Key Set with keys in it');
-  }
-  return createLocalJWKSet(parsed as JSONWebKeySet);
+  return createLocalJWKSet(parseJsonFile(text, keySet) as JSONWebKeySet);
 }

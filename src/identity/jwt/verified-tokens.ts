@@ -5,8 +5,8 @@ import type { Identity } from '../identity.ts';
 const maxTokens = 10_000;
 
 /**
- * Tokens that were verified, so that the next call with one of them need not verify it again: 50 to 150 µs for a signature, 3 for
- * the hash. Kept by their hashes, so that they are nowhere in memory.
+ * Tokens that were verified, so that the next call with one of them need not verify it again: a
+ * signature took 0.5 ms, most of it waiting for a thread, and the hash 3 µs. Kept by their hashes, so that they are nowhere in memory.
  */
 export class VerifiedTokens {
   readonly #known = new Map<string, Identity | Promise<Identity>>();

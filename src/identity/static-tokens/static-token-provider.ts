@@ -10,11 +10,12 @@ import { hasHash, isStaticToken, parseToken } from './token-text.ts';
 import { parseTokenFile, type TokenRecord } from './token-file.ts';
 
 /** Compared with where there is no such token, so that it takes as long. */
-const noHash = '0'.repeat(64);
+const noHash = new Uint8Array(32);
 
 /** A token with the identity that all its calls share, so that it can be taken back from them. */
 class KnownToken implements Identity {
   readonly record: TokenRecord;
+  readonly sha256: Uint8Array;
   readonly userId: string;
   readonly projectId: string | undefined;
   readonly roles: readonly Role[];
@@ -23,6 +24,7 @@ class KnownToken implements Identity {
 
   constructor(record: TokenRecord) {
     this.record = record;
+    this.sha256 = Buffer.from(record.sha256, 'hex');
     this.userId = record.user;
     this.projectId = record.project;
     this.roles = record.roles;
@@ -57,7 +59,7 @@ export class StaticTokenProvider implements TokenProvider {
       throw credentialInvalid('the token is not whole');
     }
     const known = this.#known.get(parts.id);
-    const isRight = hasHash(parts.secret, known?.record.sha256 ?? noHash);
+    const isRight = hasHash(parts.secret, known?.sha256 ?? noHash);
     if (known === undefined || !isRight) {
       throw credentialInvalid('the token is not known, or was revoked');
     }

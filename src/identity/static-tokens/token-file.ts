@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { roles } from '../../access/caller.ts';
 import { isProjectName } from '../acting-caller.ts';
+import { parseJsonFile } from '../json-file.ts';
 
 const time = z.iso.datetime();
 
@@ -30,9 +31,7 @@ export type TokenRecord = Readonly<z.infer<typeof tokenRecord>>;
  * @throws Error that says where it is not one.
  */
 export function parseTokenFile(text: string): readonly TokenRecord[] {
-  const { tokens } = tokenFile.parse(JSON.parse(text), {
-    error: (issue) => `${issue.path?.join('.') ?? ''}: ${issue.code ?? 'wrong'}`,
-  });
+  const { tokens } = parseJsonFile(text, tokenFile);
   const ids = new Set(tokens.map(({ id }) => id));
   if (ids.size < tokens.length) {
     throw new Error('two of its tokens have the same id');

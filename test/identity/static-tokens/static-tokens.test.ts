@@ -150,7 +150,11 @@ test.each([
 test('a file that is not there, or is none, ends the start', async () => {
   expect(open).toThrow(IdentityFileError);
   await writeFile(file, '[]');
-  expect(open).toThrow(/tokens\.json cannot be used: /);
+  expect(open).toThrow(/tokens\.json cannot be used: it is wrong: /);
+  await writeFile(file, '{"version":1,"tokens":[{}]}');
+  expect(open).toThrow(/tokens\.json cannot be used: tokens\.0\.id is wrong: /);
+  await writeFile(file, '{"version":1,"tok');
+  expect(open).toThrow(/tokens\.json cannot be used: it is not whole, or no JSON$/);
 });
 
 test('revoking what is not there says so, and changes nothing', async () => {
