@@ -195,7 +195,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
         goOn(asked, admission);
       }
     } catch (error) {
-      cannotHandle(asked.response, error);
+      refuse(asked, internalError(asked.context.requestId, error));
     }
   }
 

@@ -19,7 +19,7 @@ import type { Application } from '../../src/server/application.ts';
 import type { HealthSource } from '../../src/server/health/health-source.ts';
 import { accessLog } from '../../src/server/transport/access-log.ts';
 import { roles } from '../../src/access/caller.ts';
-import { openGate } from '../../src/server/gate.ts';
+import { openGate, type Gate } from '../../src/server/gate.ts';
 import { accessPolicy, type AccessPolicy } from '../../src/access/policy.ts';
 import { startServer, type Server, type ServerOptions } from '../../src/server/server.ts';
 
@@ -40,6 +40,8 @@ export interface FakeServerOptions {
   readonly settings?: Partial<ServerOptions['settings']>;
   readonly tls?: ServerOptions['tls'];
   readonly httpRoutes?: Application['httpRoutes'];
+  /** The open one if not set. */
+  readonly gate?: Gate;
 }
 
 /** Places of plain HTTP that only tests have are for all who are known. */
@@ -101,7 +103,7 @@ export async function serveFakes(options: FakeServerOptions): Promise<FakeServer
     health: options.health ?? healthy,
     tls: options.tls,
     observers: [accessLog],
-    gate: openGate,
+    gate: options.gate ?? openGate,
     policy: policyWith(options.httpRoutes),
     services: [ImageService, TaskService],
   });

@@ -59,12 +59,15 @@ export function answerTo(error: unknown, { requestId, signal, rpc }: FailedCall)
   if (isAbort(error)) {
     return endOfCall(error);
   }
-  return connectErrorOf(
-    new DarkroomError(
-      'INTERNAL',
-      `the service failed in a way that it should not; tell its operator the request id ${requestId}`,
-      { cause: error },
-    ),
+  return connectErrorOf(internalError(requestId, error));
+}
+
+/** The error for what should not be, of which nothing is told but where to look. */
+export function internalError(requestId: string, cause: unknown): DarkroomError {
+  return new DarkroomError(
+    'INTERNAL',
+    `the service failed in a way that it should not; tell its operator the request id ${requestId}`,
+    { cause },
   );
 }
 
