@@ -18,7 +18,7 @@ import { DatabaseHealth } from './server/health/database-health.ts';
 import { StartingHealth } from './server/health/starting-health.ts';
 import { imageHandlers } from './server/rpc/image-handlers.ts';
 import { openIdentities } from './identity/identity-providers.ts';
-import { guardedGate, openGate } from './server/gate.ts';
+import { certificateOf, guardedGate, openGate } from './server/gate.ts';
 import { restRoutes } from './server/rest/rest-routes.ts';
 import type { DescService } from '@bufbuild/protobuf';
 import type { ServiceImpl } from '@connectrpc/connect';
@@ -133,7 +133,7 @@ async function start(
     source: group?.source,
     tls,
     observers: audit === undefined ? [accessLog] : [accessLog, audit.observe],
-    gate: authenticator ? guardedGate(authenticator, () => undefined) : openGate,
+    gate: authenticator ? guardedGate(authenticator, certificateOf) : openGate,
     services: [ImageServiceDescriptor, TaskServiceDescriptor],
   });
   teardown.add('server', () => server.close());

@@ -36,6 +36,10 @@ export const identitySettingSpecs = {
     'DARKROOM_TOKENS_FILE',
     'Static tokens by which callers are known, as `darkroom token` keeps them; read again when it changes.',
   ),
+  certificatesFile: path(
+    'DARKROOM_CERTIFICATE_IDENTITIES_FILE',
+    'Whom names in the certificates of clients stand for; read again when it changes.',
+  ),
   jwtIssuer: optional(
     'DARKROOM_JWT_ISSUER',
     'a text that is not empty',
@@ -115,16 +119,25 @@ type IdentitySettings = {
 };
 
 /** Whether any identity provider is set. */
-function knowsCallers({ tokensFile, jwtIssuer }: Partial<IdentitySettings>): boolean {
-  return tokensFile !== undefined || jwtIssuer !== undefined;
+function knowsCallers(settings: Partial<IdentitySettings>): boolean {
+  const { tokensFile, jwtIssuer, certificatesFile } = settings;
+  return [tokensFile, jwtIssuer, certificatesFile].some((provider) => provider !== undefined);
 }
 
 /** What is wrong with these settings together, a sentence for each. Those that are wrong by themselves are not set. */
 export function identityProblems(
-  settings: Partial<IdentitySettings> & { readonly host?: string },
+  settings: Partial<IdentitySettings> & {
+    readonly host?: string;
+    readonly tlsClientCaFile?: string | undefined;
+  },
 ): readonly string[] {
-  const { host, allowAnonymous } = settings;
+  const { host, allowAnonymous, certificatesFile, tlsClientCaFile } = settings;
   const problems = [...jwtProblems(settings)];
+  if (certificatesFile !== undefined && tlsClientCaFile === undefined) {
+    problems.push(
+      'DARKROOM_CERTIFICATE_IDENTITIES_FILE needs DARKROOM_TLS_CLIENT_CA_FILE: nobody is asked for a certificate without it',
+    );
+  }
   if (
     host !== undefined &&
     !isLoopback(host) &&
@@ -133,8 +146,8 @@ export function identityProblems(
   ) {
     problems.push(
       `DARKROOM_HOST=${host} lets others than this machine call, and everybody would be the admin: tell the service how to ` +
-        'know its callers, by DARKROOM_TOKENS_FILE or DARKROOM_JWT_ISSUER, or set DARKROOM_ALLOW_ANONYMOUS=everywhere if ' +
-        'that is what you want',
+        'know its callers, by DARKROOM_TOKENS_FILE, DARKROOM_JWT_ISSUER or DARKROOM_CERTIFICATE_IDENTITIES_FILE, or set ' +
+        'DARKROOM_ALLOW_ANONYMOUS=everywhere if that is what you want',
     );
   }
   return problems;

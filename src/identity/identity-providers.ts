@@ -1,4 +1,5 @@
 import { Authenticator } from './authenticator.ts';
+import { CertificateIdentities } from './certificates/certificate-identities.ts';
 import type { TokenProvider } from './identity.ts';
 import { JwtProvider } from './jwt/jwt-provider.ts';
 import { KeyFile } from './jwt/key-file.ts';
@@ -9,6 +10,8 @@ import { StaticTokenProvider } from './static-tokens/static-token-provider.ts';
 /** How callers are known, as it is set. */
 export interface IdentityOptions {
   readonly tokensFile: string | undefined;
+  /** What names in the certificates of clients stand for. */
+  readonly certificatesFile: string | undefined;
   /** The next ones count only with it. */
   readonly jwtIssuer: string | undefined;
   readonly jwtAudience: readonly string[];
@@ -40,23 +43,28 @@ export function openIdentities(
   options: IdentityOptions,
   onWarning: (message: string) => void,
 ): OpenedIdentities {
-  const providers: (TokenProvider & { close(): void })[] = [];
-  const close = (): void => providers.forEach((provider) => provider.close());
+  const tokens: (TokenProvider & { close(): void })[] = [];
+  let certificates: CertificateIdentities | undefined;
+  const close = (): void => {
+    tokens.forEach((provider) => provider.close());
+    certificates?.close();
+  };
   try {
     if (options.tokensFile !== undefined) {
-      providers.push(new StaticTokenProvider(options.tokensFile, onWarning));
+      tokens.push(new StaticTokenProvider(options.tokensFile, onWarning));
     }
     if (options.jwtIssuer !== undefined) {
-      providers.push(jwtProvider(options, options.jwtIssuer, onWarning));
+      tokens.push(jwtProvider(options, options.jwtIssuer, onWarning));
+    }
+    if (options.certificatesFile !== undefined) {
+      certificates = new CertificateIdentities(options.certificatesFile, onWarning);
     }
   } catch (error) {
     close();
     throw error;
   }
-  return {
-    authenticator: providers.length === 0 ? undefined : new Authenticator({ tokens: providers }),
-    close,
-  };
+  const isNone = tokens.length === 0 && certificates === undefined;
+  return { authenticator: isNone ? undefined : new Authenticator({ tokens, certificates }), close };
 }
 
 function jwtProvider(

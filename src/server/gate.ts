@@ -6,6 +6,7 @@ import { actingCaller } from '../identity/acting-caller.ts';
 import type { Authenticator } from '../identity/authenticator.ts';
 import type { CertificateNames, Identity } from '../identity/identity.ts';
 import type { NodeRequest } from './transport/node-http.ts';
+import { peerCertificate } from './transport/peer-certificate.ts';
 
 /** What the gate says to a request. */
 export type Admission =
@@ -33,6 +34,22 @@ export type Gate = (
   request: NodeRequest,
   rule: AccessRule | undefined,
 ) => Admission | Promise<Admission>;
+
+/** The names in the certificate that the client of a request has proven to have; undefined where it has shown none. */
+export function certificateOf(request: NodeRequest): CertificateNames | undefined {
+  const certificate = peerCertificate(request);
+  if (certificate === undefined) {
+    return undefined;
+  }
+  const { uris, dns, emails, ips, validUntil } = certificate;
+  const names = [
+    ...uris.map((name) => `URI:${name}`),
+    ...dns.map((name) => `DNS:${name}`),
+    ...emails.map((name) => `email:${name}`),
+    ...ips.map((name) => `IP:${name}`),
+  ];
+  return { names, expiresAtMs: validUntil.getTime() };
+}
 
 /** Which project a service acts for. */
 const projectHeader = 'x-darkroom-project';
@@ -74,7 +91,8 @@ export function guardedGate(
       try {
         return admitted(identity, textOf(named), rule);
       } catch (error) {
-        return refused(error, { ...identity, role: undefined });
+        const { userId, projectId } = identity;
+        return refused(error, { userId, projectId, role: undefined });
       }
     };
     try {

@@ -1,22 +1,17 @@
-import type { DescMethod, DescService } from '@bufbuild/protobuf';
+import type { DescService } from '@bufbuild/protobuf';
 import type { Logger } from 'pino';
-import { Health } from '../../gen/grpc/health/v1/health_pb.ts';
-import { policyWith, rulesOf, type AccessPolicy } from '../access/policy.ts';
+import { policyWith, type AccessPolicy } from '../access/policy.ts';
 import type { Settings } from '../config/settings.ts';
-import type { DarkroomError } from '../domain/darkroom-error.ts';
 import { isLoopback } from '../domain/loopback.ts';
 import { onSharedAbort } from '../domain/shared-signal.ts';
-import { CredentialWatch } from './credential-watch.ts';
 import { observeCall, type CallObserver } from './transport/call-observer.ts';
 import { connectionCheck } from './connection-check.ts';
 import { applyCors } from './http/cors.ts';
 import { Drain, serverDraining } from './transport/drain.ts';
-import { healthService } from './health/health-service.ts';
 import { unlessDraining, type HealthSource } from './health/health-source.ts';
-import { challengeOf } from './http/challenge.ts';
-import type { Admission, Gate } from './gate.ts';
-import { httpEndpoints, type HttpPlace } from './http/http-endpoints.ts';
-import { healthRoutes } from './health/health-routes.ts';
+import type { Gate } from './gate.ts';
+import { RequestDispatch, type Asked } from './request-dispatch.ts';
+import { answersOf } from './answers.ts';
 import { hostCheck } from './http/host-check.ts';
 import { originCheck } from './http/origin-check.ts';
 import type { Application } from './application.ts';
@@ -24,13 +19,10 @@ import { startListener } from './transport/listener.ts';
 import { urlOf, type ConnectionSource } from '../runtime/port.ts';
 import { UntakenAnswers } from './transport/untaken-answers.ts';
 import { connectErrorOf } from './errors/error-mapping.ts';
-import { isClosed, pathOf, type NodeRequest, type NodeResponse } from './transport/node-http.ts';
-import { addReflection } from './rpc/reflection.ts';
-import { isRpc, refuseRpc } from './rpc/rpc-refusal.ts';
+import type { NodeRequest, NodeResponse } from './transport/node-http.ts';
 import { RequestBody } from './transport/request-body.ts';
 import { CallContext } from './transport/request-context.ts';
 import { discardRestAfter } from './transport/response-writer.ts';
-import { createRpcAdapter } from './rpc/rpc-adapter.ts';
 import { startingApplication } from './starting-application.ts';
 import { certificateNames } from '../tls/certificate-names.ts';
 import type { TlsSource } from '../tls/tls-material.ts';
@@ -76,16 +68,6 @@ export interface ServerOptions {
   readonly observers: readonly CallObserver[];
 }
 
-/** A request on its way to its answer. */
-interface Asked {
-  readonly request: NodeRequest;
-  readonly response: NodeResponse;
-  readonly body: RequestBody;
-  readonly context: CallContext;
-  /** Of plain HTTP; undefined for a known RPC. */
-  readonly place: HttpPlace | undefined;
-}
-
 /** A running server. */
 export interface Server {
   /** Where it can be called, such as `http://127.0.0.1:8080`. */
@@ -124,80 +106,13 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const drain = new Drain();
   const health = unlessDraining(options.health, drain.drainSignal);
 
-  function answersOf({ routes, admit, httpRoutes = [] }: Application) {
-    const rpc = createRpcAdapter({
-      maxMessageBytes: maxMessageBytes(settings.maxChunkBytes),
-      pace: { idleTimeoutMs: settings.streamIdleTimeoutMs, minRate: settings.minUploadRate },
-      routes(router) {
-        routes(router);
-        const services = (): DescService[] => [
-          ...new Set(router.handlers.map((one) => one.service)),
-        ];
-        const names = [...services(), Health].map((service) => service.typeName);
-        router.service(Health, healthService(health, names));
-        if (settings.reflection !== 'off') {
-          addReflection(router, services);
-        }
-      },
-      admit(service) {
-        if (!service.typeName.startsWith('grpc.')) {
-          if (drain.isDraining) {
-            throw serverDraining();
-          }
-          admit?.();
-        }
-      },
-    });
-    const http = httpEndpoints([...healthRoutes(health), ...httpRoutes]);
-    return { rpc, http, rules: rulesOf(policy, [...rpc.names, ...http.names]) };
-  }
-  let answers = answersOf(startingApplication(options.services));
+  const parts = { settings, policy, drain, health };
+  let answers = answersOf(startingApplication(options.services), parts);
+  const requests = new RequestDispatch(gate, () => answers);
   const untaken = new UntakenAnswers(settings.streamIdleTimeoutMs);
-  const credentials = new CredentialWatch();
   const ownNames = options.tls ? certificateNames(options.tls) : () => [];
   const wrongHost = hostCheck(settings, ownNames);
   const wrongOrigin = originCheck(settings.corsOrigins);
-
-  function refuse({ request, response, context, place }: Asked, refusal: DarkroomError): void {
-    const challenge = challengeOf(refusal);
-    if (challenge !== undefined) {
-      response.setHeader('www-authenticate', challenge);
-    }
-    if (isRpc(request)) {
-      context.outcome.failure = refuseRpc(request, response, refusal);
-    } else {
-      (place ?? answers.http.find(request)).answer(response, context, refusal);
-    }
-  }
-
-  function goOn(asked: Asked, admission: Admission): void {
-    const { request, response, body, context, place } = asked;
-    if (admission.kind === 'refused') {
-      asked.context.refuse(admission.caller);
-      refuse(asked, admission.error);
-      return;
-    }
-    const { caller, identity } = admission;
-    context.admit(caller, identity !== undefined);
-    if (answers.rpc.handle(request, response, body, context)) {
-      if (identity !== undefined && lasts(context.outcome.method)) {
-        credentials.follow(identity, response, (error) => context.endWith(error));
-      }
-    } else {
-      (place ?? answers.http.find(request)).answer(response, context);
-    }
-  }
-
-  async function goOnLater(asked: Asked, later: Promise<Admission>): Promise<void> {
-    try {
-      const admission = await later;
-      if (!isClosed(asked.response)) {
-        goOn(asked, admission);
-      }
-    } catch (error) {
-      refuse(asked, internalError(asked.context.requestId, error));
-    }
-  }
 
   function handle(request: NodeRequest, response: NodeResponse): void {
     const body = new RequestBody(request);
@@ -217,28 +132,13 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     untaken.watch(response, (failure) => {
       context.outcome.failure = connectErrorOf(failure);
     });
-    const rpcRule = answers.rules.get(pathOf(request).slice(1));
-    const place = rpcRule === undefined ? answers.http.find(request) : undefined;
-    const asked: Asked = { request, response, body, context, place };
+    const asked: Asked = { request, response, body, context };
     const refusal = connectionCheck(request) ?? wrongHost(request) ?? wrongOrigin(request);
     if (refusal !== undefined) {
-      refuse(asked, refusal);
-      return;
+      requests.refuse(asked, refusal);
+    } else if (!applyCors(settings.corsOrigins, request, response)) {
+      requests.dispatch(asked);
     }
-    if (applyCors(settings.corsOrigins, request, response)) {
-      return;
-    }
-    const admission = gate(request, rpcRule ?? answers.rules.get(place?.name ?? ''));
-    if (admission instanceof Promise) {
-      void goOnLater(asked, admission);
-    } else {
-      goOn(asked, admission);
-    }
-  }
-
-  function cannotHandle(response: NodeResponse, error: unknown): void {
-    logger.error({ err: error }, 'request could not be handled');
-    response.destroy();
   }
 
   const listener = await startListener({
@@ -250,7 +150,8 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       try {
         handle(request, response);
       } catch (error) {
-        cannotHandle(response, error);
+        logger.error({ err: error }, 'request could not be handled');
+        response.destroy();
       }
     },
   });
@@ -280,7 +181,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     drainSignal: drain.drainSignal,
     drain: begin,
     serve(application) {
-      answers = answersOf(application);
+      answers = answersOf(application, parts);
     },
     async close(onTimeUp) {
       begin();
@@ -295,17 +196,4 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       untaken.stop();
     },
   };
-}
-
-/**
- * The largest message that can be needed: a chunk as base64 in Connect's JSON, which is what browsers send, and
- * 64 KiB for all that is around it. What the chunk itself may be is checked with the chunk.
- */
-function maxMessageBytes(maxChunkBytes: number): number {
-  return Math.ceil(maxChunkBytes / 3) * 4 + 64 * 1024;
-}
-
-/** Whether a call goes on for as long as its client likes. A download has its end, and is what was allowed when it began. */
-function lasts(method: DescMethod | undefined): boolean {
-  return method !== undefined && method.methodKind !== 'unary' && method.name !== 'DownloadImage';
 }

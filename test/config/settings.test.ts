@@ -123,6 +123,7 @@ test.each([
   [{ DARKROOM_JWT_JWKS_FILE: 'keys' }, /DARKROOM_JWT_ISSUER is missing/],
   [{ DARKROOM_JWT_JWKS_URL: 'http://id.test/keys' }, /DARKROOM_JWT_JWKS_URL must be an https URL/],
   [{ DARKROOM_JWT_ALGORITHMS: 'RS256,HS256' }, /DARKROOM_JWT_ALGORITHMS must be a list of RS256/],
+  [{ DARKROOM_CERTIFICATE_IDENTITIES_FILE: 'c' }, /needs DARKROOM_TLS_CLIENT_CA_FILE/],
   [{ DARKROOM_JWT_ALGORITHMS: 'none' }, /DARKROOM_JWT_ALGORITHMS must be/],
 ])('settings of identity that do not go together are refused: %j', (env, problem) => {
   expect(() => readSettings(env)).toThrow(SettingsError);

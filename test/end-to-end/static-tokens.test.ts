@@ -327,7 +327,7 @@ describe('a start is refused', () => {
     const env = { DARKROOM_HOST: '0.0.0.0' };
     const { exit, output } = await failureToStart({ dataDir: dataDir.path, databaseUrl, env });
     expect(exit).toBe(2);
-    expect(output).toMatch(/by DARKROOM_TOKENS_FILE or .* set DARKROOM_ALLOW_ANONYMOUS=everywhere/);
+    expect(output).toMatch(/by DARKROOM_TOKENS_FILE, .* set DARKROOM_ALLOW_ANONYMOUS=everywhere/);
   });
 
   test.each(['1', '2'])('without its token file, of %s processes', async (processes) => {

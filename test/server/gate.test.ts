@@ -153,7 +153,7 @@ test('a defect of who is asked costs the call alone, and tells its client nothin
   expect(failure.code).toBe('Internal');
   expect(failure.message).not.toContain('secret');
   expect(server.log.find(({ level }) => level === 50)).toMatchObject({
-    err: { message: 'a secret' },
+    err: { message: expect.stringContaining('a secret') },
   });
   await images.listImages({});
 });

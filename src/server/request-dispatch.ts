@@ -1,0 +1,111 @@
+import type { DescMethod } from '@bufbuild/protobuf';
+import type { DarkroomError } from '../domain/darkroom-error.ts';
+import type { Answers } from './answers.ts';
+import { CredentialWatch } from './credential-watch.ts';
+import { internalError } from './errors/error-mapping.ts';
+import type { Admission, Gate } from './gate.ts';
+import { challengeOf } from './http/challenge.ts';
+import type { HttpPlace } from './http/http-endpoints.ts';
+import { isRpc, refuseRpc } from './rpc/rpc-refusal.ts';
+import { isClosed, pathOf, type NodeRequest, type NodeResponse } from './transport/node-http.ts';
+import type { RequestBody } from './transport/request-body.ts';
+import type { CallContext } from './transport/request-context.ts';
+
+/** A request on its way to its answer. */
+export interface Asked {
+  readonly request: NodeRequest;
+  readonly response: NodeResponse;
+  readonly body: RequestBody;
+  readonly context: CallContext;
+}
+
+/** Brings requests past the gate to what answers them, and refusals to their clients. */
+export class RequestDispatch {
+  readonly #gate: Gate;
+  readonly #answers: () => Answers;
+  readonly #credentials = new CredentialWatch();
+
+  constructor(gate: Gate, answers: () => Answers) {
+    this.#gate = gate;
+    this.#answers = answers;
+  }
+
+  /** Has a request answered, if the gate lets it pass. Must be asked once for each. */
+  dispatch(asked: Asked): void {
+    const { rules, http } = this.#answers();
+    const { request } = asked;
+    const rpcRule = rules.get(pathOf(request).slice(1));
+    const place = rpcRule === undefined ? http.find(request) : undefined;
+    try {
+      const admission = this.#gate(request, rpcRule ?? rules.get(place?.name ?? ''));
+      if (admission instanceof Promise) {
+        void this.#goOnLater(asked, place, admission);
+      } else {
+        this.#goOn(asked, place, admission);
+      }
+    } catch (error) {
+      this.#fail(asked, place, error);
+    }
+  }
+
+  /** Answers a request with an error, in the way of what it asks for, before anything of it is done. */
+  refuse({ request, response, context }: Asked, refusal: DarkroomError, place?: HttpPlace): void {
+    const challenge = challengeOf(refusal);
+    if (challenge !== undefined) {
+      response.setHeader('www-authenticate', challenge);
+    }
+    if (isRpc(request)) {
+      context.outcome.failure = refuseRpc(request, response, refusal);
+    } else {
+      (place ?? this.#answers().http.find(request)).answer(response, context, refusal);
+    }
+  }
+
+  #goOn(asked: Asked, place: HttpPlace | undefined, admission: Admission): void {
+    const { request, response, body, context } = asked;
+    if (admission.kind === 'refused') {
+      context.refuse(admission.caller);
+      this.refuse(asked, admission.error, place);
+      return;
+    }
+    const { caller, identity } = admission;
+    const { rpc, http } = this.#answers();
+    context.admit(caller, identity !== undefined);
+    if (!rpc.handle(request, response, body, context)) {
+      (place ?? http.find(request)).answer(response, context);
+    } else if (identity !== undefined && lasts(context.outcome.method)) {
+      this.#credentials.follow(identity, response, (error) => context.endWith(error));
+    }
+  }
+
+  async #goOnLater(
+    asked: Asked,
+    place: HttpPlace | undefined,
+    later: Promise<Admission>,
+  ): Promise<void> {
+    try {
+      const admission = await later;
+      if (!isClosed(asked.response)) {
+        this.#goOn(asked, place, admission);
+      }
+    } catch (error) {
+      this.#fail(asked, place, error);
+    }
+  }
+
+  /** What should not be: a defect of the gate, or of what takes the request. */
+  #fail(asked: Asked, place: HttpPlace | undefined, error: unknown): void {
+    const { response, context } = asked;
+    if (response.headersSent || isClosed(response)) {
+      context.logger.error({ err: error }, 'request could not be handled');
+      response.destroy();
+    } else {
+      this.refuse(asked, internalError(context.requestId, error), place);
+    }
+  }
+}
+
+/** Whether a call goes on for as long as its client likes. A download has its end, and is what was allowed when it began. */
+function lasts(method: DescMethod | undefined): boolean {
+  return method !== undefined && method.methodKind !== 'unary' && method.name !== 'DownloadImage';
+}
