@@ -11,6 +11,8 @@ import { readFully } from './read-fully.ts';
 import { storageError } from './storage-error.ts';
 import { syncFolder } from './sync-folder.ts';
 
+const shardNames = Array.from({ length: 256 }, (_, shard) => shard.toString(16).padStart(2, '0'));
+
 const writableMode = 0o640;
 
 /** How a folder is used. */
@@ -43,9 +45,10 @@ export class FileBlobStore implements BlobStore {
   ): Promise<FileBlobStore> {
     try {
       await mkdir(folder, { recursive: true, mode: 0o750 });
-      for (let shard = 0; shard < 256; shard++) {
-        await mkdir(join(folder, shardName(shard)), { recursive: true, mode: 0o750 });
-      }
+      const there = new Set(await readdir(folder));
+      const missing = shardNames.filter((name) => !there.has(name));
+      // At once: each by itself would wait for a thread, and on a network file system for the network.
+      await Promise.all(missing.map((name) => makeShard(join(folder, name))));
       await syncFolder(folder);
     } catch (error) {
       throw storageError(error, `making the folder ${folder}`);
@@ -129,10 +132,8 @@ export class FileBlobStore implements BlobStore {
   }
 
   async *list(): AsyncIterable<SegmentId> {
-    for (let shard = 0; shard < 256; shard++) {
-      const names = await guarded('listing segments', () =>
-        readdir(join(this.#folder, shardName(shard))),
-      );
+    for (const shard of shardNames) {
+      const names = await guarded('listing segments', () => readdir(join(this.#folder, shard)));
       for (const name of names) {
         if (validate(name)) {
           yield name as SegmentId;
@@ -143,7 +144,7 @@ export class FileBlobStore implements BlobStore {
 
   async check(): Promise<void> {
     await guarded('looking at the store', async () => {
-      await stat(join(this.#folder, shardName(0)));
+      await stat(join(this.#folder, '00'));
     });
   }
 
@@ -214,8 +215,15 @@ export class FileBlobStore implements BlobStore {
   }
 }
 
-function shardName(shard: number): string {
-  return shard.toString(16).padStart(2, '0');
+/** Of another process that starts as well it may be there by now. */
+async function makeShard(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o750 });
+  } catch (error) {
+    if (!isErrno(error, 'EEXIST')) {
+      throw error;
+    }
+  }
 }
 
 function shardOf(id: SegmentId): string {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { Image_Outlook, Image_State } from '../../gen/darkroom/v1/image_pb.ts';
 import type { UploadImageResponse } from '../../gen/darkroom/v1/image_service_pb.ts';
 import { Phase } from '../../gen/darkroom/v1/phase_pb.ts';
@@ -46,7 +46,7 @@ async function expectStoresToAgree(service: RunningService): Promise<void> {
 
 describe('a service that is killed in the middle of several uploads', () => {
   test('comes back with no image that is not whole, says what happened, and all of them go on', async () => {
-    const service = await startService();
+    const service = await startService({}, onTestFinished, 'disk');
     const bytes = randomBytes(5 * MiB + 321);
     const [whole, half, withHole, begun, waiting] = await Promise.all(
       ['whole', 'half', 'with a hole', 'begun', 'waiting'].map((name) => createTask(service, name)),
@@ -119,7 +119,7 @@ describe('a service that is killed after the finish and before the answer', () =
     imageId: string;
     taskId: string;
   }> {
-    const service = await startService();
+    const service = await startService({}, onTestFinished, 'disk');
     const { imageId, taskId } = await createTask(service, 'zeros');
     const stream = holdUpload(service.images, taskId);
     stream.sendHole(0, zeros.length);

@@ -29,7 +29,7 @@ let service: RunningService;
 
 beforeAll(async () => {
   const cleanUps = new CleanUps();
-  service = await startService({}, cleanUps.defer);
+  service = await startService({}, cleanUps.defer, 'disk');
   return cleanUps.run;
 });
 

@@ -1,8 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
+import { roomyFolder } from '../../src/database/embedded-postgres/throwaway.ts';
 import type { Database } from '../../src/database/database.ts';
 import { DarkroomError } from '../../src/domain/darkroom-error.ts';
 import { newId, type BlobId, type SegmentId } from '../../src/records/ids.ts';
@@ -22,7 +22,7 @@ interface World {
 }
 
 async function openWorld(): Promise<World> {
-  const folder = await mkdtemp(join(tmpdir(), 'darkroom-reaper-'));
+  const folder = await mkdtemp(join(await roomyFolder(), 'darkroom-reaper-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   return { database: await connectTestDatabase(), store: await FileBlobStore.open(folder) };
 }

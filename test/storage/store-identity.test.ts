@@ -1,14 +1,14 @@
 import { mkdtemp, open, readFile, readdir, rename, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { roomyFolder } from '../../src/database/embedded-postgres/throwaway.ts';
 import type { Database } from '../../src/database/database.ts';
 import { matchStoreIdentity, StoreIdentityError } from '../../src/storage/store-identity.ts';
 import { runProgram } from '../support/programs.ts';
 import { connectTestDatabase } from '../support/test-database.ts';
 
 async function temporaryFolder(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'darkroom-identity-'));
+  const folder = await mkdtemp(join(await roomyFolder(), 'darkroom-identity-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }

@@ -33,9 +33,10 @@ export interface RunningService<Url extends string | undefined = string> {
 export async function startService(
   env: Readonly<Record<string, string>> = {},
   defer: (cleanUp: () => Promise<void>) => void = onTestFinished,
+  medium: 'memory' | 'disk' = 'memory',
 ): Promise<RunningService> {
   const database = await createTestDatabase();
-  const dataDir = await makeDataDir();
+  const dataDir = await makeDataDir(medium);
   defer(async () => {
     await dataDir.remove();
     await database.drop();

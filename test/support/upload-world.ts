@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { pino } from 'pino';
 import { afterAll, beforeAll, expect, onTestFinished } from 'vitest';
 import { databaseTime } from '../../src/database/database-time.ts';
 import type { Database } from '../../src/database/database.ts';
+import { roomyFolder } from '../../src/database/embedded-postgres/throwaway.ts';
 import { defaultCaller } from '../../src/access/caller.ts';
 import { DarkroomError } from '../../src/domain/darkroom-error.ts';
 import { newId, type ImageId, type ProcessId, type TaskId } from '../../src/records/ids.ts';
@@ -50,6 +50,9 @@ export const testLimits: UploadLimits = {
   commitIntervalMs: 20,
   formatCheck: 'refuse',
 };
+
+/** Of all worlds of a worker: to start a thread takes 50 ms of CPU. */
+const digestPool = new DigestPool(1);
 
 /** One service process, without its network: everything from frames to files and rows. */
 export interface UploadWorld {
@@ -104,12 +107,11 @@ export async function openUploadWorld(
   database: Database,
   options: UploadWorldOptions = {},
 ): Promise<UploadWorld> {
-  const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'darkroom-blobs-')));
+  const folder = options.folder ?? (await mkdtemp(join(await roomyFolder(), 'darkroom-blobs-')));
   const files = await FileBlobStore.open(folder);
   const changes = await changesOf(database);
   const own = options.wrapDatabase?.(database) ?? database;
   const store = options.wrapStore?.(files) ?? files;
-  const pool = new DigestPool(1);
   const ledger = new TaskLedger(own);
   const logger = pino({ level: process.env['DARKROOM_TEST_LOG'] ?? 'silent' });
   const processId = newId<ProcessId>();
@@ -123,7 +125,7 @@ export async function openUploadWorld(
     database: own,
     ledger,
     store,
-    digests: new ParkedDigests(options.digests ?? pool),
+    digests: new ParkedDigests(options.digests ?? digestPool),
     changes,
     processId,
     limits: { ...testLimits, ...options.limits },
@@ -147,7 +149,6 @@ export async function openUploadWorld(
       Promise.all([uploads.drain(), repair.settle(), reaper.settle()]),
       new Promise((resolve) => setTimeout(resolve, 500).unref()),
     ]);
-    await pool.close();
     if (!options.folder) {
       await rm(folder, { recursive: true, force: true });
     }
@@ -159,7 +160,7 @@ export async function openUploadWorld(
     uploads,
     repair,
     reaper,
-    digests: pool,
+    digests: digestPool,
     folder,
     processId,
     tellChange: (taskId) => changes.tell(taskId),

@@ -73,7 +73,8 @@ export async function clearAbandonedThrowaways(): Promise<void> {
   }
 }
 
-async function roomyFolder(): Promise<string> {
+/** Where files lie that are thrown away: in memory where there is room, else in the folder of temporary files. */
+export async function roomyFolder(): Promise<string> {
   if (process.availableMemory() < MEMORY_NEEDED) return tmpdir();
   const { bavail, bsize } = await statfs(MEMORY_FOLDER).catch(() => ({ bavail: 0, bsize: 0 }));
   return bavail * bsize < MEMORY_NEEDED ? tmpdir() : MEMORY_FOLDER;

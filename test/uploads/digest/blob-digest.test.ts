@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
+import { roomyFolder } from '../../../src/database/embedded-postgres/throwaway.ts';
 import { DarkroomError } from '../../../src/domain/darkroom-error.ts';
 import { newId, type SegmentId } from '../../../src/records/ids.ts';
 import { BlobReader } from '../../../src/storage/blob-reader.ts';
@@ -16,7 +16,7 @@ const MiB = 1024 * 1024;
 
 /** A reader of a blob that is one segment with these bytes. */
 async function readerOf(data: Uint8Array): Promise<BlobReader> {
-  const folder = await mkdtemp(join(tmpdir(), 'darkroom-digest-'));
+  const folder = await mkdtemp(join(await roomyFolder(), 'darkroom-digest-'));
   const store = await FileBlobStore.open(folder);
   const id = newId<SegmentId>();
   await writing(store, id, 0, (writer) => writer.append(data));

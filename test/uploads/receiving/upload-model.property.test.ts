@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32c } from '@node-rs/crc32';
 import fc from 'fast-check';
 import { expect, onTestFinished, test } from 'vitest';
+import { roomyFolder } from '../../../src/database/embedded-postgres/throwaway.ts';
 import { defaultCaller } from '../../../src/access/caller.ts';
 import type { DarkroomError } from '../../../src/domain/darkroom-error.ts';
 import type { ImageId, SegmentId, TaskId } from '../../../src/records/ids.ts';
@@ -482,7 +482,7 @@ async function checkStore(world: UploadWorld): Promise<void> {
 
 test('whatever clients do, in whatever order, on two processes: the image is its bytes or not ACTIVE', async () => {
   const database = await connectTestDatabase();
-  const folder = await mkdtemp(join(tmpdir(), 'darkroom-model-'));
+  const folder = await mkdtemp(join(await roomyFolder(), 'darkroom-model-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   const worlds = [
     await openUploadWorld(database, { folder }),

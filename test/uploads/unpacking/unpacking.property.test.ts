@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, onTestFinished, test } from 'vitest';
+import { roomyFolder } from '../../../src/database/embedded-postgres/throwaway.ts';
 import { defaultCaller } from '../../../src/access/caller.ts';
 import type { Compression } from '../../../src/formats/compression.ts';
 import type { Fault } from '../../../src/records/fault.ts';
@@ -127,7 +127,7 @@ async function send(
 }
 
 test('whatever comes compressed becomes exactly what is inside, or fails with a reason', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'darkroom-unpacking-'));
+  const folder = await mkdtemp(join(await roomyFolder(), 'darkroom-unpacking-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   const worlds = [
     await openUploadWorld(database(), { folder }),
