@@ -37,6 +37,7 @@ import { stopLeftovers } from '../../src/database/embedded-postgres/postmaster.t
 import { postgresProcessesOf } from '../../src/database/embedded-postgres/postmaster-pid.ts';
 import {
   clearAbandonedThrowaways,
+  roomyFolder,
   startThrowawayPostgres,
 } from '../../src/database/embedded-postgres/throwaway.ts';
 
@@ -52,7 +53,7 @@ const owners: ChildProcess[] = [];
 let sharedDataDir: string;
 
 beforeAll(async () => {
-  sharedDataDir = await mkdtemp(path.join(tmpdir(), 'darkroom-embedded-'));
+  sharedDataDir = await mkdtemp(path.join(await roomyFolder(), 'darkroom-embedded-'));
   await (await start(sharedDataDir)).stop();
 });
 
@@ -69,7 +70,7 @@ afterEach(async () => {
 });
 
 async function newFolder(): Promise<string> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'darkroom-embedded-'));
+  const folder = await mkdtemp(path.join(await roomyFolder(), 'darkroom-embedded-'));
   temporaryFolders.push(folder);
   return folder;
 }
