@@ -11,12 +11,14 @@ import { slowStatements } from './database/slow-statements.ts';
 import { startDatabase } from './database/start-database.ts';
 import { etagOf } from './records/image-etag.ts';
 import { DownloadPlaces } from './images/download-places.ts';
+import { ImageMembers } from './images/image-members.ts';
 import { ImageService } from './images/image-service.ts';
 import { ImportService } from './imports/import-service.ts';
 import { ReachPolicy } from './imports/reach-policy.ts';
 import { DatabaseHealth } from './server/health/database-health.ts';
 import { StartingHealth } from './server/health/starting-health.ts';
 import { imageHandlers } from './server/rpc/image-handlers.ts';
+import { memberHandlers } from './server/rpc/member-handlers.ts';
 import { openIdentities } from './identity/identity-providers.ts';
 import { certificateOf, guardedGate, openGate } from './server/gate.ts';
 import { restRoutes } from './server/rest/rest-routes.ts';
@@ -259,6 +261,7 @@ async function start(
         router.service(service, audit ? auditedHandlers(service, handlers, audit) : handlers);
       serve(ImageServiceDescriptor, {
         ...imageHandlers(images, settings),
+        ...memberHandlers(new ImageMembers(database, settings)),
         ...uploadHandlers({ uploads, images, database, downloads, settings }),
       });
       serve(

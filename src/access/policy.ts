@@ -18,6 +18,10 @@ const nothing = 'nothing: the same for all';
 const reads: AccessRule = { who: ['reader', 'member', 'admin', 'service'], on: ownProject };
 /** Changes it. */
 const changes: AccessRule = { who: ['member', 'admin', 'service'], on: ownProject };
+/** Reads images, of others too where those are shown. */
+const readsImages: AccessRule = { ...reads, on: 'images that it sees' };
+/** Reads whom its project's images are shared with, and what is shared with it. */
+const readsMembers: AccessRule = { ...reads, on: 'its project, its own membership' };
 /** Tells what is the same for all, to those who are known. */
 const tells: AccessRule = { who: ['reader', 'member', 'admin', 'service'], on: nothing };
 /** Is told to everybody. */
@@ -34,11 +38,16 @@ export const accessPolicy: AccessPolicy = {
   'darkroom.v1.ImageService/UploadImage': changes,
   'darkroom.v1.ImageService/UploadChunk': changes,
   'darkroom.v1.ImageService/ResumeUpload': changes,
-  'darkroom.v1.ImageService/DownloadImage': reads,
-  'darkroom.v1.ImageService/GetImage': reads,
-  'darkroom.v1.ImageService/ListImages': reads,
+  'darkroom.v1.ImageService/DownloadImage': readsImages,
+  'darkroom.v1.ImageService/GetImage': readsImages,
+  'darkroom.v1.ImageService/ListImages': readsImages,
   'darkroom.v1.ImageService/UpdateImage': changes,
   'darkroom.v1.ImageService/DeleteImage': changes,
+  'darkroom.v1.ImageService/AddImageMember': changes,
+  'darkroom.v1.ImageService/ListImageMembers': readsMembers,
+  'darkroom.v1.ImageService/GetImageMember': readsMembers,
+  'darkroom.v1.ImageService/UpdateImageMember': { ...changes, on: 'its own membership' },
+  'darkroom.v1.ImageService/RemoveImageMember': changes,
 
   'darkroom.v1.TaskService/GetTask': reads,
   'darkroom.v1.TaskService/ListTasks': reads,
@@ -65,8 +74,8 @@ export const accessPolicy: AccessPolicy = {
   'GET /v2/': isPublic,
   'GET /v2/tasks': reads,
   'GET /v2/tasks/:id': reads,
-  'GET /v2/images/:id': reads,
-  'GET /v2/images/:id/file': reads,
+  'GET /v2/images/:id': readsImages,
+  'GET /v2/images/:id/file': readsImages,
   'GET /v2/images/:id/tasks': reads,
   'GET /v2/schemas/image': tells,
   'GET /v2/schemas/task': tells,

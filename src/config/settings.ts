@@ -133,6 +133,13 @@ export const settingSpecs = {
     'downloads',
     'Largest number of downloads at the same time, each with some 3 MiB of memory.',
   ),
+  maxImageMembers: wholeNumber(
+    'DARKROOM_MAX_IMAGE_MEMBERS',
+    128,
+    [0, 10_000],
+    'projects',
+    'Largest number of projects that an image is shared with.',
+  ),
   taskIdleTimeoutMs: wholeNumber(
     'DARKROOM_TASK_IDLE_TIMEOUT_MS',
     15 * 60 * 1000,

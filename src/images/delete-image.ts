@@ -4,6 +4,7 @@ import type { Database } from '../database/database.ts';
 import type { Caller } from '../access/caller.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import { parseId, type BlobId, type ImageId } from '../records/ids.ts';
+import { ImageMember } from '../records/image-member.ts';
 import { ImportOrder } from '../records/import-order.ts';
 import { Blob } from '../records/blob.ts';
 import { databaseTime } from '../database/database-time.ts';
@@ -42,6 +43,7 @@ export async function deleteImage(
     await failLiveTask(em, image, caller, now);
     const releasedBlobs = await releaseBlobs(em, image, now);
     await em.nativeDelete(ImportOrder, { imageId: image.id });
+    await em.nativeDelete(ImageMember, { imageId: image.id });
     image.state = 'DELETED';
     image.outlook = 'NOT_COMING';
     image.deleteTime = now;

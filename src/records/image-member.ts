@@ -23,3 +23,12 @@ const ImageMemberSchema = defineEntity({
 export class ImageMember extends ImageMemberSchema.class {}
 ImageMemberSchema.setClass(ImageMember);
 export { ImageMemberSchema };
+
+/** The etag of a membership as it is: opaque to callers, another one after every change. */
+export function memberEtagOf({
+  imageId,
+  memberProjectId,
+  version,
+}: Pick<ImageMember, 'imageId' | 'memberProjectId' | 'version'>): string {
+  return Buffer.from(`${imageId}/${memberProjectId}/${version}`).toString('base64url');
+}

@@ -113,6 +113,8 @@ function sourceBeside(key: string): string {
 const answers: ReadonlySet<Code> = new Set([
   Code.InvalidArgument,
   Code.NotFound,
+  // In the name of another project.
+  Code.PermissionDenied,
   Code.AlreadyExists,
   Code.FailedPrecondition,
   Code.Aborted,

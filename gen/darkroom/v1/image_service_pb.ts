@@ -6,7 +6,7 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Image, Image_DiskFormat, Image_Outlook, Image_State, Image_Visibility } from "./image_pb.ts";
 import { file_darkroom_v1_image } from "./image_pb.ts";
-import type { ImageMember_Status } from "./image_member_pb.ts";
+import type { ImageMember, ImageMember_Status } from "./image_member_pb.ts";
 import { file_darkroom_v1_image_member } from "./image_member_pb.ts";
 import type { Task } from "./task_pb.ts";
 import { file_darkroom_v1_task } from "./task_pb.ts";
@@ -18,7 +18,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file darkroom/v1/image_service.proto.
  */
 export const file_darkroom_v1_image_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch9kYXJrcm9vbS92MS9pbWFnZV9zZXJ2aWNlLnByb3RvEgtkYXJrcm9vbS52MSKZAQoMVXBsb2FkTGltaXRzEhcKD21heF9jaHVua19ieXRlcxgBIAEoBRIfChdyZWNvbW1lbmRlZF9jaHVua19ieXRlcxgCIAEoBRIXCg9tYXhfaW1hZ2VfYnl0ZXMYAyABKAMSNgoTc3RyZWFtX2lkbGVfdGltZW91dBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiLdBwoSQ3JlYXRlSW1hZ2VSZXF1ZXN0EiEKBWltYWdlGAEgASgLMhIuZGFya3Jvb20udjEuSW1hZ2USOAoGdXBsb2FkGAIgASgLMiYuZGFya3Jvb20udjEuQ3JlYXRlSW1hZ2VSZXF1ZXN0LlVwbG9hZEgAEjwKCHNuYXBzaG90GAMgASgLMiguZGFya3Jvb20udjEuQ3JlYXRlSW1hZ2VSZXF1ZXN0LlNuYXBzaG90SAASPQoJY29weV9mcm9tGAQgASgLMiguZGFya3Jvb20udjEuQ3JlYXRlSW1hZ2VSZXF1ZXN0LkNvcHlGcm9tSAASEgoKcmVxdWVzdF9pZBgFIAEoCRIvCgxpZGxlX3RpbWVvdXQYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24aZAoGVXBsb2FkEhcKCnRvdGFsX3NpemUYASABKANIAIgBARITCgZzaGEyNTYYAiABKAlIAYgBARISCgpkZWNvbXByZXNzGAMgASgIQg0KC190b3RhbF9zaXplQgkKB19zaGEyNTYa2wEKCFNuYXBzaG90EhcKCnRvdGFsX3NpemUYASABKANIAIgBARITCgZzaGEyNTYYAiABKAlIAYgBARJECgZsYWJlbHMYAyADKAsyNC5kYXJrcm9vbS52MS5DcmVhdGVJbWFnZVJlcXVlc3QuU25hcHNob3QuTGFiZWxzRW50cnkSEgoKZGVjb21wcmVzcxgEIAEoCBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQg0KC190b3RhbF9zaXplQgkKB19zaGEyNTYa2QIKCENvcHlGcm9tEg0KA3VybBgBIAEoCUgAEhIKCGltYWdlX2lkGAIgASgJSAASFwoKdG90YWxfc2l6ZRgDIAEoA0gBiAEBEhMKBnNoYTI1NhgEIAEoCUgCiAEBEhMKBnNoYTUxMhgFIAEoCUgDiAEBEhsKDm1heF9zaXplX2J5dGVzGAYgASgDSASIAQESRgoHaGVhZGVycxgHIAMoCzI1LmRhcmtyb29tLnYxLkNyZWF0ZUltYWdlUmVxdWVzdC5Db3B5RnJvbS5IZWFkZXJzRW50cnkSEgoKZGVjb21wcmVzcxgIIAEoCBouCgxIZWFkZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIGCgRmcm9tQg0KC190b3RhbF9zaXplQgkKB19zaGEyNTZCCQoHX3NoYTUxMkIRCg9fbWF4X3NpemVfYnl0ZXNCCAoGc291cmNlIpcBChNDcmVhdGVJbWFnZVJlc3BvbnNlEiEKBWltYWdlGAEgASgLMhIuZGFya3Jvb20udjEuSW1hZ2USHwoEdGFzaxgCIAEoCzIRLmRhcmtyb29tLnYxLlRhc2sSEQoJdGFza19wYXRoGAMgASgJEikKBmxpbWl0cxgEIAEoCzIZLmRhcmtyb29tLnYxLlVwbG9hZExpbWl0cyLzAwoSVXBsb2FkSW1hZ2VSZXF1ZXN0EjgKBmhlYWRlchgBIAEoCzImLmRhcmtyb29tLnYxLlVwbG9hZEltYWdlUmVxdWVzdC5IZWFkZXJIABI2CgVjaHVuaxgCIAEoCzIlLmRhcmtyb29tLnYxLlVwbG9hZEltYWdlUmVxdWVzdC5DaHVua0gAEjQKBGhvbGUYAyABKAsyJC5kYXJrcm9vbS52MS5VcGxvYWRJbWFnZVJlcXVlc3QuSG9sZUgAEjgKBmZpbmlzaBgEIAEoCzImLmRhcmtyb29tLnYxLlVwbG9hZEltYWdlUmVxdWVzdC5GaW5pc2hIABpFCgZIZWFkZXISDwoHdGFza19pZBgBIAEoCRIZCgx3cml0ZXJfZXBvY2gYAiABKANIAIgBAUIPCg1fd3JpdGVyX2Vwb2NoGkUKBUNodW5rEg4KBm9mZnNldBgBIAEoAxIMCgRkYXRhGAIgASgMEhMKBmNyYzMyYxgDIAEoB0gAiAEBQgkKB19jcmMzMmMaJgoESG9sZRIOCgZvZmZzZXQYASABKAMSDgoGbGVuZ3RoGAIgASgDGjwKBkZpbmlzaBISCgp0b3RhbF9zaXplGAEgASgDEhMKBnNoYTI1NhgCIAEoCUgAiAEBQgkKB19zaGEyNTZCBwoFZnJhbWUigwEKE1VwbG9hZEltYWdlUmVzcG9uc2USIQoFaW1hZ2UYASABKAsyEi5kYXJrcm9vbS52MS5JbWFnZRIfCgR0YXNrGAIgASgLMhEuZGFya3Jvb20udjEuVGFzaxIWCg5jb21taXR0ZWRfc2l6ZRgDIAEoAxIQCghjb21wbGV0ZRgEIAEoCCLxAQoSVXBsb2FkQ2h1bmtSZXF1ZXN0Eg8KB3Rhc2tfaWQYASABKAkSGQoMd3JpdGVyX2Vwb2NoGAIgASgDSACIAQESDgoGb2Zmc2V0GAMgASgDEgwKBGRhdGEYBCABKAwSEwoGY3JjMzJjGAUgASgHSAGIAQESGAoLaG9sZV9sZW5ndGgYBiABKANIAogBARI2CgZmaW5pc2gYByABKAsyJi5kYXJrcm9vbS52MS5VcGxvYWRJbWFnZVJlcXVlc3QuRmluaXNoQg8KDV93cml0ZXJfZXBvY2hCCQoHX2NyYzMyY0IOCgxfaG9sZV9sZW5ndGgimQEKE1VwbG9hZENodW5rUmVzcG9uc2USIQoFaW1hZ2UYASABKAsyEi5kYXJrcm9vbS52MS5JbWFnZRIfCgR0YXNrGAIgASgLMhEuZGFya3Jvb20udjEuVGFzaxIWCg5jb21taXR0ZWRfc2l6ZRgDIAEoAxIQCghjb21wbGV0ZRgEIAEoCBIUCgx3cml0ZXJfZXBvY2gYBSABKAMiJgoTUmVzdW1lVXBsb2FkUmVxdWVzdBIPCgd0YXNrX2lkGAEgASgJIpABChRSZXN1bWVVcGxvYWRSZXNwb25zZRIfCgR0YXNrGAEgASgLMhEuZGFya3Jvb20udjEuVGFzaxIWCg5jb21taXR0ZWRfc2l6ZRgCIAEoAxIUCgx3cml0ZXJfZXBvY2gYAyABKAMSKQoGbGltaXRzGAQgASgLMhkuZGFya3Jvb20udjEuVXBsb2FkTGltaXRzIlgKFERvd25sb2FkSW1hZ2VSZXF1ZXN0EhAKCGltYWdlX2lkGAEgASgJEg4KBm9mZnNldBgCIAEoAxITCgZsZW5ndGgYAyABKANIAIgBAUIJCgdfbGVuZ3RoIuQCChVEb3dubG9hZEltYWdlUmVzcG9uc2USOQoFY2h1bmsYASABKAsyKC5kYXJrcm9vbS52MS5Eb3dubG9hZEltYWdlUmVzcG9uc2UuQ2h1bmtIABI3CgRob2xlGAIgASgLMicuZGFya3Jvb20udjEuRG93bmxvYWRJbWFnZVJlc3BvbnNlLkhvbGVIABI9Cgd0cmFpbGVyGAMgASgLMiouZGFya3Jvb20udjEuRG93bmxvYWRJbWFnZVJlc3BvbnNlLlRyYWlsZXJIABolCgVDaHVuaxIOCgZvZmZzZXQYASABKAMSDAoEZGF0YRgCIAEoDBomCgRIb2xlEg4KBm9mZnNldBgBIAEoAxIOCgZsZW5ndGgYAiABKAMaQQoHVHJhaWxlchISCgp0b3RhbF9zaXplGAEgASgDEg4KBnNoYTI1NhgCIAEoCRISCgpyYW5nZV9zaXplGAMgASgDQgYKBHBhcnQiIwoPR2V0SW1hZ2VSZXF1ZXN0EhAKCGltYWdlX2lkGAEgASgJIjUKEEdldEltYWdlUmVzcG9uc2USIQoFaW1hZ2UYASABKAsyEi5kYXJrcm9vbS52MS5JbWFnZSK9BQoLSW1hZ2VGaWx0ZXISKAoGc3RhdGVzGAEgAygOMhguZGFya3Jvb20udjEuSW1hZ2UuU3RhdGUSLAoIb3V0bG9va3MYAiADKA4yGi5kYXJrcm9vbS52MS5JbWFnZS5PdXRsb29rEhEKBG5hbWUYAyABKAlIAIgBARIYCgtuYW1lX3ByZWZpeBgEIAEoCUgBiAEBEjMKDGRpc2tfZm9ybWF0cxgFIAMoDjIdLmRhcmtyb29tLnYxLkltYWdlLkRpc2tGb3JtYXQSMwoMdmlzaWJpbGl0aWVzGAYgAygOMh0uZGFya3Jvb20udjEuSW1hZ2UuVmlzaWJpbGl0eRIMCgR0YWdzGAcgAygJEjwKCnByb3BlcnRpZXMYCCADKAsyKC5kYXJrcm9vbS52MS5JbWFnZUZpbHRlci5Qcm9wZXJ0aWVzRW50cnkSMQoNY3JlYXRlZF9hZnRlchgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMgoOY3JlYXRlZF9iZWZvcmUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhsKDm1pbl9zaXplX2J5dGVzGAsgASgDSAKIAQESGwoObWF4X3NpemVfYnl0ZXMYDCABKANIA4gBARIXCgpwcm9qZWN0X2lkGA0gASgJSASIAQESOAoPbWVtYmVyX3N0YXR1c2VzGA4gAygOMh8uZGFya3Jvb20udjEuSW1hZ2VNZW1iZXIuU3RhdHVzGjEKD1Byb3BlcnRpZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgcKBV9uYW1lQg4KDF9uYW1lX3ByZWZpeEIRCg9fbWluX3NpemVfYnl0ZXNCEQoPX21heF9zaXplX2J5dGVzQg0KC19wcm9qZWN0X2lkIo8BChFMaXN0SW1hZ2VzUmVxdWVzdBIoCgZmaWx0ZXIYASABKAsyGC5kYXJrcm9vbS52MS5JbWFnZUZpbHRlchIpCghvcmRlcl9ieRgCIAEoDjIXLmRhcmtyb29tLnYxLkltYWdlT3JkZXISEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkiUQoSTGlzdEltYWdlc1Jlc3BvbnNlEiIKBmltYWdlcxgBIAMoCzISLmRhcmtyb29tLnYxLkltYWdlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJoChJVcGRhdGVJbWFnZVJlcXVlc3QSIQoFaW1hZ2UYASABKAsyEi5kYXJrcm9vbS52MS5JbWFnZRIvCgt1cGRhdGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2siOAoTVXBkYXRlSW1hZ2VSZXNwb25zZRIhCgVpbWFnZRgBIAEoCzISLmRhcmtyb29tLnYxLkltYWdlIjQKEkRlbGV0ZUltYWdlUmVxdWVzdBIQCghpbWFnZV9pZBgBIAEoCRIMCgRldGFnGAIgASgJIjgKE0RlbGV0ZUltYWdlUmVzcG9uc2USIQoFaW1hZ2UYASABKAsyEi5kYXJrcm9vbS52MS5JbWFnZSrDAQoKSW1hZ2VPcmRlchIbChdJTUFHRV9PUkRFUl9VTlNQRUNJRklFRBAAEiAKHElNQUdFX09SREVSX0NSRUFURV9USU1FX0RFU0MQARIfChtJTUFHRV9PUkRFUl9DUkVBVEVfVElNRV9BU0MQAhIgChxJTUFHRV9PUkRFUl9VUERBVEVfVElNRV9ERVNDEAMSGAoUSU1BR0VfT1JERVJfTkFNRV9BU0MQBBIZChVJTUFHRV9PUkRFUl9TSVpFX0RFU0MQBTL7BQoMSW1hZ2VTZXJ2aWNlElAKC0NyZWF0ZUltYWdlEh8uZGFya3Jvb20udjEuQ3JlYXRlSW1hZ2VSZXF1ZXN0GiAuZGFya3Jvb20udjEuQ3JlYXRlSW1hZ2VSZXNwb25zZRJSCgtVcGxvYWRJbWFnZRIfLmRhcmtyb29tLnYxLlVwbG9hZEltYWdlUmVxdWVzdBogLmRhcmtyb29tLnYxLlVwbG9hZEltYWdlUmVzcG9uc2UoARJQCgtVcGxvYWRDaHVuaxIfLmRhcmtyb29tLnYxLlVwbG9hZENodW5rUmVxdWVzdBogLmRhcmtyb29tLnYxLlVwbG9hZENodW5rUmVzcG9uc2USUwoMUmVzdW1lVXBsb2FkEiAuZGFya3Jvb20udjEuUmVzdW1lVXBsb2FkUmVxdWVzdBohLmRhcmtyb29tLnYxLlJlc3VtZVVwbG9hZFJlc3BvbnNlElgKDURvd25sb2FkSW1hZ2USIS5kYXJrcm9vbS52MS5Eb3dubG9hZEltYWdlUmVxdWVzdBoiLmRhcmtyb29tLnYxLkRvd25sb2FkSW1hZ2VSZXNwb25zZTABEkwKCEdldEltYWdlEhwuZGFya3Jvb20udjEuR2V0SW1hZ2VSZXF1ZXN0Gh0uZGFya3Jvb20udjEuR2V0SW1hZ2VSZXNwb25zZSIDkAIBElIKCkxpc3RJbWFnZXMSHi5kYXJrcm9vbS52MS5MaXN0SW1hZ2VzUmVxdWVzdBofLmRhcmtyb29tLnYxLkxpc3RJbWFnZXNSZXNwb25zZSIDkAIBElAKC1VwZGF0ZUltYWdlEh8uZGFya3Jvb20udjEuVXBkYXRlSW1hZ2VSZXF1ZXN0GiAuZGFya3Jvb20udjEuVXBkYXRlSW1hZ2VSZXNwb25zZRJQCgtEZWxldGVJbWFnZRIfLmRhcmtyb29tLnYxLkRlbGV0ZUltYWdlUmVxdWVzdBogLmRhcmtyb29tLnYxLkRlbGV0ZUltYWdlUmVzcG9uc2ViBnByb3RvMw", [file_darkroom_v1_image, file_darkroom_v1_image_member, file_darkroom_v1_task, file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
+  fileDesc("Ch9kYXJrcm9vbS92MS9pbWFnZV9zZXJ2aWNlLnByb3RvEgtkYXJrcm9vbS52MSKZAQoMVXBsb2FkTGltaXRzEhcKD21heF9jaHVua19ieXRlcxgBIAEoBRIfChdyZWNvbW1lbmRlZF9jaHVua19ieXRlcxgCIAEoBRIXCg9tYXhfaW1hZ2VfYnl0ZXMYAyABKAMSNgoTc3RyZWFtX2lkbGVfdGltZW91dBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiLdBwoSQ3JlYXRlSW1hZ2VSZXF1ZXN0EiEKBWltYWdlGAEgASgLMhIuZGFya3Jvb20udjEuSW1hZ2USOAoGdXBsb2FkGAIgASgLMiYuZGFya3Jvb20udjEuQ3JlYXRlSW1hZ2VSZXF1ZXN0LlVwbG9hZEgAEjwKCHNuYXBzaG90GAMgASgLMiguZGFya3Jvb20udjEuQ3JlYXRlSW1hZ2VSZXF1ZXN0LlNuYXBzaG90SAASPQoJY29weV9mcm9tGAQgASgLMiguZGFya3Jvb20udjEuQ3JlYXRlSW1hZ2VSZXF1ZXN0LkNvcHlGcm9tSAASEgoKcmVxdWVzdF9pZBgFIAEoCRIvCgxpZGxlX3RpbWVvdXQYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24aZAoGVXBsb2FkEhcKCnRvdGFsX3NpemUYASABKANIAIgBARITCgZzaGEyNTYYAiABKAlIAYgBARISCgpkZWNvbXByZXNzGAMgASgIQg0KC190b3RhbF9zaXplQgkKB19zaGEyNTYa2wEKCFNuYXBzaG90EhcKCnRvdGFsX3NpemUYASABKANIAIgBARITCgZzaGEyNTYYAiABKAlIAYgBARJECgZsYWJlbHMYAyADKAsyNC5kYXJrcm9vbS52MS5DcmVhdGVJbWFnZVJlcXVlc3QuU25hcHNob3QuTGFiZWxzRW50cnkSEgoKZGVjb21wcmVzcxgEIAEoCBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQg0KC190b3RhbF9zaXplQgkKB19zaGEyNTYa2QIKCENvcHlGcm9tEg0KA3VybBgBIAEoCUgAEhIKCGltYWdlX2lkGAIgASgJSAASFwoKdG90YWxfc2l6ZRgDIAEoA0gBiAEBEhMKBnNoYTI1NhgEIAEoCUgCiAEBEhMKBnNoYTUxMhgFIAEoCUgDiAEBEhsKDm1heF9zaXplX2J5dGVzGAYgASgDSASIAQESRgoHaGVhZGVycxgHIAMoCzI1LmRhcmtyb29tLnYxLkNyZWF0ZUltYWdlUmVxdWVzdC5Db3B5RnJvbS5IZWFkZXJzRW50cnkSEgoKZGVjb21wcmVzcxgIIAEoCBouCgxIZWFkZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIGCgRmcm9tQg0KC190b3RhbF9zaXplQgkKB19zaGEyNTZCCQoHX3NoYTUxMkIRCg9fbWF4X3NpemVfYnl0ZXNCCAoGc291cmNlIpcBChNDcmVhdGVJbWFnZVJlc3BvbnNlEiEKBWltYWdlGAEgASgLMhIuZGFya3Jvb20udjEuSW1hZ2USHwoEdGFzaxgCIAEoCzIRLmRhcmtyb29tLnYxLlRhc2sSEQoJdGFza19wYXRoGAMgASgJEikKBmxpbWl0cxgEIAEoCzIZLmRhcmtyb29tLnYxLlVwbG9hZExpbWl0cyLzAwoSVXBsb2FkSW1hZ2VSZXF1ZXN0EjgKBmhlYWRlchgBIAEoCzImLmRhcmtyb29tLnYxLlVwbG9hZEltYWdlUmVxdWVzdC5IZWFkZXJIABI2CgVjaHVuaxgCIAEoCzIlLmRhcmtyb29tLnYxLlVwbG9hZEltYWdlUmVxdWVzdC5DaHVua0gAEjQKBGhvbGUYAyABKAsyJC5kYXJrcm9vbS52MS5VcGxvYWRJbWFnZVJlcXVlc3QuSG9sZUgAEjgKBmZpbmlzaBgEIAEoCzImLmRhcmtyb29tLnYxLlVwbG9hZEltYWdlUmVxdWVzdC5GaW5pc2hIABpFCgZIZWFkZXISDwoHdGFza19pZBgBIAEoCRIZCgx3cml0ZXJfZXBvY2gYAiABKANIAIgBAUIPCg1fd3JpdGVyX2Vwb2NoGkUKBUNodW5rEg4KBm9mZnNldBgBIAEoAxIMCgRkYXRhGAIgASgMEhMKBmNyYzMyYxgDIAEoB0gAiAEBQgkKB19jcmMzMmMaJgoESG9sZRIOCgZvZmZzZXQYASABKAMSDgoGbGVuZ3RoGAIgASgDGjwKBkZpbmlzaBISCgp0b3RhbF9zaXplGAEgASgDEhMKBnNoYTI1NhgCIAEoCUgAiAEBQgkKB19zaGEyNTZCBwoFZnJhbWUigwEKE1VwbG9hZEltYWdlUmVzcG9uc2USIQoFaW1hZ2UYASABKAsyEi5kYXJrcm9vbS52MS5JbWFnZRIfCgR0YXNrGAIgASgLMhEuZGFya3Jvb20udjEuVGFzaxIWCg5jb21taXR0ZWRfc2l6ZRgDIAEoAxIQCghjb21wbGV0ZRgEIAEoCCLxAQoSVXBsb2FkQ2h1bmtSZXF1ZXN0Eg8KB3Rhc2tfaWQYASABKAkSGQoMd3JpdGVyX2Vwb2NoGAIgASgDSACIAQESDgoGb2Zmc2V0GAMgASgDEgwKBGRhdGEYBCABKAwSEwoGY3JjMzJjGAUgASgHSAGIAQESGAoLaG9sZV9sZW5ndGgYBiABKANIAogBARI2CgZmaW5pc2gYByABKAsyJi5kYXJrcm9vbS52MS5VcGxvYWRJbWFnZVJlcXVlc3QuRmluaXNoQg8KDV93cml0ZXJfZXBvY2hCCQoHX2NyYzMyY0IOCgxfaG9sZV9sZW5ndGgimQEKE1VwbG9hZENodW5rUmVzcG9uc2USIQoFaW1hZ2UYASABKAsyEi5kYXJrcm9vbS52MS5JbWFnZRIfCgR0YXNrGAIgASgLMhEuZGFya3Jvb20udjEuVGFzaxIWCg5jb21taXR0ZWRfc2l6ZRgDIAEoAxIQCghjb21wbGV0ZRgEIAEoCBIUCgx3cml0ZXJfZXBvY2gYBSABKAMiJgoTUmVzdW1lVXBsb2FkUmVxdWVzdBIPCgd0YXNrX2lkGAEgASgJIpABChRSZXN1bWVVcGxvYWRSZXNwb25zZRIfCgR0YXNrGAEgASgLMhEuZGFya3Jvb20udjEuVGFzaxIWCg5jb21taXR0ZWRfc2l6ZRgCIAEoAxIUCgx3cml0ZXJfZXBvY2gYAyABKAMSKQoGbGltaXRzGAQgASgLMhkuZGFya3Jvb20udjEuVXBsb2FkTGltaXRzIlgKFERvd25sb2FkSW1hZ2VSZXF1ZXN0EhAKCGltYWdlX2lkGAEgASgJEg4KBm9mZnNldBgCIAEoAxITCgZsZW5ndGgYAyABKANIAIgBAUIJCgdfbGVuZ3RoIuQCChVEb3dubG9hZEltYWdlUmVzcG9uc2USOQoFY2h1bmsYASABKAsyKC5kYXJrcm9vbS52MS5Eb3dubG9hZEltYWdlUmVzcG9uc2UuQ2h1bmtIABI3CgRob2xlGAIgASgLMicuZGFya3Jvb20udjEuRG93bmxvYWRJbWFnZVJlc3BvbnNlLkhvbGVIABI9Cgd0cmFpbGVyGAMgASgLMiouZGFya3Jvb20udjEuRG93bmxvYWRJbWFnZVJlc3BvbnNlLlRyYWlsZXJIABolCgVDaHVuaxIOCgZvZmZzZXQYASABKAMSDAoEZGF0YRgCIAEoDBomCgRIb2xlEg4KBm9mZnNldBgBIAEoAxIOCgZsZW5ndGgYAiABKAMaQQoHVHJhaWxlchISCgp0b3RhbF9zaXplGAEgASgDEg4KBnNoYTI1NhgCIAEoCRISCgpyYW5nZV9zaXplGAMgASgDQgYKBHBhcnQiIwoPR2V0SW1hZ2VSZXF1ZXN0EhAKCGltYWdlX2lkGAEgASgJIjUKEEdldEltYWdlUmVzcG9uc2USIQoFaW1hZ2UYASABKAsyEi5kYXJrcm9vbS52MS5JbWFnZSK9BQoLSW1hZ2VGaWx0ZXISKAoGc3RhdGVzGAEgAygOMhguZGFya3Jvb20udjEuSW1hZ2UuU3RhdGUSLAoIb3V0bG9va3MYAiADKA4yGi5kYXJrcm9vbS52MS5JbWFnZS5PdXRsb29rEhEKBG5hbWUYAyABKAlIAIgBARIYCgtuYW1lX3ByZWZpeBgEIAEoCUgBiAEBEjMKDGRpc2tfZm9ybWF0cxgFIAMoDjIdLmRhcmtyb29tLnYxLkltYWdlLkRpc2tGb3JtYXQSMwoMdmlzaWJpbGl0aWVzGAYgAygOMh0uZGFya3Jvb20udjEuSW1hZ2UuVmlzaWJpbGl0eRIMCgR0YWdzGAcgAygJEjwKCnByb3BlcnRpZXMYCCADKAsyKC5kYXJrcm9vbS52MS5JbWFnZUZpbHRlci5Qcm9wZXJ0aWVzRW50cnkSMQoNY3JlYXRlZF9hZnRlchgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMgoOY3JlYXRlZF9iZWZvcmUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhsKDm1pbl9zaXplX2J5dGVzGAsgASgDSAKIAQESGwoObWF4X3NpemVfYnl0ZXMYDCABKANIA4gBARIXCgpwcm9qZWN0X2lkGA0gASgJSASIAQESOAoPbWVtYmVyX3N0YXR1c2VzGA4gAygOMh8uZGFya3Jvb20udjEuSW1hZ2VNZW1iZXIuU3RhdHVzGjEKD1Byb3BlcnRpZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgcKBV9uYW1lQg4KDF9uYW1lX3ByZWZpeEIRCg9fbWluX3NpemVfYnl0ZXNCEQoPX21heF9zaXplX2J5dGVzQg0KC19wcm9qZWN0X2lkIo8BChFMaXN0SW1hZ2VzUmVxdWVzdBIoCgZmaWx0ZXIYASABKAsyGC5kYXJrcm9vbS52MS5JbWFnZUZpbHRlchIpCghvcmRlcl9ieRgCIAEoDjIXLmRhcmtyb29tLnYxLkltYWdlT3JkZXISEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkiUQoSTGlzdEltYWdlc1Jlc3BvbnNlEiIKBmltYWdlcxgBIAMoCzISLmRhcmtyb29tLnYxLkltYWdlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJoChJVcGRhdGVJbWFnZVJlcXVlc3QSIQoFaW1hZ2UYASABKAsyEi5kYXJrcm9vbS52MS5JbWFnZRIvCgt1cGRhdGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2siOAoTVXBkYXRlSW1hZ2VSZXNwb25zZRIhCgVpbWFnZRgBIAEoCzISLmRhcmtyb29tLnYxLkltYWdlIjQKEkRlbGV0ZUltYWdlUmVxdWVzdBIQCghpbWFnZV9pZBgBIAEoCRIMCgRldGFnGAIgASgJIjgKE0RlbGV0ZUltYWdlUmVzcG9uc2USIQoFaW1hZ2UYASABKAsyEi5kYXJrcm9vbS52MS5JbWFnZSJEChVBZGRJbWFnZU1lbWJlclJlcXVlc3QSEAoIaW1hZ2VfaWQYASABKAkSGQoRbWVtYmVyX3Byb2plY3RfaWQYAiABKAkiQgoWQWRkSW1hZ2VNZW1iZXJSZXNwb25zZRIoCgZtZW1iZXIYASABKAsyGC5kYXJrcm9vbS52MS5JbWFnZU1lbWJlciJSChdMaXN0SW1hZ2VNZW1iZXJzUmVxdWVzdBIQCghpbWFnZV9pZBgBIAEoCRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCSJeChhMaXN0SW1hZ2VNZW1iZXJzUmVzcG9uc2USKQoHbWVtYmVycxgBIAMoCzIYLmRhcmtyb29tLnYxLkltYWdlTWVtYmVyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJEChVHZXRJbWFnZU1lbWJlclJlcXVlc3QSEAoIaW1hZ2VfaWQYASABKAkSGQoRbWVtYmVyX3Byb2plY3RfaWQYAiABKAkiQgoWR2V0SW1hZ2VNZW1iZXJSZXNwb25zZRIoCgZtZW1iZXIYASABKAsyGC5kYXJrcm9vbS52MS5JbWFnZU1lbWJlciJ1ChhVcGRhdGVJbWFnZU1lbWJlclJlcXVlc3QSKAoGbWVtYmVyGAEgASgLMhguZGFya3Jvb20udjEuSW1hZ2VNZW1iZXISLwoLdXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrIkUKGVVwZGF0ZUltYWdlTWVtYmVyUmVzcG9uc2USKAoGbWVtYmVyGAEgASgLMhguZGFya3Jvb20udjEuSW1hZ2VNZW1iZXIiRwoYUmVtb3ZlSW1hZ2VNZW1iZXJSZXF1ZXN0EhAKCGltYWdlX2lkGAEgASgJEhkKEW1lbWJlcl9wcm9qZWN0X2lkGAIgASgJIhsKGVJlbW92ZUltYWdlTWVtYmVyUmVzcG9uc2UqwwEKCkltYWdlT3JkZXISGwoXSU1BR0VfT1JERVJfVU5TUEVDSUZJRUQQABIgChxJTUFHRV9PUkRFUl9DUkVBVEVfVElNRV9ERVNDEAESHwobSU1BR0VfT1JERVJfQ1JFQVRFX1RJTUVfQVNDEAISIAocSU1BR0VfT1JERVJfVVBEQVRFX1RJTUVfREVTQxADEhgKFElNQUdFX09SREVSX05BTUVfQVNDEAQSGQoVSU1BR0VfT1JERVJfU0laRV9ERVNDEAUy5AkKDEltYWdlU2VydmljZRJQCgtDcmVhdGVJbWFnZRIfLmRhcmtyb29tLnYxLkNyZWF0ZUltYWdlUmVxdWVzdBogLmRhcmtyb29tLnYxLkNyZWF0ZUltYWdlUmVzcG9uc2USUgoLVXBsb2FkSW1hZ2USHy5kYXJrcm9vbS52MS5VcGxvYWRJbWFnZVJlcXVlc3QaIC5kYXJrcm9vbS52MS5VcGxvYWRJbWFnZVJlc3BvbnNlKAESUAoLVXBsb2FkQ2h1bmsSHy5kYXJrcm9vbS52MS5VcGxvYWRDaHVua1JlcXVlc3QaIC5kYXJrcm9vbS52MS5VcGxvYWRDaHVua1Jlc3BvbnNlElMKDFJlc3VtZVVwbG9hZBIgLmRhcmtyb29tLnYxLlJlc3VtZVVwbG9hZFJlcXVlc3QaIS5kYXJrcm9vbS52MS5SZXN1bWVVcGxvYWRSZXNwb25zZRJYCg1Eb3dubG9hZEltYWdlEiEuZGFya3Jvb20udjEuRG93bmxvYWRJbWFnZVJlcXVlc3QaIi5kYXJrcm9vbS52MS5Eb3dubG9hZEltYWdlUmVzcG9uc2UwARJMCghHZXRJbWFnZRIcLmRhcmtyb29tLnYxLkdldEltYWdlUmVxdWVzdBodLmRhcmtyb29tLnYxLkdldEltYWdlUmVzcG9uc2UiA5ACARJSCgpMaXN0SW1hZ2VzEh4uZGFya3Jvb20udjEuTGlzdEltYWdlc1JlcXVlc3QaHy5kYXJrcm9vbS52MS5MaXN0SW1hZ2VzUmVzcG9uc2UiA5ACARJQCgtVcGRhdGVJbWFnZRIfLmRhcmtyb29tLnYxLlVwZGF0ZUltYWdlUmVxdWVzdBogLmRhcmtyb29tLnYxLlVwZGF0ZUltYWdlUmVzcG9uc2USUAoLRGVsZXRlSW1hZ2USHy5kYXJrcm9vbS52MS5EZWxldGVJbWFnZVJlcXVlc3QaIC5kYXJrcm9vbS52MS5EZWxldGVJbWFnZVJlc3BvbnNlElkKDkFkZEltYWdlTWVtYmVyEiIuZGFya3Jvb20udjEuQWRkSW1hZ2VNZW1iZXJSZXF1ZXN0GiMuZGFya3Jvb20udjEuQWRkSW1hZ2VNZW1iZXJSZXNwb25zZRJkChBMaXN0SW1hZ2VNZW1iZXJzEiQuZGFya3Jvb20udjEuTGlzdEltYWdlTWVtYmVyc1JlcXVlc3QaJS5kYXJrcm9vbS52MS5MaXN0SW1hZ2VNZW1iZXJzUmVzcG9uc2UiA5ACARJeCg5HZXRJbWFnZU1lbWJlchIiLmRhcmtyb29tLnYxLkdldEltYWdlTWVtYmVyUmVxdWVzdBojLmRhcmtyb29tLnYxLkdldEltYWdlTWVtYmVyUmVzcG9uc2UiA5ACARJiChFVcGRhdGVJbWFnZU1lbWJlchIlLmRhcmtyb29tLnYxLlVwZGF0ZUltYWdlTWVtYmVyUmVxdWVzdBomLmRhcmtyb29tLnYxLlVwZGF0ZUltYWdlTWVtYmVyUmVzcG9uc2USYgoRUmVtb3ZlSW1hZ2VNZW1iZXISJS5kYXJrcm9vbS52MS5SZW1vdmVJbWFnZU1lbWJlclJlcXVlc3QaJi5kYXJrcm9vbS52MS5SZW1vdmVJbWFnZU1lbWJlclJlc3BvbnNlYgZwcm90bzM", [file_darkroom_v1_image, file_darkroom_v1_image_member, file_darkroom_v1_task, file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
 
 /**
  * What the service takes from an uploading client.
@@ -1226,6 +1226,259 @@ export const DeleteImageResponseSchema: GenMessage<DeleteImageResponse> = /*@__P
   messageDesc(file_darkroom_v1_image_service, 19);
 
 /**
+ * The request of AddImageMember.
+ *
+ * @generated from message darkroom.v1.AddImageMemberRequest
+ */
+export type AddImageMemberRequest = Message<"darkroom.v1.AddImageMemberRequest"> & {
+  /**
+   * The image.
+   *
+   * @generated from field: string image_id = 1;
+   */
+  imageId: string;
+
+  /**
+   * The project that it is shared with from now on.
+   *
+   * @generated from field: string member_project_id = 2;
+   */
+  memberProjectId: string;
+};
+
+/**
+ * Describes the message darkroom.v1.AddImageMemberRequest.
+ * Use `create(AddImageMemberRequestSchema)` to create a new message.
+ */
+export const AddImageMemberRequestSchema: GenMessage<AddImageMemberRequest> = /*@__PURE__*/
+  messageDesc(file_darkroom_v1_image_service, 20);
+
+/**
+ * The answer of AddImageMember.
+ *
+ * @generated from message darkroom.v1.AddImageMemberResponse
+ */
+export type AddImageMemberResponse = Message<"darkroom.v1.AddImageMemberResponse"> & {
+  /**
+   * The member, PENDING.
+   *
+   * @generated from field: darkroom.v1.ImageMember member = 1;
+   */
+  member?: ImageMember | undefined;
+};
+
+/**
+ * Describes the message darkroom.v1.AddImageMemberResponse.
+ * Use `create(AddImageMemberResponseSchema)` to create a new message.
+ */
+export const AddImageMemberResponseSchema: GenMessage<AddImageMemberResponse> = /*@__PURE__*/
+  messageDesc(file_darkroom_v1_image_service, 21);
+
+/**
+ * The request of ListImageMembers.
+ *
+ * @generated from message darkroom.v1.ListImageMembersRequest
+ */
+export type ListImageMembersRequest = Message<"darkroom.v1.ListImageMembersRequest"> & {
+  /**
+   * The image.
+   *
+   * @generated from field: string image_id = 1;
+   */
+  imageId: string;
+
+  /**
+   * How many at most: 1 to 1,000; 100 if 0. Larger values are taken as 1,000.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the page before.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message darkroom.v1.ListImageMembersRequest.
+ * Use `create(ListImageMembersRequestSchema)` to create a new message.
+ */
+export const ListImageMembersRequestSchema: GenMessage<ListImageMembersRequest> = /*@__PURE__*/
+  messageDesc(file_darkroom_v1_image_service, 22);
+
+/**
+ * The answer of ListImageMembers.
+ *
+ * @generated from message darkroom.v1.ListImageMembersResponse
+ */
+export type ListImageMembersResponse = Message<"darkroom.v1.ListImageMembersResponse"> & {
+  /**
+   * The members of the page.
+   *
+   * @generated from field: repeated darkroom.v1.ImageMember members = 1;
+   */
+  members: ImageMember[];
+
+  /**
+   * Gets the next page; empty on the last.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message darkroom.v1.ListImageMembersResponse.
+ * Use `create(ListImageMembersResponseSchema)` to create a new message.
+ */
+export const ListImageMembersResponseSchema: GenMessage<ListImageMembersResponse> = /*@__PURE__*/
+  messageDesc(file_darkroom_v1_image_service, 23);
+
+/**
+ * The request of GetImageMember.
+ *
+ * @generated from message darkroom.v1.GetImageMemberRequest
+ */
+export type GetImageMemberRequest = Message<"darkroom.v1.GetImageMemberRequest"> & {
+  /**
+   * The image.
+   *
+   * @generated from field: string image_id = 1;
+   */
+  imageId: string;
+
+  /**
+   * The project that it is shared with.
+   *
+   * @generated from field: string member_project_id = 2;
+   */
+  memberProjectId: string;
+};
+
+/**
+ * Describes the message darkroom.v1.GetImageMemberRequest.
+ * Use `create(GetImageMemberRequestSchema)` to create a new message.
+ */
+export const GetImageMemberRequestSchema: GenMessage<GetImageMemberRequest> = /*@__PURE__*/
+  messageDesc(file_darkroom_v1_image_service, 24);
+
+/**
+ * The answer of GetImageMember.
+ *
+ * @generated from message darkroom.v1.GetImageMemberResponse
+ */
+export type GetImageMemberResponse = Message<"darkroom.v1.GetImageMemberResponse"> & {
+  /**
+   * The member.
+   *
+   * @generated from field: darkroom.v1.ImageMember member = 1;
+   */
+  member?: ImageMember | undefined;
+};
+
+/**
+ * Describes the message darkroom.v1.GetImageMemberResponse.
+ * Use `create(GetImageMemberResponseSchema)` to create a new message.
+ */
+export const GetImageMemberResponseSchema: GenMessage<GetImageMemberResponse> = /*@__PURE__*/
+  messageDesc(file_darkroom_v1_image_service, 25);
+
+/**
+ * The request of UpdateImageMember.
+ *
+ * @generated from message darkroom.v1.UpdateImageMemberRequest
+ */
+export type UpdateImageMemberRequest = Message<"darkroom.v1.UpdateImageMemberRequest"> & {
+  /**
+   * The member: image_id and member_project_id say which, etag (if set) that nobody changed it, status what it says.
+   *
+   * @generated from field: darkroom.v1.ImageMember member = 1;
+   */
+  member?: ImageMember | undefined;
+
+  /**
+   * Which fields change: status. Required.
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 2;
+   */
+  updateMask?: FieldMask | undefined;
+};
+
+/**
+ * Describes the message darkroom.v1.UpdateImageMemberRequest.
+ * Use `create(UpdateImageMemberRequestSchema)` to create a new message.
+ */
+export const UpdateImageMemberRequestSchema: GenMessage<UpdateImageMemberRequest> = /*@__PURE__*/
+  messageDesc(file_darkroom_v1_image_service, 26);
+
+/**
+ * The answer of UpdateImageMember.
+ *
+ * @generated from message darkroom.v1.UpdateImageMemberResponse
+ */
+export type UpdateImageMemberResponse = Message<"darkroom.v1.UpdateImageMemberResponse"> & {
+  /**
+   * The member after the change.
+   *
+   * @generated from field: darkroom.v1.ImageMember member = 1;
+   */
+  member?: ImageMember | undefined;
+};
+
+/**
+ * Describes the message darkroom.v1.UpdateImageMemberResponse.
+ * Use `create(UpdateImageMemberResponseSchema)` to create a new message.
+ */
+export const UpdateImageMemberResponseSchema: GenMessage<UpdateImageMemberResponse> = /*@__PURE__*/
+  messageDesc(file_darkroom_v1_image_service, 27);
+
+/**
+ * The request of RemoveImageMember.
+ *
+ * @generated from message darkroom.v1.RemoveImageMemberRequest
+ */
+export type RemoveImageMemberRequest = Message<"darkroom.v1.RemoveImageMemberRequest"> & {
+  /**
+   * The image.
+   *
+   * @generated from field: string image_id = 1;
+   */
+  imageId: string;
+
+  /**
+   * The project that it is shared with no more.
+   *
+   * @generated from field: string member_project_id = 2;
+   */
+  memberProjectId: string;
+};
+
+/**
+ * Describes the message darkroom.v1.RemoveImageMemberRequest.
+ * Use `create(RemoveImageMemberRequestSchema)` to create a new message.
+ */
+export const RemoveImageMemberRequestSchema: GenMessage<RemoveImageMemberRequest> = /*@__PURE__*/
+  messageDesc(file_darkroom_v1_image_service, 28);
+
+/**
+ * The answer of RemoveImageMember.
+ *
+ * @generated from message darkroom.v1.RemoveImageMemberResponse
+ */
+export type RemoveImageMemberResponse = Message<"darkroom.v1.RemoveImageMemberResponse"> & {
+};
+
+/**
+ * Describes the message darkroom.v1.RemoveImageMemberResponse.
+ * Use `create(RemoveImageMemberResponseSchema)` to create a new message.
+ */
+export const RemoveImageMemberResponseSchema: GenMessage<RemoveImageMemberResponse> = /*@__PURE__*/
+  messageDesc(file_darkroom_v1_image_service, 29);
+
+/**
  * The order of a list of images. Ties are broken by id in the same direction.
  *
  * @generated from enum darkroom.v1.ImageOrder
@@ -1480,6 +1733,72 @@ export const ImageService: GenService<{
     methodKind: "unary";
     input: typeof DeleteImageRequestSchema;
     output: typeof DeleteImageResponseSchema;
+  },
+  /**
+   * Shares a SHARED image with one more project, which can read it by its id from then on, and has it in its lists once
+   * it has accepted that. A membership is kept while the image is not SHARED, and gone once it is deleted.
+   *
+   * Errors: NOT_FOUND/IMAGE_NOT_FOUND, PERMISSION_DENIED/IMAGE_NOT_OWNED, FAILED_PRECONDITION/IMAGE_STATE_INVALID
+   * (deleted), FAILED_PRECONDITION/IMAGE_NOT_SHARED (make it SHARED by UpdateImage first), ALREADY_EXISTS/MEMBER_EXISTS,
+   * RESOURCE_EXHAUSTED/TOO_MANY_MEMBERS (metadata max_members).
+   *
+   * @generated from rpc darkroom.v1.ImageService.AddImageMember
+   */
+  addImageMember: {
+    methodKind: "unary";
+    input: typeof AddImageMemberRequestSchema;
+    output: typeof AddImageMemberResponseSchema;
+  },
+  /**
+   * Lists the members of an image, by their projects, in pages: all of them to its own project, and itself to a member.
+   *
+   * Errors: NOT_FOUND/IMAGE_NOT_FOUND, FAILED_PRECONDITION/IMAGE_NOT_SHARED (to others than its own project),
+   * INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+   *
+   * @generated from rpc darkroom.v1.ImageService.ListImageMembers
+   */
+  listImageMembers: {
+    methodKind: "unary";
+    input: typeof ListImageMembersRequestSchema;
+    output: typeof ListImageMembersResponseSchema;
+  },
+  /**
+   * Reads one member of an image: its own project any, and a member itself.
+   *
+   * Errors: NOT_FOUND/IMAGE_NOT_FOUND, NOT_FOUND/MEMBER_NOT_FOUND, FAILED_PRECONDITION/IMAGE_NOT_SHARED (to others than
+   * its own project).
+   *
+   * @generated from rpc darkroom.v1.ImageService.GetImageMember
+   */
+  getImageMember: {
+    methodKind: "unary";
+    input: typeof GetImageMemberRequestSchema;
+    output: typeof GetImageMemberResponseSchema;
+  },
+  /**
+   * Has a member say whether it accepts that the image is shared with it; nobody else says that.
+   *
+   * Errors: NOT_FOUND/IMAGE_NOT_FOUND, NOT_FOUND/MEMBER_NOT_FOUND, PERMISSION_DENIED/MEMBER_NOT_CALLER (it is another
+   * project's to say), FAILED_PRECONDITION/IMAGE_NOT_SHARED, ABORTED/ETAG_MISMATCH.
+   *
+   * @generated from rpc darkroom.v1.ImageService.UpdateImageMember
+   */
+  updateImageMember: {
+    methodKind: "unary";
+    input: typeof UpdateImageMemberRequestSchema;
+    output: typeof UpdateImageMemberResponseSchema;
+  },
+  /**
+   * Shares an image with a project no more. What that is reading just then goes on.
+   *
+   * Errors: NOT_FOUND/IMAGE_NOT_FOUND, PERMISSION_DENIED/IMAGE_NOT_OWNED, NOT_FOUND/MEMBER_NOT_FOUND.
+   *
+   * @generated from rpc darkroom.v1.ImageService.RemoveImageMember
+   */
+  removeImageMember: {
+    methodKind: "unary";
+    input: typeof RemoveImageMemberRequestSchema;
+    output: typeof RemoveImageMemberResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_darkroom_v1_image_service, 0);

@@ -9,6 +9,13 @@ const takingImages: Record<string, Take> = {
   DeleteImage: ({ images }, imageId) => images.deleteImage({ imageId }),
   DownloadImage: ({ images }, imageId) => readAll(images.downloadImage({ imageId })),
   ListFaults: ({ tasks }, value) => tasks.listFaults({ of: { case: 'imageId', value } }),
+  AddImageMember: ({ images }, imageId) =>
+    images.addImageMember({ imageId, memberProjectId: 'other' }),
+  ListImageMembers: ({ images }, imageId) => images.listImageMembers({ imageId }),
+  GetImageMember: ({ images }, imageId) =>
+    images.getImageMember({ imageId, memberProjectId: 'other' }),
+  RemoveImageMember: ({ images }, imageId) =>
+    images.removeImageMember({ imageId, memberProjectId: 'other' }),
 };
 const takingTasks: Record<string, Take> = {
   ResumeUpload: ({ images }, taskId) => images.resumeUpload({ taskId }),

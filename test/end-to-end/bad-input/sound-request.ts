@@ -8,6 +8,13 @@ export function soundRequest(method: DescMethod, { imageId, taskId }: ImageAndTa
   const byName: Record<string, JsonObject> = {
     CreateImage: { image: { name: 'any', diskFormat: 'DISK_FORMAT_RAW' }, upload: {} },
     UpdateImage: { image: { id: imageId, name: 'queued' }, updateMask: everyChange },
+    AddImageMember: { imageId, memberProjectId: 'other' },
+    GetImageMember: { imageId, memberProjectId: 'other' },
+    UpdateImageMember: {
+      member: { imageId, memberProjectId: 'default', status: 'STATUS_ACCEPTED' },
+      updateMask: 'status',
+    },
+    RemoveImageMember: { imageId, memberProjectId: 'other' },
     UploadImage: { header: { taskId } },
     UploadChunk: { taskId, data: 'AA==' },
     ListTasks: {},

@@ -136,7 +136,7 @@ export function updateImageRequest(message: UpdateImageMessage): UpdateImageRequ
   };
 }
 
-// JSON spells a path in camelCase, and some clients send it so in the binary form too.
-function snakeCase(path: string): string {
+/** A path of a mask. JSON spells it in camelCase, and some clients send it so in the binary form too. */
+export function snakeCase(path: string): string {
   return path.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
