@@ -24,6 +24,13 @@ export const tlsSettingSpecs = {
     description:
       'Whether a client may come without a certificate, where there is a client CA file; required if not set.',
   }),
+  tlsHandshakesPerPeer: wholeNumber(
+    'DARKROOM_TLS_HANDSHAKES_PER_PEER',
+    200,
+    [1, 1_000_000],
+    'handshakes/s',
+    'How many handshakes of one client address (of IPv6, one /64) are begun in a second; more wait for their turn.',
+  ),
   tlsReloadIntervalMs: wholeNumber(
     'DARKROOM_TLS_RELOAD_INTERVAL_MS',
     5000,

@@ -18,6 +18,7 @@ export function memberSettings(settings: Settings, processes: number): Settings 
     databasePoolSize: Math.max(2, share(settings.databasePoolSize)),
     maxConnections: share(settings.maxConnections),
     maxConnectionsPerPeer: share(settings.maxConnectionsPerPeer),
+    tlsHandshakesPerPeer: share(settings.tlsHandshakesPerPeer),
     maxDownloads: share(settings.maxDownloads),
     maxUnpackings: share(settings.maxUnpackings),
   };

@@ -51,6 +51,7 @@ export interface ServerOptions {
     | 'minUploadRate'
     | 'drainTimeoutMs'
     | 'tlsClientAuth'
+    | 'tlsHandshakesPerPeer'
   >;
   readonly logger: Logger;
   /** Where connections come from, if not from a port that this process opens. */
@@ -145,7 +146,11 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     ...settings,
     logger,
     source: options.source,
-    tls: options.tls && { source: options.tls, clientAuth: settings.tlsClientAuth ?? 'required' },
+    tls: options.tls && {
+      source: options.tls,
+      clientAuth: settings.tlsClientAuth ?? 'required',
+      handshakesPerPeer: settings.tlsHandshakesPerPeer,
+    },
     handler(request, response) {
       try {
         handle(request, response);

@@ -21,6 +21,7 @@ test('what is limited for all of them is shared out, and rather too much than to
     maxConnections: 3,
     maxConnectionsPerPeer: 3,
     maxDownloads: 2,
+    tlsHandshakesPerPeer: 50,
     maxUnpackings: 1,
     databasePoolSize: 2,
   });

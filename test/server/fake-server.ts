@@ -94,6 +94,7 @@ export async function serveFakes(options: FakeServerOptions): Promise<FakeServer
       minUploadRate: 0,
       drainTimeoutMs: 0,
       tlsClientAuth: undefined,
+      tlsHandshakesPerPeer: 1000,
       ...options.settings,
     },
     logger: pino(

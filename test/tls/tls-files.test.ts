@@ -166,6 +166,24 @@ describe.skipIf(!canMakeCertificates)('files of TLS', () => {
     });
   });
 
+  test('are taken in each form in which people have them', async () => {
+    const rsa = await certificates.server(authority, { key: 'rsa:2048' });
+    const parameters = openssl('ecparam', '-name', 'prime256v1');
+    const described = openssl('x509', '-in', first.certFile, '-text');
+    const cases: [what: string, cert: string, key: string][] = [
+      ['lines of Windows', first.cert.replaceAll('\n', '\r\n'), first.key.replaceAll('\n', '\r\n')],
+      ['a description before it', described, first.key],
+      ['parameters before the key', first.cert, parameters + openssl('ec', '-in', first.keyFile)],
+      ['PKCS #1', rsa.cert, openssl('rsa', '-in', rsa.keyFile, '-traditional')],
+      ['both in one', first.cert + first.key, first.cert + first.key],
+      ['a chain', first.cert + authority.cert, first.key],
+    ];
+    for (const [what, cert, key] of cases) {
+      const { files } = await open(await place(cert, key, authority.cert));
+      expect(files.material.key, what).toBe(key);
+    }
+  });
+
   test('that everybody may read are warned of, and those of a group not', async () => {
     const paths = await place(first.cert, first.key);
     chmodSync(paths.keyFile, 0o640);

@@ -7,6 +7,7 @@ import { DarkroomError } from '../../domain/darkroom-error.ts';
 import { standingByCertificate, type ClientAuth } from './client-certificate.ts';
 import { rememberStanding } from './connection-standing.ts';
 import { CountedLog } from './counted-log.ts';
+import { HandshakePace } from './handshake-pace.ts';
 import { resumeSoon, tellFirstWords } from './first-bytes.ts';
 import type { BegunConnection, Wire } from './wire.ts';
 
@@ -47,6 +48,8 @@ const tlsRequired = new DarkroomError(
 export interface TlsWireOptions {
   readonly source: TlsSource;
   readonly clientAuth: ClientAuth;
+  /** How many handshakes of one peer are begun in a second; more wait. */
+  readonly handshakesPerPeer: number;
   readonly logger: Logger;
 }
 
@@ -60,6 +63,7 @@ export class TlsWire implements Wire {
   readonly scheme = 'https';
   readonly #options: TlsWireOptions;
   readonly #failures: CountedLog;
+  readonly #pace: HandshakePace;
   /** By the addresses of both ends: by these alone Node tells which connection is done. */
   readonly #handshakes = new Map<string, Handshake>();
   #server: Server;
@@ -68,6 +72,7 @@ export class TlsWire implements Wire {
   constructor(options: TlsWireOptions) {
     const { source, logger } = options;
     this.#options = options;
+    this.#pace = new HandshakePace(options.handshakesPerPeer);
     this.#failures = new CountedLog(logger, 'info', 'failed');
     this.#ticketPeriod = presentTicketPeriod();
     this.#server = this.#serverWith(source.material);
@@ -115,8 +120,10 @@ export class TlsWire implements Wire {
     };
     socket.once('close', leave);
     this.#handshakes.set(ends, handshake);
-    this.#renewTicketKeys();
-    this.#server.emit('connection', socket);
+    this.#pace.take(socket, () => {
+      this.#renewTicketKeys();
+      this.#server.emit('connection', socket);
+    });
   }
 
   #serverWith(material: TlsMaterial): Server {

@@ -51,7 +51,10 @@ describe.skipIf(!canMakeCertificates)('over TLS', () => {
 
   /** Requests to `/open` stay so until they are answered. */
   async function listen(
-    options: Partial<ListenerOptions> & { readonly tlsSource?: ChangingTls } = {},
+    options: Partial<ListenerOptions> & {
+      readonly tlsSource?: ChangingTls;
+      readonly handshakesPerPeer?: number;
+    } = {},
   ): Promise<TestListener> {
     const open = new Set<() => void>();
     const log: string[] = [];
@@ -60,7 +63,11 @@ describe.skipIf(!canMakeCertificates)('over TLS', () => {
       host: '127.0.0.1',
       port: 0,
       logger: pino({ level: 'info' }, { write: (line: string) => log.push(line) }),
-      tls: { source: options.tlsSource ?? new ChangingTls(server), clientAuth: 'required' },
+      tls: {
+        source: options.tlsSource ?? new ChangingTls(server),
+        clientAuth: 'required',
+        handshakesPerPeer: options.handshakesPerPeer ?? 1000,
+      },
       handler(request, response) {
         const answer = (): void => {
           open.delete(answer);
@@ -239,6 +246,27 @@ describe.skipIf(!canMakeCertificates)('over TLS', () => {
       await expect
         .poll(() => slow.filter(({ destroyed, connecting }) => !destroyed && !connecting).length)
         .toBeLessThan(50);
+    });
+
+    it('is one of so many that a peer may begin in a second; more wait, and other peers do not', async () => {
+      const listener = await listen({ handshakesPerPeer: 10 });
+      const began = performance.now();
+      const done: string[] = [];
+      const shake = async (from: string): Promise<void> => {
+        await once(
+          secure(listener, { localAddress: from } as tls.ConnectionOptions),
+          'secureConnect',
+        );
+        done.push(from);
+      };
+      const many = Array.from({ length: 25 }, () => shake('127.0.0.2'));
+      await expect.poll(() => done.length).toBeGreaterThanOrEqual(10);
+      await shake('127.0.0.3');
+      expect(done.length).toBeLessThan(26);
+      await Promise.all(many);
+      // Ten at once, and fifteen by turns.
+      expect(performance.now() - began).toBeGreaterThan(1400);
+      await shake('127.0.0.2');
     });
 
     it('is told in the log where there is no version or cipher for both, at most once in a while', async () => {
