@@ -1,4 +1,5 @@
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync, type BigIntStats } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
 
 /** How often a file is looked at, in ms. */
 const intervalMs = 500;
@@ -10,7 +11,7 @@ export interface WatchedFileOptions<T> {
   readonly parse: (text: string) => T;
   /** Called with what a change of the file has brought. */
   readonly onChange: (value: T) => void;
-  /** Called once for each change that cannot be read; what was there before stays. */
+  /** Told, once, what is wrong with a change; what was there before stays. */
   readonly onBroken: (message: string) => void;
 }
 
@@ -28,14 +29,17 @@ export class WatchedFile<T> {
   readonly #timer: NodeJS.Timeout;
   #seen: string;
   #value: T;
+  #told = '';
+  #isLooking = false;
+  #isClosed = false;
 
   /** @throws IdentityFileError where the file cannot be read, or makes no sense. */
   constructor(options: WatchedFileOptions<T>) {
     this.#options = options;
-    // Before it is read: what changes meanwhile is seen the next time.
-    this.#seen = lookOf(options.path);
-    this.#value = this.#read();
-    this.#timer = setInterval(() => this.#look(), intervalMs).unref();
+    const { seen, value } = readNow(options);
+    this.#seen = seen;
+    this.#value = value;
+    this.#timer = setInterval(() => void this.#look(), intervalMs).unref();
   }
 
   get value(): T {
@@ -43,43 +47,71 @@ export class WatchedFile<T> {
   }
 
   close(): void {
+    this.#isClosed = true;
     clearInterval(this.#timer);
   }
 
-  #look(): void {
+  /** Waits, so that a file system that does not answer holds nobody up. */
+  async #look(): Promise<void> {
+    if (this.#isLooking) {
+      return;
+    }
+    this.#isLooking = true;
     const { path, onBroken, onChange } = this.#options;
-    const look = lookOf(path);
-    if (look === this.#seen) {
-      return;
-    }
-    this.#seen = look;
     try {
-      this.#value = this.#read();
+      const look = await stat(path, { bigint: true }).then(identityOf, messageOf);
+      if (look === this.#seen || this.#isClosed) {
+        return;
+      }
+      // It is tried again as long as it cannot be read: a change may take something back from somebody.
+      this.#seen = '';
+      const text = await readFile(path, 'utf8').catch(throwUnusable(path));
+      this.#seen = look;
+      this.#value = this.#parse(text);
+      this.#told = '';
+      onChange(this.#value);
     } catch (error) {
-      onBroken(`${messageOf(error)}; what it said before holds on`);
-      return;
+      const message = `${messageOf(error)}; what it said before holds on`;
+      if (message !== this.#told) {
+        this.#told = message;
+        onBroken(message);
+      }
+    } finally {
+      this.#isLooking = false;
     }
-    onChange(this.#value);
   }
 
-  #read(): T {
+  /** @throws IdentityFileError */
+  #parse(text: string): T {
     const { path, parse } = this.#options;
     try {
-      return parse(readFileSync(path, 'utf8'));
+      return parse(text);
     } catch (error) {
-      throw new IdentityFileError(`${path} cannot be used: ${messageOf(error)}`, { cause: error });
+      return throwUnusable(path)(error);
     }
   }
 }
 
-/** Changes with whatever changes in a file. */
-function lookOf(path: string): string {
+/** @throws IdentityFileError */
+function readNow<T>({ path, parse }: WatchedFileOptions<T>): { seen: string; value: T } {
   try {
-    const { dev, ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
-    return [dev, ino, size, mtimeNs, ctimeNs].join(' ');
+    // Before it is read: what changes meanwhile is seen the next time.
+    const seen = identityOf(statSync(path, { bigint: true }));
+    return { seen, value: parse(readFileSync(path, 'utf8')) };
   } catch (error) {
-    return messageOf(error);
+    return throwUnusable(path)(error);
   }
+}
+
+function throwUnusable(path: string): (error: unknown) => never {
+  return (error) => {
+    throw new IdentityFileError(`${path} cannot be used: ${messageOf(error)}`, { cause: error });
+  };
+}
+
+/** Changes with whatever changes in a file. */
+function identityOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
+  return [dev, ino, size, mtimeNs, ctimeNs].join(' ');
 }
 
 function messageOf(error: unknown): string {

@@ -4,8 +4,8 @@ import { parseKeySet, type Keys, type KeySource } from './key-source.ts';
 
 /** The issuer is not asked more often, whatever tokens callers make up, in ms. */
 const usualIntervalMs = 2000;
-/** After so long it is asked again, for keys that it has withdrawn, in ms. */
-const maxAgeMs = 5 * 60 * 1000;
+/** So often it is asked by all means, for keys that it has withdrawn, in ms. */
+const usualRefreshMs = 5 * 60 * 1000;
 /** So long it may take to answer, in ms. */
 const timeoutMs = 5000;
 /** Larger answers are no key sets, in bytes. */
@@ -18,6 +18,8 @@ export interface RemoteKeysOptions {
   readonly url: string;
   /** The least time between two questions, in ms; 2 s if not set. */
   readonly minIntervalMs?: number;
+  /** How often it is asked though nobody needs it, in ms; 5 min if not set. */
+  readonly refreshMs?: number;
   /** Called when there are other keys than before. */
   readonly onChange: () => void;
   /** Told, once, when the issuer cannot be asked any more. */
@@ -31,6 +33,7 @@ export interface RemoteKeysOptions {
 export class RemoteKeys implements KeySource {
   readonly #options: RemoteKeysOptions;
   readonly #minIntervalMs: number;
+  readonly #timer: NodeJS.Timeout;
   readonly #closing = new AbortController();
   #known: { readonly keys: Keys; readonly text: string } | undefined;
   /** What has not begun yet, and what is under way. */
@@ -45,12 +48,11 @@ export class RemoteKeys implements KeySource {
     this.#minIntervalMs = options.minIntervalMs ?? usualIntervalMs;
     // So that the first caller need not wait; what goes wrong is told by `onWarning`, and to callers.
     this.#refresh();
+    const refresh = (): void => this.#refresh();
+    this.#timer = setInterval(refresh, options.refreshMs ?? usualRefreshMs).unref();
   }
 
   knownKeys(): Keys | Promise<Keys> {
-    if (performance.now() - this.#begunAtMs > maxAgeMs) {
-      this.#refresh();
-    }
     return this.#known?.keys ?? this.#running ?? this.fetchKeys();
   }
 
@@ -68,6 +70,7 @@ export class RemoteKeys implements KeySource {
   }
 
   close(): void {
+    clearInterval(this.#timer);
     this.#closing.abort();
   }
 

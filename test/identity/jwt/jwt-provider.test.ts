@@ -44,7 +44,7 @@ beforeEach(async () => {
   };
 });
 
-function open(): JwtProvider {
+function open(refreshMs = 3_600_000): JwtProvider {
   const provider = new JwtProvider(
     {
       issuer: first.issuer,
@@ -57,6 +57,7 @@ function open(): JwtProvider {
       new RemoteKeys({
         url,
         minIntervalMs,
+        refreshMs,
         onChange,
         onWarning: (message) => warnings.push(message),
       }),
@@ -105,6 +106,14 @@ describe('when the issuer changes its keys', () => {
     answer = (response) => response.end(second.keySet);
     expect(await reasonOf(provider, await second.token())).toBe('known');
     expect(await reasonOf(provider, old)).toBe('CREDENTIAL_INVALID');
+  });
+
+  test('a token that is remembered is known no more once its key is withdrawn', async () => {
+    const provider = open(500);
+    const token = await first.token();
+    expect(await reasonOf(provider, token)).toBe('known');
+    answer = (response) => response.end(second.keySet);
+    await expect.poll(() => reasonOf(provider, token)).toBe('CREDENTIAL_INVALID');
   });
 
   test('it is asked seldom, whatever tokens are made up, and all get their answer', async () => {
