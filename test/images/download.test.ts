@@ -197,6 +197,28 @@ test('a download goes on when its image is deleted meanwhile', async () => {
   expect(parts.at(-1)).toMatchObject({ kind: 'trailer', rangeSize: data.length });
 });
 
+test('a download by another project goes on when its image is hidden meanwhile, and the next one is refused', async () => {
+  const world = await openUploadWorld(await connectTestDatabase());
+  const data = randomBytes(4 * 1024 * KiB);
+  const imageId = await upload(world, data);
+  const show = (visibility: string) =>
+    world.database.pool.query('update images set visibility = $2 where id = $1', [
+      imageId,
+      visibility,
+    ]);
+  const byOther = () =>
+    downloadImage(downloadsOf(world), { ...defaultCaller, projectId: 'other' }, imageId, whole);
+  await show('COMMUNITY');
+  const parts = byOther();
+  const first = await parts.next();
+  await show('PRIVATE');
+  const rest = await Array.fromAsync(parts);
+  expect(bytesOf([first.value!, ...rest], 0).equals(data)).toBe(true);
+  expect(rest.at(-1)).toMatchObject({ kind: 'trailer', rangeSize: data.length });
+  const { reason } = await darkroomErrorOf(Array.fromAsync(byOther()));
+  expect(reason).toBe('IMAGE_NOT_FOUND');
+});
+
 test('a download goes on over all its segments when its image is deleted meanwhile', async () => {
   const world = await openUploadWorld(await connectTestDatabase());
   const pieces = [randomBytes(3_000_000), randomBytes(100), randomBytes(100)];

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { brotliCompressSync, constants, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
+import type { ImageId } from '../../src/records/ids.ts';
 import { ImportOrder } from '../../src/records/import-order.ts';
 import { useDatabase } from '../support/test-database.ts';
 import { download, readFaults, readImage, readTask } from '../support/upload-world.ts';
@@ -233,6 +234,52 @@ describe('a copy of an image', () => {
     await openImportWorld(database(), { folder: world.folder });
     expect((await ended(database(), copy.taskId)).state).toBe('FAILED');
     expect(await readFaults(database(), copy.taskId)).toMatchObject([
+      { reason: 'SOURCE_IMAGE_GONE', fatal: true },
+    ]);
+  });
+});
+
+describe('a copy of another project’s image', () => {
+  const stranger = { projectId: 'another', userId: 'eve', role: 'member' } as const;
+
+  async function published(visibility: string) {
+    const world = await openImportWorld(database(), { env: { DARKROOM_MAX_IMPORTS: '1' } });
+    const source = await startSource(serves(bytes));
+    const { imageId, taskId } = await world.create(source.origin);
+    await ended(database(), taskId);
+    await show(imageId, visibility);
+    const copy = { from: { kind: 'image', imageId } } as const;
+    return { world, imageId, copy };
+  }
+
+  async function show(imageId: ImageId, visibility: string): Promise<void> {
+    await database().pool.query('update images set visibility = $2 where id = $1', [
+      imageId,
+      visibility,
+    ]);
+  }
+
+  test('that it may see has its bytes, and is its own', async () => {
+    const { world, copy } = await published('COMMUNITY');
+    const { imageId, taskId } = await world.create(copy, { caller: stranger });
+    expect(await ended(database(), taskId)).toMatchObject({
+      state: 'SUCCEEDED',
+      projectId: 'another',
+    });
+    expect(await readImage(database(), imageId)).toMatchObject({
+      projectId: 'another',
+      sha256: digest('sha256'),
+    });
+  });
+
+  test('fails if it may not see that any more when its bytes are to be read', async () => {
+    const { world, copy, imageId } = await published('PUBLIC');
+    world.imports.claimNoMore();
+    const { taskId } = await world.create(copy, { caller: stranger });
+    await show(imageId, 'PRIVATE');
+    await openImportWorld(database(), { folder: world.folder });
+    expect((await ended(database(), taskId)).state).toBe('FAILED');
+    expect(await readFaults(database(), taskId)).toMatchObject([
       { reason: 'SOURCE_IMAGE_GONE', fatal: true },
     ]);
   });

@@ -1,3 +1,5 @@
+import type { Caller } from '../../access/caller.ts';
+import { isOwn } from '../../access/rights.ts';
 import { DarkroomError } from '../../domain/darkroom-error.ts';
 import type { TaskId } from '../../records/ids.ts';
 import { attachWriter, type Attachment, type WriterRole } from '../lease/attach-writer.ts';
@@ -102,9 +104,12 @@ export class UploadCalls {
    * Resolves when the calls of a task that have broken off have made durable what they had and recorded why they
    * ended, or after `patienceMs`: a disk may hang.
    */
-  async brokenOffEnded(taskId: TaskId, patienceMs: number): Promise<void> {
+  async brokenOffEnded(taskId: TaskId, caller: Caller, patienceMs: number): Promise<void> {
     const endings = [...this.#calls]
-      .filter(([call, { interruption }]) => call.taskId === taskId && interruption.isInterrupted)
+      .filter(
+        ([call, { interruption }]) =>
+          call.taskId === taskId && mayBeOf(call, caller) && interruption.isInterrupted,
+      )
       .map(([, { ended }]) => ended.promise);
     if (endings.length > 0) {
       await settledWithin(Promise.all(endings), patienceMs);
@@ -128,7 +133,8 @@ export class UploadCalls {
     this.#calls.set(call, { interruption, ended: Promise.withResolvers() });
     const watch = new LeaseWatch(database, changes, taskId);
     try {
-      const isHeldBesides = (): boolean => this.#callsOf(taskId) > 1;
+      const caller = role.kind === 'client' ? role.caller : undefined;
+      const isHeldBesides = (): boolean => this.#callsOf(taskId, caller) > 1;
       const attachment: Attachment = await attachWriter(
         ledger,
         taskId,
@@ -212,8 +218,10 @@ export class UploadCalls {
     return knownError(error, this.#parts.logger);
   }
 
-  #callsOf(taskId: TaskId): number {
-    return this.#calls.keys().reduce((n, call) => n + (call.taskId === taskId ? 1 : 0), 0);
+  #callsOf(taskId: TaskId, caller?: Caller): number {
+    return this.#calls
+      .keys()
+      .reduce((n, call) => n + (call.taskId === taskId && mayBeOf(call, caller) ? 1 : 0), 0);
   }
 
   #release(call: UploadCall): void {
@@ -225,6 +233,11 @@ export class UploadCalls {
       }
     }
   }
+}
+
+/** Whether a call may have what the caller's has: one of another project is about to be refused, and holds nothing. */
+function mayBeOf({ role }: UploadCall, caller: Caller | undefined): boolean {
+  return role.kind !== 'client' || !caller || isOwn(caller, role.caller);
 }
 
 function drainingError(): DarkroomError {

@@ -119,7 +119,7 @@ export class UploadService implements UploadIntake {
    * @throws DarkroomError any of ResumeUpload's.
    */
   async resume(caller: Caller, taskId: TaskId, peer: string): Promise<Task> {
-    await this.#calls.brokenOffEnded(taskId, endPatienceMs);
+    await this.#calls.brokenOffEnded(taskId, caller, endPatienceMs);
     return giveToNewWriter(this.#parts.ledger, taskId, caller, peer);
   }
 
