@@ -45,7 +45,7 @@ describe.skipIf(!canMakeCertificates)('files of TLS that change under a running 
   }
 
   function session({ process }: RunningService, authority: Identity): http2.ClientHttp2Session {
-    const client = http2.connect(process.url, { ca: authority.cert });
+    const client = http2.connect(process.url, { ca: authority.cert, servername: 'localhost' });
     onTestFinished(() => client.destroy());
     return client;
   }
@@ -63,7 +63,12 @@ describe.skipIf(!canMakeCertificates)('files of TLS that change under a running 
   /** What a new connection is shown. */
   async function shown({ process }: RunningService, authority: Identity): Promise<string> {
     const { hostname: host, port } = new URL(process.url);
-    const socket = tls.connect({ host, port: Number(port), ca: authority.cert });
+    const socket = tls.connect({
+      host,
+      port: Number(port),
+      ca: authority.cert,
+      servername: 'localhost',
+    });
     await once(socket, 'secureConnect');
     const fingerprint = socket.getPeerX509Certificate()?.fingerprint256 ?? '';
     socket.destroy();
@@ -103,7 +108,10 @@ describe.skipIf(!canMakeCertificates)('files of TLS that change under a running 
           if (kept) {
             calls.push(call(kept));
           } else {
-            const client = http2.connect(service.process.url, { ca: authority.cert });
+            const client = http2.connect(service.process.url, {
+              ca: authority.cert,
+              servername: 'localhost',
+            });
             calls.push(call(client).finally(() => client.close()));
           }
           await sleep(intervalMs);

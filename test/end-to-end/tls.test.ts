@@ -66,7 +66,12 @@ describe.skipIf(!canMakeCertificates)('a service of two processes that speaks TL
   });
 
   function imagesOf(who: Identity) {
-    const nodeOptions = { ca: serverAuthority.cert, cert: who.cert, key: who.key };
+    const nodeOptions = {
+      ca: serverAuthority.cert,
+      cert: who.cert,
+      key: who.key,
+      servername: 'localhost',
+    };
     return createClient(
       ImageService,
       createGrpcTransport({ baseUrl: service.process.url, nodeOptions }),

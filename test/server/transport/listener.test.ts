@@ -145,7 +145,7 @@ it('notices a peer of HTTP/2 that is gone without a word', async () => {
 });
 
 it('keeps a peer of HTTP/2 that answers', async () => {
-  const listener = await listen({ deadPeerIntervalMs: 20 });
+  const listener = await listen({ deadPeerIntervalMs: 100 });
   const session = http2Client(listener);
   let pings = 0;
   await new Promise<void>((resolve) => {

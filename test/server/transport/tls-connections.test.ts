@@ -120,7 +120,10 @@ describe.skipIf(!canMakeCertificates)('over TLS', () => {
   }
 
   function session(listener: Listener): http2.ClientHttp2Session {
-    const client = http2.connect(`https://127.0.0.1:${listener.port}`, { ca: authority.cert });
+    const client = http2.connect(`https://127.0.0.1:${listener.port}`, {
+      ca: authority.cert,
+      servername: 'localhost',
+    });
     client.on('error', () => {});
     onTestFinished(() => client.destroy());
     return client;
@@ -361,7 +364,7 @@ describe.skipIf(!canMakeCertificates)('over TLS', () => {
   it('a peer of HTTP/2 that is gone without a word is noticed, and one that answers is kept', async () => {
     const ended = Promise.withResolvers<void>();
     const listener = await listen({
-      deadPeerIntervalMs: 30,
+      deadPeerIntervalMs: 150,
       handler: (request, response) =>
         request.url === '/' ? response.once('close', ended.resolve) : response.end('hello'),
     });
