@@ -6,7 +6,11 @@ process.env['NODE_COMPILE_CACHE'] ??= `${import.meta.dirname}/node_modules/.cach
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    globalSetup: ['test/support/bundled-service.ts', 'test/support/database-cluster.ts'],
+    globalSetup: [
+      'test/support/bundled-service.ts',
+      'test/support/database-cluster.ts',
+      'test/support/shared-folder.ts',
+    ],
     // Real servers, real files and real databases share two cores with each other.
     testTimeout: 180_000,
     hookTimeout: 180_000,

@@ -15,7 +15,7 @@ import { QemuFolder } from './qemu-images.ts';
 const hasQemu = hasProgram('qemu-img', 'qemu-utils');
 const folder = new QemuFolder();
 afterAll(() => folder.remove());
-const images = hasQemu ? folder.makeAll() : [];
+const images = hasQemu ? await folder.makeAll() : [];
 const MiB = 1024 * 1024;
 
 /** Why an image is refused that ends after so many bytes; undefined if it is not. */

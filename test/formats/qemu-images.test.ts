@@ -8,7 +8,7 @@ import { QemuFolder } from './qemu-images.ts';
 const hasQemu = hasProgram('qemu-img', 'qemu-utils');
 const folder = new QemuFolder();
 afterAll(() => folder.remove());
-const images = hasQemu ? folder.makeAll() : [];
+const images = hasQemu ? await folder.makeAll() : [];
 
 const diskFormats: readonly DiskFormat[] = [
   'RAW',
