@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import { runCommand, type CommandResult } from '../../src/cli/run-command.ts';
 import { hasHash, parseToken } from '../../src/identity/static-tokens/token-text.ts';
@@ -91,6 +91,18 @@ test.each([
   expect(output).toBe('');
   expect(errors).toMatch(message);
   expect(existsSync(file)).toBe(false);
+});
+
+test.each([
+  [() => join(file, 'tokens.json'), /tokens\.json\.lock cannot be locked .* folder has to be/],
+  [() => dirname(file), /cannot be used: EISDIR/],
+])('a file that cannot be had is named, with what to do: %#', (path, message) => {
+  const args = ['token', 'create', '--file', path(), '--user', 'a', '--role', 'service'];
+  expect(runCommand(args, {})).toMatchObject({
+    exitCode: 1,
+    output: '',
+    errors: expect.stringMatching(message),
+  });
 });
 
 test('without a file it asks for one', () => {

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createClient, type Interceptor } from '@connectrpc/connect';
 import {
   createConnectTransport,
@@ -291,7 +291,7 @@ test.skipIf(!hasProgram('glance', 'python3-glanceclient'))(
     const { headers } = await known('reader');
     const glance = (token: string) =>
       runProgram('env', [
-        'HOME=/nonexistent',
+        `HOME=${dirname(file)}`,
         'PYTHONWARNINGS=ignore',
         'glance',
         `--os-image-url=${service.url}`,

@@ -20,7 +20,7 @@ import type { HealthSource } from '../../src/server/health/health-source.ts';
 import { accessLog } from '../../src/server/transport/access-log.ts';
 import { roles } from '../../src/access/caller.ts';
 import { openGate, type Gate } from '../../src/server/gate.ts';
-import { accessPolicy, type AccessPolicy } from '../../src/access/policy.ts';
+import { policyWith, type AccessPolicy } from '../../src/access/policy.ts';
 import { startServer, type Server, type ServerOptions } from '../../src/server/server.ts';
 
 /** A line of the log, parsed. */
@@ -45,12 +45,15 @@ export interface FakeServerOptions {
 }
 
 /** Places of plain HTTP that only tests have are for all who are known. */
-function policyWith(routes: Application['httpRoutes'] = []): AccessPolicy {
+function policyOf({ httpRoutes: routes = [], settings }: FakeServerOptions): AccessPolicy {
   const rules = routes.map(({ method, path }) => [
     `${method} ${path}`,
     { who: roles, on: 'things of a test' },
   ]);
-  return { ...Object.fromEntries(rules), ...accessPolicy } as AccessPolicy;
+  return {
+    ...Object.fromEntries(rules),
+    ...policyWith(settings?.reflection ?? 'callers'),
+  } as AccessPolicy;
 }
 
 /** Limits of connections that no test reaches which is not about them. */
@@ -105,7 +108,7 @@ export async function serveFakes(options: FakeServerOptions): Promise<FakeServer
     tls: options.tls,
     observers: [accessLog],
     gate: options.gate ?? openGate,
-    policy: policyWith(options.httpRoutes),
+    policy: policyOf(options),
     services: [ImageService, TaskService],
   });
   server.serve({

@@ -4,6 +4,8 @@ import { createClient } from '@connectrpc/connect';
 import { describe, expect, test } from 'vitest';
 import { ImageService } from '../../gen/darkroom/v1/image_service_pb.ts';
 import { TaskService } from '../../gen/darkroom/v1/task_service_pb.ts';
+import { ServerReflection } from '../../gen/grpc/reflection/v1/reflection_pb.ts';
+import { ServerReflection as ServerReflectionAlpha } from '../../gen/grpc/reflection/v1alpha/reflection_pb.ts';
 import { defaultCaller } from '../../src/access/caller.ts';
 import { DarkroomError } from '../../src/domain/darkroom-error.ts';
 import { Authenticator } from '../../src/identity/authenticator.ts';
@@ -162,6 +164,42 @@ test('what is everybody’s is not asked about', async () => {
   const server = await startFakeServer({ gate: slowGate(() => expect.unreachable()) });
   expect((await fetch(`${server.url}/healthz`, { headers: authorization })).status).toBe(200);
   expect(defaultCaller.role).toBe('admin');
+});
+
+test.each([
+  ['everybody', undefined],
+  ['callers', { code: 'Unauthenticated', reason: 'CREDENTIAL_MISSING' }],
+  ['off', { code: 'Unimplemented', reason: 'UNSUPPORTED' }],
+] as const)('reflection that is for %s is so', async (reflection, refusal) => {
+  const server = await startFakeServer({
+    settings: { reflection },
+    gate: slowGate(() => Promise.resolve(ann)),
+  });
+  const kind = { protocol: 'grpc', httpVersion: '2' } as const;
+  for (const service of [
+    ServerReflection,
+    ServerReflectionAlpha as unknown as typeof ServerReflection,
+  ]) {
+    const ask = (headers: Record<string, string>): Promise<unknown[]> =>
+      readAll(
+        createClient(
+          service,
+          transportOf(server.url, kind, undefined, headers),
+        ).serverReflectionInfo(
+          (async function* () {
+            yield { messageRequest: { case: 'listServices' as const, value: '' } };
+          })(),
+        ),
+      );
+    if (refusal === undefined) {
+      expect(await ask({})).toHaveLength(1);
+    } else {
+      expect(await failureOf(ask({}))).toMatchObject(refusal);
+    }
+    if (reflection !== 'off') {
+      expect(await ask(authorization)).toHaveLength(1);
+    }
+  }
 });
 
 test('many calls end with their credential, those too that have not quite begun', async () => {

@@ -81,10 +81,8 @@ function change(
   path: string,
   changed: (tokens: readonly TokenRecord[]) => readonly TokenRecord[] | undefined,
 ): void {
-  const lock = new DatabaseSync(`${path}.lock`, { timeout: patienceMs });
+  const lock = takeLock(`${path}.lock`);
   try {
-    chmodSync(`${path}.lock`, ownersOnly);
-    lock.exec('pragma journal_mode = memory; begin immediate');
     const tokens = changed(read(path) ?? []);
     if (tokens !== undefined) {
       // What is written is what can be read.
@@ -92,6 +90,23 @@ function change(
     }
   } finally {
     lock.close();
+  }
+}
+
+function takeLock(path: string): DatabaseSync {
+  let lock: DatabaseSync | undefined;
+  try {
+    lock = new DatabaseSync(path, { timeout: patienceMs });
+    chmodSync(path, ownersOnly);
+    lock.exec('pragma journal_mode = memory; begin immediate');
+    return lock;
+  } catch (error) {
+    lock?.close();
+    throw new Error(
+      `${path} cannot be locked (${messageOf(error)}): its folder has to be there, this user has to be able to write to it, and ` +
+        `nobody may hold it for longer than ${patienceMs / 1000} s`,
+      { cause: error },
+    );
   }
 }
 
@@ -103,9 +118,21 @@ function read(path: string): readonly TokenRecord[] | undefined {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
       return undefined;
     }
-    throw error;
+    throw unusable(path, error);
   }
-  return parseTokenFile(text);
+  try {
+    return parseTokenFile(text);
+  } catch (error) {
+    throw unusable(path, error);
+  }
+}
+
+function unusable(path: string, cause: unknown): Error {
+  return new Error(`${path} cannot be used: ${messageOf(cause)}`, { cause });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function replace(path: string, text: string): void {
