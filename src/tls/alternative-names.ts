@@ -1,8 +1,12 @@
+import { isIPv6 } from 'node:net';
+import { hostOf } from '../domain/host-name.ts';
+
 /** The names in a certificate, by their kinds (RFC 5280, section 4.2.1.6). Those of other kinds are left out. */
 export interface AlternativeNames {
   readonly dns: readonly string[];
   readonly uris: readonly string[];
   readonly emails: readonly string[];
+  /** In their usual form (RFC 5952), such as `2001:db8::1`. */
   readonly ips: readonly string[];
 }
 
@@ -33,10 +37,14 @@ export function alternativeNames(text = ''): AlternativeNames {
     const kind = kinds[found[1] as keyof typeof kinds] as
       (typeof kinds)[keyof typeof kinds] | undefined;
     if (kind !== undefined && value !== '') {
-      names[kind].push(value);
+      names[kind].push(kind === 'ips' ? usualForm(value) : value);
     }
   }
   return names;
+}
+
+function usualForm(address: string): string {
+  return isIPv6(address) ? hostOf(new URL(`http://[${address}]`)) : address;
 }
 
 function plain(value: string): string | undefined {
