@@ -39,11 +39,11 @@ function lookupOf<T extends { readonly id: string }>(
   entity: EntityClass<T>,
   sees: string,
 ): RowsForProject<T> {
-  const { table, columns, entityOf } = rowSource(database, entity);
-  // Nested loop, by the primary key.
+  const { table, select, entityOf } = rowSource(database, entity);
+  // By the primary key.
   const statement = {
     name: `${table} by id for projects`,
-    text: `select asked_key, ${columns} from ${askedRows} join ${table} on ${table}.id = asked_id where ${sees}`,
+    text: askedRows(`${select} where ${table}.id = asked_id and ${sees}`),
     timeoutMs,
   };
   const batch = new BatchedRead<string, Readonly<T>>(async (keys) => {

@@ -87,12 +87,13 @@ export class TaskReader {
   }
 
   async #readSnapshots(keys: readonly string[]): Promise<Map<string, TaskSnapshot>> {
-    const { columns, entityOf } = this.#tasksTable;
+    const { select, entityOf } = this.#tasksTable;
     // By primary key, as the faults.
     const rows = await this.#query(
       'tasks that are watched',
-      `select asked_key, ${columns} from ${askedRows}
-         join tasks on tasks.id = asked_id and tasks.project_id = coalesce(asked_project, tasks.project_id)`,
+      askedRows(
+        `${select} where tasks.id = asked_id and tasks.project_id = coalesce(asked_project, tasks.project_id)`,
+      ),
       [...askedValues(keys)],
     );
     const tasks = rows.map((row) => ({ key: String(row['asked_key']), task: entityOf(row) }));
