@@ -28,7 +28,7 @@ export class CredentialWatch {
   follow(identity: Identity, response: NodeResponse, end: EndCall): void {
     const call = { identity, end };
     this.#calls.add(call);
-    response.once('close', () => {
+    response.on('close', () => {
       this.#calls.delete(call);
       if (this.#calls.size === 0) {
         clearInterval(this.#timer);

@@ -7,7 +7,7 @@ import type { Admission, Gate } from './gate.ts';
 import { challengeOf } from './http/challenge.ts';
 import type { HttpPlace } from './http/http-endpoints.ts';
 import { isRpc, refuseRpc } from './rpc/rpc-refusal.ts';
-import { isClosed, pathOf, type NodeRequest, type NodeResponse } from './transport/node-http.ts';
+import { isClosed, type NodeRequest, type NodeResponse } from './transport/node-http.ts';
 import type { RequestBody } from './transport/request-body.ts';
 import type { CallContext } from './transport/request-context.ts';
 
@@ -32,12 +32,16 @@ export class RequestDispatch {
 
   /** Has a request answered, if the gate lets it pass. Must be asked once for each. */
   dispatch(asked: Asked): void {
-    const { rules, http } = this.#answers();
-    const { request } = asked;
-    const rpcRule = rules.get(pathOf(request).slice(1));
-    const place = rpcRule === undefined ? http.find(request) : undefined;
+    const { rules, rpc, http } = this.#answers();
+    const { request, context } = asked;
+    const method = rpc.methodOf(request);
+    if (method !== undefined) {
+      context.outcome.method = method;
+    }
+    const place = method === undefined ? http.find(request) : undefined;
+    const name = method ? `${method.parent.typeName}/${method.name}` : place?.name;
     try {
-      const admission = this.#gate(request, rpcRule ?? rules.get(place?.name ?? ''));
+      const admission = this.#gate(request, rules.get(name ?? ''));
       if (admission instanceof Promise) {
         void this.#goOnLater(asked, place, admission);
       } else {

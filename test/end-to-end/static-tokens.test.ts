@@ -314,7 +314,19 @@ test('reflection is for those who are known', async () => {
   expect(await anonymous.text()).toContain('CREDENTIAL_MISSING');
 });
 
-test('no token is in the log', () => {
+test('the log says who called, and no token is in it', () => {
+  const ofCall = (method: string, code: string): unknown =>
+    service.log.find((line) => line['method'] === method && line['code'] === code);
+  expect(ofCall('darkroom.v1.ImageService/CreateImage', 'OK')).toMatchObject({
+    project: 'garden',
+    user: 'a member',
+  });
+  expect(ofCall('darkroom.v1.ImageService/DeleteImage', 'PERMISSION_DENIED')).toMatchObject({
+    reason: 'ROLE_INSUFFICIENT',
+    project: 'garden',
+    user: 'a reader',
+  });
+  expect(ofCall('GET /v2/tasks', 'UNAUTHENTICATED')).not.toHaveProperty('user');
   expect(service.output()).toContain('"reason":"CREDENTIAL_INVALID"');
   expect(service.output()).not.toMatch(/dkr_[0-9a-f]{12}_/);
 });

@@ -1,4 +1,4 @@
-import type { DescService } from '@bufbuild/protobuf';
+import type { DescMethod, DescService } from '@bufbuild/protobuf';
 import {
   Code,
   ConnectError,
@@ -44,6 +44,8 @@ export interface RpcAdapterOptions {
 export interface RpcAdapter {
   /** The methods that were registered, as `package.Service/Method`. */
   readonly names: readonly string[];
+  /** The method that a request asks for; undefined if it is none that there is. */
+  methodOf(request: NodeRequest): DescMethod | undefined;
   /** Answers a request if it is one of an RPC, known or not; false if it is something else. */
   handle(
     request: NodeRequest,
@@ -98,13 +100,13 @@ export function createRpcAdapter(options: RpcAdapterOptions): RpcAdapter {
 
   return {
     names: router.handlers.map(({ requestPath }) => requestPath.slice(1)),
+    methodOf: (request) => handlers.get(pathOf(request))?.method,
     handle(request, response, body, context) {
       const path = pathOf(request);
       const handler = handlers.get(path);
       if (handler === undefined) {
         return answerUnknownMethod(request, response);
       }
-      context.outcome.method = handler.method;
       const values = withBody(contextValuesWith(context), body);
       const message = messageOf(handler, body, pace);
       const leave = (rest: AsyncIterable<Uint8Array>): void =>

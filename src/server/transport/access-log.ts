@@ -1,11 +1,13 @@
 import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
 import { Code } from '@connectrpc/connect';
+import { defaultCaller, type KnownCaller } from '../../access/caller.ts';
 import type { CallObserver, EndedCall } from './call-observer.ts';
 import type { NodeRequest } from './node-http.ts';
 
 /**
- * Writes one line for each call when it has ended: method, code, reason, duration in ms, peer. Calls that change
- * something are logged as info, those that only read as debug, failures of the service as warn, and those that
+ * Writes one line for each call when it has ended: method, code, reason, duration in ms, peer, and who
+ * called where that is known. Calls that change
+ * something, and callers who may not, are logged as info, those that only read as debug, failures of the service as warn, and those that
  * should not be (INTERNAL) as error with all that was thrown.
  */
 export const accessLog: CallObserver = ({ request, context }) => {
@@ -20,12 +22,20 @@ export const accessLog: CallObserver = ({ request, context }) => {
         ...(reason !== undefined && { reason }),
         durationMs: Math.round(durationMs * 10) / 10,
         peer: context.peer,
+        ...whoIs(context.knownCaller),
         ...(isServerFault && { err: failure?.cause ?? failure }),
       },
       isServerFault ? 'call failed' : 'call',
     );
   };
 };
+
+/** Nobody in particular is not worth a word. */
+function whoIs(caller: KnownCaller | undefined): object | undefined {
+  return caller === undefined || caller === defaultCaller
+    ? undefined
+    : { project: caller.projectId, user: caller.userId };
+}
 
 function levelOf(
   request: NodeRequest,
