@@ -5,6 +5,7 @@ import type { ImageId } from '../../src/records/ids.ts';
 import { ImportOrder } from '../../src/records/import-order.ts';
 import { useDatabase } from '../support/test-database.ts';
 import { download, readFaults, readImage, readTask } from '../support/upload-world.ts';
+import { FaultyStore } from '../uploads/faulty-store.ts';
 import { ended, openImportWorld } from './import-world.ts';
 import { serves, servesInPieces, startSource } from './source-server.ts';
 
@@ -179,14 +180,15 @@ describe('a source that breaks', () => {
   });
 
   test('after its last byte is not asked again', async () => {
-    const world = await openImportWorld(database());
+    const store = new FaultyStore();
+    const world = await openImportWorld(database(), { wrapStore: store.wrap });
     const source = await startSource(serves(bytes));
-    world.store.complete = () => Promise.reject(new Error('the store is away'));
+    store.break('complete', 'EIO');
     const { taskId } = await world.create(source.origin);
     await expect
       .poll(async () => (await readTask(database(), taskId)).faultCount, { timeout: 10_000 })
       .toBe(1);
-    delete (world.store as Partial<typeof world.store>).complete;
+    store.mend();
     expect((await ended(database(), taskId)).state).toBe('SUCCEEDED');
     expect(source.requests).toHaveLength(1);
   });
