@@ -76,6 +76,7 @@ export const rooms = {
     'records',
     'domain',
   ],
+  quotas: ['uploads/lease', 'access', 'database', 'domain'],
   imports: [
     'uploads/receiving',
     'uploads/publishing',
@@ -111,6 +112,7 @@ export const rooms = {
     'server/errors',
     'server/transport',
     'images',
+    'quotas',
     'uploads/receiving',
     'uploads/publishing',
     'tasks/watching',

@@ -18,6 +18,9 @@ import { ReachPolicy } from './imports/reach-policy.ts';
 import { DatabaseHealth } from './server/health/database-health.ts';
 import { StartingHealth } from './server/health/starting-health.ts';
 import { imageHandlers } from './server/rpc/image-handlers.ts';
+import { quotaHandlers } from './server/rpc/quota-handlers.ts';
+import { ProjectQuotas } from './quotas/project-quotas.ts';
+import { QuotaService as QuotaServiceDescriptor } from '../gen/darkroom/v1/quota_service_pb.ts';
 import { memberHandlers } from './server/rpc/member-handlers.ts';
 import { openIdentities } from './identity/identity-providers.ts';
 import { certificateOf, guardedGate, openGate } from './server/gate.ts';
@@ -136,7 +139,7 @@ async function start(
     tls,
     observers: audit === undefined ? [accessLog] : [accessLog, audit.observe],
     gate: authenticator ? guardedGate(authenticator, certificateOf) : openGate,
-    services: [ImageServiceDescriptor, TaskServiceDescriptor],
+    services: [ImageServiceDescriptor, TaskServiceDescriptor, QuotaServiceDescriptor],
   });
   teardown.add('server', () => server.close());
   group?.onListening();
@@ -225,10 +228,25 @@ async function start(
   const repairSoon = (): void => {
     repair.run().catch((error: unknown) => logger.warn({ err: error }, 'repair failed'));
   };
+  const reconcileQuotas = (): void => {
+    quotas
+      .reconcile()
+      .catch((error: unknown) => logger.warn({ err: error }, 'quotas could not be looked through'));
+  };
   teardown.add('process registry', () => registry.stop());
   await wait.untilDone(database, () => registry.start());
 
-  const images = new ImageService({ database, settings, reach, onImportDue, onBlobsReleased });
+  const quotas = new ProjectQuotas(database, settings, logger);
+  await wait.untilDone(database, () => quotas.start());
+
+  const images = new ImageService({
+    database,
+    settings,
+    reach,
+    beforeImage: (projectId) => quotas.ensureCounted(projectId),
+    onImportDue,
+    onBlobsReleased,
+  });
   const sweeper = new TaskSweeper({
     database,
     settings,
@@ -268,6 +286,7 @@ async function start(
         TaskServiceDescriptor,
         taskHandlers({ database, ledger, feed, onBlobsReleased, onImportDue }),
       );
+      serve(QuotaServiceDescriptor, quotaHandlers(quotas));
     },
   });
   // Whoever reads that the service is ready may ask at once.
@@ -276,7 +295,10 @@ async function start(
   imports.start();
   teardown.add('imports', () => imports.stop());
   repairSoon();
-  const repairs = setInterval(repairSoon, settings.repairIntervalMs).unref();
+  const repairs = setInterval(() => {
+    repairSoon();
+    reconcileQuotas();
+  }, settings.repairIntervalMs).unref();
   teardown.add('repair', async () => {
     clearInterval(repairs);
     await repair.settle();

@@ -60,6 +60,9 @@ export const accessPolicy: AccessPolicy = {
   'darkroom.v1.TaskService/CancelTask': changes,
   'darkroom.v1.TaskService/RetryTask': changes,
 
+  'darkroom.v1.QuotaService/GetQuota': { ...reads, on: 'its project; an admin on any' },
+  'darkroom.v1.QuotaService/UpdateQuota': { who: ['admin'], on: 'any project' },
+
   'grpc.health.v1.Health/Check': isPublic,
   'grpc.health.v1.Health/List': isPublic,
   'grpc.health.v1.Health/Watch': isPublic,

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Migrator } from '@mikro-orm/migrations';
 import { MikroORM, type EntityManager } from '@mikro-orm/postgresql';
 import type { Pool, QueryResultRow } from 'pg';
+import { quotaExceeded } from './quota-exceeded.ts';
 import { settledWithin } from '../domain/settled-within.ts';
 import { ImageSchema } from '../records/image.ts';
 import { ImageMemberSchema } from '../records/image-member.ts';
@@ -17,6 +18,7 @@ import type { Statement, StatementObserver, StatementResult } from './statement.
 import { Migration0001ImagesAndTasks } from './migrations/migration-0001-images-and-tasks.ts';
 import { Migration0002Imports } from './migrations/migration-0002-imports.ts';
 import { Migration0003Unpacking } from './migrations/migration-0003-unpacking.ts';
+import { Migration0004Quotas } from './migrations/migration-0004-quotas.ts';
 import { Migration0005Tenants } from './migrations/migration-0005-tenants.ts';
 
 /** Settings of the connection to PostgreSQL. */
@@ -104,6 +106,7 @@ export class Database {
           { name: 'migration-0001-images-and-tasks', class: Migration0001ImagesAndTasks },
           { name: 'migration-0002-imports', class: Migration0002Imports },
           { name: 'migration-0003-unpacking', class: Migration0003Unpacking },
+          { name: 'migration-0004-quotas', class: Migration0004Quotas },
           { name: 'migration-0005-tenants', class: Migration0005Tenants },
         ],
         snapshot: false,
@@ -152,7 +155,7 @@ export class Database {
   /**
    * Runs a hot statement: the one road of all of them.
    *
-   * @throws the driver's errors.
+   * @throws the driver's errors; DarkroomError QUOTA_EXCEEDED.
    */
   async run<Row extends object>({
     name,
@@ -173,7 +176,7 @@ export class Database {
       return { rows, rowCount: rowCount ?? 0 };
     } catch (error) {
       ended(error);
-      throw error;
+      throw quotaExceeded(error) ?? error;
     }
   }
 

@@ -50,6 +50,7 @@ export const failureReasons = {
   STORED_BYTES_LOST: { code: Code.DATA_LOSS, retryable: true },
   CHUNK_TOO_LARGE: { code: Code.RESOURCE_EXHAUSTED, retryable: true },
   MESSAGE_TOO_LARGE: { code: Code.RESOURCE_EXHAUSTED, retryable: false },
+  QUOTA_EXCEEDED: { code: Code.RESOURCE_EXHAUSTED, retryable: true },
   STORAGE_FULL: { code: Code.RESOURCE_EXHAUSTED, retryable: true },
   TOO_MANY_MEMBERS: { code: Code.RESOURCE_EXHAUSTED, retryable: false },
   TOO_MANY_DOWNLOADS: { code: Code.RESOURCE_EXHAUSTED, retryable: true },

@@ -5,6 +5,7 @@ import type { Caller } from '../access/caller.ts';
 import { visibleProject } from '../access/rights.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import { newId, type ImageId } from '../records/ids.ts';
+import { withQuotaErrors } from '../database/quota-exceeded.ts';
 import { databaseTime } from '../database/database-time.ts';
 import { CollectedRows, TrackedRows } from '../tasks/ledger/ledger-rows.ts';
 import { openTask } from '../tasks/ledger/open-task.ts';
@@ -31,8 +32,8 @@ export interface CreatedImage extends ImageView {
  * repeated with its request id gets the same image and the same task, as they are by then.
  *
  * @param reach what imports may reach.
- * @throws DarkroomError FIELD_INVALID, ROLE_INSUFFICIENT, REQUEST_ID_REUSED; for an import SOURCE_FORBIDDEN,
- *   SOURCE_SCHEME_UNSUPPORTED, IMAGE_NOT_FOUND, IMAGE_STATE_INVALID.
+ * @throws DarkroomError FIELD_INVALID, ROLE_INSUFFICIENT, REQUEST_ID_REUSED, QUOTA_EXCEEDED; for an import
+ *   SOURCE_FORBIDDEN, SOURCE_SCHEME_UNSUPPORTED, IMAGE_NOT_FOUND, IMAGE_STATE_INVALID.
  */
 export async function createImage(
   database: Database,
@@ -63,6 +64,14 @@ async function createAtOnce(
     cause: causeOf(caller, spec),
   });
   const now = await insertImage(database, rows);
+  if (now instanceof DarkroomError) {
+    // A repeated request makes nothing, so no quota keeps its answer back.
+    const made = await findEarlier(database.fork(), caller, spec);
+    if (made) {
+      return made;
+    }
+    throw now;
+  }
   if (now) {
     Object.assign(image, { createTime: now, updateTime: now });
     const expireTime = new Date(now.getTime() + task.idleTimeoutMs);
@@ -91,9 +100,9 @@ async function createImport(
     return earlier;
   }
   try {
-    const created = await database
-      .fork()
-      .transactional((em) => insertImport(em, caller, spec, order));
+    const created = await withQuotaErrors(
+      database.fork().transactional((em) => insertImport(em, caller, spec, order)),
+    );
     return { ...created, lastFault: undefined };
   } catch (error) {
     // Of two requests with one id at the same time, the second waits for the first one's commit at

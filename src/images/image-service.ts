@@ -24,6 +24,8 @@ export interface ImageServiceOptions {
   readonly settings: NewImageSettings;
   /** What imports may reach. */
   readonly reach: ReachPolicy;
+  /** Called with a project before an image of it is made. */
+  readonly beforeImage?: (projectId: string) => Promise<void>;
   /** Called after a commit that left an import to be fetched. */
   readonly onImportDue?: () => void;
   /** Called after a commit that left blobs to be removed, so that they need not wait for the next round. */
@@ -38,6 +40,7 @@ export class ImageService {
   readonly #database: Database;
   readonly #settings: NewImageSettings;
   readonly #reach: ReachPolicy;
+  readonly #beforeImage: (projectId: string) => Promise<void>;
   readonly #onImportDue: () => void;
   readonly #onBlobsReleased: () => void;
 
@@ -45,6 +48,7 @@ export class ImageService {
     this.#database = options.database;
     this.#settings = options.settings;
     this.#reach = options.reach;
+    this.#beforeImage = options.beforeImage ?? (() => Promise.resolve());
     this.#onImportDue = options.onImportDue ?? (() => {});
     this.#onBlobsReleased = options.onBlobsReleased ?? (() => {});
   }
@@ -52,10 +56,11 @@ export class ImageService {
   /**
    * Makes an image and the task that is to bring its bytes. Idempotent by the request id.
    *
-   * @throws DarkroomError FIELD_INVALID, REQUEST_ID_REUSED; for an import SOURCE_FORBIDDEN,
+   * @throws DarkroomError FIELD_INVALID, REQUEST_ID_REUSED, QUOTA_EXCEEDED; for an import SOURCE_FORBIDDEN,
    *   SOURCE_SCHEME_UNSUPPORTED, IMAGE_NOT_FOUND, IMAGE_STATE_INVALID.
    */
   async createImage(caller: Caller, request: CreateImageRequest): Promise<CreatedImage> {
+    await this.#beforeImage(caller.projectId);
     const created = await createImage(this.#database, this.#settings, this.#reach, caller, request);
     if (request.source?.kind === 'copy_from') {
       this.#onImportDue();

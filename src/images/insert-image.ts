@@ -1,7 +1,9 @@
 import { Batch } from '../database/batch.ts';
 import type { Database } from '../database/database.ts';
+import { unitsLeft } from '../database/quota-exceeded.ts';
 import { jsonRows } from '../database/entity-rows.ts';
 import { Blob } from '../records/blob.ts';
+import { DarkroomError } from '../domain/darkroom-error.ts';
 import type { ImageId } from '../records/ids.ts';
 import { Image } from '../records/image.ts';
 import { TaskEvent } from '../records/task-event.ts';
@@ -11,7 +13,10 @@ import type { CollectedRows } from '../tasks/ledger/ledger-rows.ts';
 /** Images of one statement. */
 const maxBatch = 64;
 
-const insertions = new WeakMap<Database, Batch<CollectedRows, Date | undefined>>();
+/** The time; undefined for a request id that is taken; or the quota that is exceeded. */
+type Insertion = Date | undefined | DarkroomError;
+
+const insertions = new WeakMap<Database, Batch<CollectedRows, Insertion>>();
 
 /**
  * Writes an image and its first task, in one statement for all who do so at the same time: a transaction of its own
@@ -21,10 +26,11 @@ const insertions = new WeakMap<Database, Batch<CollectedRows, Date | undefined>>
  * The times of all rows are the database's: whatever they hold is exchanged for it.
  *
  * @param first an image, its task, and what that begins with.
- * @returns that time; undefined, and nothing is written, if there is an image with this request id.
+ * @returns that time; nothing is written, and the answer is undefined, if there is an image with this request id; or
+ *   QUOTA_EXCEEDED, if the project has room for none.
  * @throws the driver's errors.
  */
-export function insertImage(database: Database, first: CollectedRows): Promise<Date | undefined> {
+export function insertImage(database: Database, first: CollectedRows): Promise<Insertion> {
   let batch = insertions.get(database);
   if (batch === undefined) {
     batch = batchOf(database);
@@ -33,7 +39,7 @@ export function insertImage(database: Database, first: CollectedRows): Promise<D
   return batch.add(first);
 }
 
-function batchOf(database: Database): Batch<CollectedRows, Date | undefined> {
+function batchOf(database: Database): Batch<CollectedRows, Insertion> {
   const image = jsonRows(database, Image);
   const task = jsonRows(database, Task);
   const event = jsonRows(database, TaskEvent);
@@ -70,7 +76,7 @@ function batchOf(database: Database): Batch<CollectedRows, Date | undefined> {
        where new.id in (select blob_id from new_task)
     )
     select new_image.id, clock.now from new_image, clock`;
-  return new Batch(async (all) => {
+  const insert = async (all: readonly CollectedRows[]): Promise<Map<ImageId, Date>> => {
     const { rows } = await database.run<{ id: ImageId; now: string }>({
       name: 'create images',
       text,
@@ -81,7 +87,37 @@ function batchOf(database: Database): Batch<CollectedRows, Date | undefined> {
         JSON.stringify(all.flatMap((first) => first.of(Blob).map(blob.rowOf))),
       ],
     });
-    const times = new Map(rows.map(({ id, now }) => [id, new Date(now)]));
-    return all.map((first) => first.of(Image).map(({ id }) => times.get(id))[0]);
+    return new Map(rows.map(({ id, now }) => [id, new Date(now)]));
+  };
+  return new Batch(async (all) => {
+    const refused = new Map<CollectedRows, DarkroomError>();
+    for (;;) {
+      const admitted = all.filter((first) => !refused.has(first));
+      try {
+        const times = admitted.length > 0 ? await insert(admitted) : new Map<ImageId, Date>();
+        return all.map(
+          (first) => refused.get(first) ?? first.of(Image).map(({ id }) => times.get(id))[0],
+        );
+      } catch (error) {
+        const over = error instanceof DarkroomError ? refusedOf(admitted, error) : [];
+        if (over.length === 0) {
+          throw error;
+        }
+        over.forEach((first) => refused.set(first, error as DarkroomError));
+      }
+    }
   }, maxBatch);
+}
+
+/**
+ * Those of a project for which it has no room, so that the others are made at once; none where that cannot be told of
+ * the one or the other, since they differ in size.
+ */
+function refusedOf(admitted: readonly CollectedRows[], error: DarkroomError): CollectedRows[] {
+  const left = unitsLeft(error);
+  return left === undefined
+    ? []
+    : admitted
+        .filter((first) => first.of(Image).some(({ projectId }) => projectId === left.projectId))
+        .slice(left.count);
 }

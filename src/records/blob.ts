@@ -13,6 +13,8 @@ const BlobSchema = defineEntity({
   properties: {
     id: p.uuid().primary().$type<BlobId>(),
     state: p.text().$type<BlobState>(),
+    /** Whose quota its bytes count against; null of a blob that an older version made, until the next start. */
+    projectId: p.text().nullable(),
     /** The task and writer epoch for which the blob is filled by unpacking another; it is theirs while that writes. */
     unpackingTaskId: p.uuid().$type<TaskId>().nullable(),
     unpackingEpoch: p.bigint('number').nullable(),

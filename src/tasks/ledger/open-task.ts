@@ -43,7 +43,13 @@ export function openTask(
   let blobId = spec.takeOver?.blobId;
   if (blobId === undefined) {
     blobId = newId<BlobId>();
-    rows.add(Blob, { id: blobId, state: 'STAGED', createTime: now, updateTime: now });
+    rows.add(Blob, {
+      id: blobId,
+      state: 'STAGED',
+      projectId: image.projectId,
+      createTime: now,
+      updateTime: now,
+    });
   }
   const task = rows.add(Task, {
     id: newId<TaskId>(),

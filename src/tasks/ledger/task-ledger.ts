@@ -7,6 +7,7 @@ import type { TaskId } from '../../records/ids.ts';
 import type { Image } from '../../records/image.ts';
 import type { LedgerEntry } from './ledger-entry.ts';
 import type { LedgerFacts } from './ledger-facts.ts';
+import { withQuotaErrors } from '../../database/quota-exceeded.ts';
 import { LockedEntry } from './locked-entry.ts';
 import { lockTask, type Locking } from './lock-task.ts';
 import { expiredError } from './task-errors.ts';
@@ -102,7 +103,7 @@ export class TaskLedger {
     work: (entry: LockedEntry) => Promise<T> | T,
   ): Promise<{ readonly value: T } | undefined> {
     const em = this.#database.fork();
-    const outcome = await em.transactional(async (tx) => {
+    const outcome = await withQuotaErrors(em.transactional(async (tx) => {
       const locked = await lockTask(tx, taskId, caller && visibleProject(caller), locking);
       const entry = locked && new LockedEntry(tx, locked.image, locked.task, locked.now);
       if (entry?.expireIfDue()) {
@@ -114,7 +115,7 @@ export class TaskLedger {
       const value = await work(entry);
       await entry.rows.write();
       return { value };
-    });
+    }));
     if (outcome && 'expired' in outcome) {
       throw expiredError(outcome.expired);
     }

@@ -2,7 +2,7 @@ import type { RawRow } from '../../database/entity-rows.ts';
 import type { BlobSegment } from '../../records/blob.ts';
 import type { Task } from '../../records/task.ts';
 import type { LedgerFacts } from '../../tasks/ledger/ledger-facts.ts';
-import type { WriterCount } from './upload-admission.ts';
+import type { TransferLimits, WriterCount } from './upload-admission.ts';
 import { hasSignOfLife } from './writer-process.ts';
 
 /** A segment as JSON has it. */
@@ -23,6 +23,11 @@ const writers = `
              from tasks as writing join processes on processes.id = writing.writer_process_id
             where writing.writer_process_id is not null and writing.type <> 'IMPORT' and ${hasSignOfLife}
             group by writing.project_id) as counted) as writers`;
+
+// What was set for the project; else the settings count.
+const limits = `
+  (select json_build_object('maxUploads', max_uploads, 'maxImports', max_imports)
+     from project_quotas where project_id = task.project_id) as limits`;
 
 const hasLiveWriter = `
   exists (select from processes
@@ -49,15 +54,18 @@ export interface AttachFacts {
   readonly segments: BlobSegment[];
   /** How many streams write, by their projects. */
   readonly writers: Readonly<Record<string, number>>;
+  /** What was set for the task's project in place of the settings. */
+  readonly limits: TransferLimits;
 }
 
 export const attachFacts: LedgerFacts<AttachFacts> = {
   name: 'attach',
-  columns: [segments, writers, hasLiveWriter].join(', '),
+  columns: [segments, writers, limits, hasLiveWriter].join(', '),
   of: (row) => ({
     ...writerFacts.of(row),
     segments: segmentsOf(row),
     writers: (row['writers'] ?? {}) as Readonly<Record<string, number>>,
+    limits: (row['limits'] ?? {}) as TransferLimits,
   }),
 };
 

@@ -17,7 +17,7 @@ import type { Task } from '../../records/task.ts';
 import type { Image } from '../../records/image.ts';
 import type { LockedEntry } from '../../tasks/ledger/locked-entry.ts';
 import { attachFacts, writerFacts, writersBesides, type AttachFacts } from './attach-facts.ts';
-import { admitUpload, hasAmpleRoom, mayImport, type UploadAdmission } from './upload-admission.ts';
+import { admissionOf, admitUpload, hasAmpleRoom, limitOf, mayImport, type UploadAdmission } from './upload-admission.ts';
 import { fencedError, type WriterLease } from './writer-lease.ts';
 
 /** A task that has SUCCEEDED, and its image. */
@@ -78,7 +78,7 @@ export async function attachWriter(
   }
   const caller = role.kind === 'client' ? role.caller : undefined;
   const attachment = await ledger.changeAtOnce(taskId, caller, attachFacts, (entry, facts) =>
-    hasAmpleRoom(writersBesides(entry.task, facts), admission)
+    hasAmpleRoom(writersBesides(entry.task, facts), admissionOf(admission, facts.limits))
       ? decideAttachment(entry, writer, facts)
       : undefined,
   );
@@ -88,7 +88,7 @@ export async function attachWriter(
       const facts = await entry.readFacts(attachFacts);
       const attached = decideAttachment(entry, writer, facts);
       if (attached.kind === 'lease') {
-        await admitUpload(entry.em, entry.task, admission);
+        await admitUpload(entry.em, entry.task, admissionOf(admission, facts.limits));
       }
       return attached;
     })
@@ -129,7 +129,7 @@ async function claimImport(
   const facts = await entry.readFacts(attachFacts);
   const isOpen =
     task.type === 'IMPORT' && !isTerminal(task.state) && !isWriterActive(entry, writer, facts);
-  return isOpen && (await mayImport(entry.em, task, maxOfProject))
+  return isOpen && (await mayImport(entry.em, task, limitOf(facts.limits.maxImports, maxOfProject)))
     ? attach(entry, writer, facts)
     : { kind: 'taken' };
 }

@@ -9,6 +9,23 @@ export interface UploadAdmission {
   readonly maxUploadsPerProject: number;
 }
 
+/** What was set for a project in place of the settings; -1 is no limit. */
+export interface TransferLimits {
+  readonly maxUploads?: number | null;
+  readonly maxImports?: number | null;
+}
+
+/** How many uploads of a project there may be. */
+export function admissionOf(admission: UploadAdmission, { maxUploads }: TransferLimits): UploadAdmission {
+  return { ...admission, maxUploadsPerProject: limitOf(maxUploads, admission.maxUploadsPerProject) };
+}
+
+/** What was set for a project, or else is set for all. */
+export function limitOf(own: number | null | undefined, others: number): number {
+  const limit = own ?? others;
+  return limit < 0 ? Infinity : limit;
+}
+
 /** "admi" in ASCII: the advisory lock under which uploads are counted. */
 const admissionLock = 0x61646d69;
 const retryDelayMs = 5000;
@@ -42,9 +59,19 @@ export async function admitUpload(
       'TOO_MANY_UPLOADS',
       `Too many uploads are under way: ${counted.own} of ${admission.maxUploadsPerProject} allowed in project ` +
         `${task.projectId}, ${counted.all} of ${admission.maxUploads} in all. Try again later.`,
-      { retryDelayMs },
+      {
+        retryDelayMs,
+        metadata:
+          counted.own >= admission.maxUploadsPerProject
+            ? usageOf('uploads', counted.own, admission.maxUploadsPerProject)
+            : {},
+      },
     );
   }
+}
+
+function usageOf(quota: string, used: number, limit: number): Record<string, string> {
+  return { quota, used: String(used), limit: String(limit), requested: '1' };
 }
 
 /** Whether one more import of the task's project may be fetched, of `maxOfProject` over all processes. */

@@ -54,7 +54,11 @@ export async function beginUnpacking(
     entry.signOfLife();
     task.unpackedSize = 0;
     const times = { createTime: now, updateTime: now };
-    const unpacking = { unpackingTaskId: task.id, unpackingEpoch: lease.epoch };
+    const unpacking = {
+      projectId: task.projectId,
+      unpackingTaskId: task.id,
+      unpackingEpoch: lease.epoch,
+    };
     em.persist(em.create(Blob, { id: blobId, state: 'STAGED', ...unpacking, ...times }));
     em.persist(
       em.create(BlobSegment, {
