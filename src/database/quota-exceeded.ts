@@ -55,7 +55,11 @@ export function unitsLeft(
   error: DarkroomError,
 ): { readonly projectId: string; readonly count: number } | undefined {
   const { project_id: projectId, quota, used, limit } = error.metadata;
-  if (error.reason !== 'QUOTA_EXCEEDED' || projectId === undefined || !countedOneByOne.has(quota ?? '')) {
+  if (
+    error.reason !== 'QUOTA_EXCEEDED' ||
+    projectId === undefined ||
+    !countedOneByOne.has(quota ?? '')
+  ) {
     return undefined;
   }
   return { projectId, count: Math.max(0, Number(limit) - Number(used)) };

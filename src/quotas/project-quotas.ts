@@ -105,7 +105,11 @@ export class ProjectQuotas {
    * @param version the one that it must have; undefined for any.
    * @throws DarkroomError ETAG_MISMATCH; the driver's errors.
    */
-  async update(projectId: string, change: QuotaChange, version: number | undefined): Promise<ProjectQuota> {
+  async update(
+    projectId: string,
+    change: QuotaChange,
+    version: number | undefined,
+  ): Promise<ProjectQuota> {
     const names = quotaNames.filter((name) => change[name] !== undefined);
     await this.#database.fork().transactional(async (em) => {
       await count(em, projectId);
@@ -159,7 +163,10 @@ export class ProjectQuotas {
       });
       if (difference !== undefined) {
         differing += 1;
-        this.#logger.warn({ projectId, ...difference }, 'the usage of a project was counted wrongly');
+        this.#logger.warn(
+          { projectId, ...difference },
+          'the usage of a project was counted wrongly',
+        );
       }
     }
     return differing;

@@ -13,7 +13,12 @@ export type QuotaName = (typeof quotaNames)[number];
 export type QuotaAmounts = Readonly<Record<QuotaName, number>>;
 
 /** What counts in the database, in the row of a project. The others are counted when they begin. */
-export const countedQuotas = ['stored_bytes', 'in_flight_bytes', 'images', 'live_tasks'] as const satisfies readonly QuotaName[];
+export const countedQuotas = [
+  'stored_bytes',
+  'in_flight_bytes',
+  'images',
+  'live_tasks',
+] as const satisfies readonly QuotaName[];
 
 /** A limit that is none. */
 export const unlimited = -1;

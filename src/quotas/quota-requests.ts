@@ -61,7 +61,11 @@ export async function updateQuota(
   }
   checks.settle({});
   const project = projectOf(caller, projectId, 'setting quotas');
-  return quotas.update(project, change satisfies QuotaChange, etag === '' ? undefined : Number(etag));
+  return quotas.update(
+    project,
+    change satisfies QuotaChange,
+    etag === '' ? undefined : Number(etag),
+  );
 }
 
 function isQuotaName(path: string): path is QuotaName {

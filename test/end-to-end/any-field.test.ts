@@ -12,6 +12,7 @@ import { Code, ConnectError, createClient, type Transport } from '@connectrpc/co
 import { createGrpcTransport } from '@connectrpc/connect-node';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { ImageService } from '../../gen/darkroom/v1/image_service_pb.ts';
+import { QuotaService } from '../../gen/darkroom/v1/quota_service_pb.ts';
 import { TaskService } from '../../gen/darkroom/v1/task_service_pb.ts';
 import { ErrorInfoSchema } from '../../gen/google/rpc/error_details_pb.ts';
 import { CleanUps } from '../support/clean-ups.ts';
@@ -32,7 +33,7 @@ beforeAll(async () => {
   return cleanUps.run;
 });
 
-const methods = [...ImageService.methods, ...TaskService.methods].filter(
+const methods = [...ImageService.methods, ...TaskService.methods, ...QuotaService.methods].filter(
   ({ methodKind }) => methodKind === 'unary' || methodKind === 'server_streaming',
 );
 

@@ -15,6 +15,7 @@ import {
 } from '@connectrpc/connect-node';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { ImageService } from '../../gen/darkroom/v1/image_service_pb.ts';
+import { QuotaService } from '../../gen/darkroom/v1/quota_service_pb.ts';
 import { TaskService } from '../../gen/darkroom/v1/task_service_pb.ts';
 import { ErrorInfoSchema } from '../../gen/google/rpc/error_details_pb.ts';
 import { Health } from '../../gen/grpc/health/v1/health_pb.ts';
@@ -37,6 +38,7 @@ type Headers = Readonly<Record<string, string>>;
 const services: readonly DescService[] = [
   ImageService,
   TaskService,
+  QuotaService,
   Health,
   ServerReflection,
   ServerReflectionAlpha,

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { expect, onTestFinished, test } from 'vitest';
 import { defaultCaller, type Caller } from '../../src/access/caller.ts';
 import { Database } from '../../src/database/database.ts';
-import { DarkroomError } from '../../src/domain/darkroom-error.ts';
+import type { DarkroomError } from '../../src/domain/darkroom-error.ts';
 import { imagesOn, newImage } from '../images/images-world.ts';
 import { connectTestDatabase, openDatabase } from '../support/test-database.ts';
 import {
@@ -114,7 +114,7 @@ test('an upload that meets the edge keeps its good prefix, and goes on when the 
     }
     yield finish(content.length);
   }
-  const failure = await failureOf(world.uploads.upload(defaultCaller, parts(), connection()));
+  const failure = await failureOf(world.uploads.receive(defaultCaller, parts(), connection()));
   expect(failure).toMatchObject({ reason: 'QUOTA_EXCEEDED', metadata: { quota: 'stored_bytes' } });
 
   const task = await readTask(database, taskId);
@@ -126,7 +126,7 @@ test('an upload that meets the edge keeps its good prefix, and goes on when the 
   await quotas.update(project, { stored_bytes: 512 * KiB }, undefined);
   const rest = chunk(256 * KiB, content.subarray(256 * KiB, 384 * KiB));
   const last = chunk(384 * KiB, content.subarray(384 * KiB));
-  await world.uploads.upload(
+  await world.uploads.receive(
     defaultCaller,
     framesOf(header(taskId), rest, last, finish(content.length)),
     connection(),
@@ -144,7 +144,7 @@ test('of uploads that race for the last bytes only those that fit become images'
   const upload = async () => {
     const { taskId } = await queueImage(database);
     const content = bytes(10 * KiB);
-    return world.uploads.upload(
+    return world.uploads.receive(
       defaultCaller,
       framesOf(header(taskId), chunk(0, content), finish(content.length)),
       connection(),
@@ -162,7 +162,7 @@ test('zeros that are holes take up nothing', async () => {
   await quotasOn(database).update(project, { stored_bytes: KiB }, undefined);
   const world = await openUploadWorld(database);
   const { taskId } = await queueImage(database);
-  await world.uploads.upload(
+  await world.uploads.receive(
     defaultCaller,
     framesOf(header(taskId), hole(0, 1024 * KiB), finish(1024 * KiB)),
     connection(),

@@ -6,7 +6,11 @@ import type { QuotaSettings } from '../../src/quotas/quota-amounts.ts';
 
 /** The quotas as one process has them. */
 export function quotasOn(database: Database, settings: Partial<QuotaSettings> = {}): ProjectQuotas {
-  return new ProjectQuotas(database, { ...readSettings({}), ...settings }, pino({ level: 'silent' }));
+  return new ProjectQuotas(
+    database,
+    { ...readSettings({}), ...settings },
+    pino({ level: 'silent' }),
+  );
 }
 
 /** What is counted of a project, and what there is of it. */

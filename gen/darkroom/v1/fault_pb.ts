@@ -37,6 +37,7 @@ export const file_darkroom_v1_fault: GenFile = /*@__PURE__*/
  *   CHUNK_TOO_LARGE          RESOURCE_EXHAUSTED   a chunk was over the limit; survived
  *   CHUNK_CHECKSUM_MISMATCH  DATA_LOSS            a chunk's crc32c did not match its data; survived
  *   REPLAY_MISMATCH          DATA_LOSS            bytes sent again differ from those committed; survived
+ *   QUOTA_EXCEEDED           RESOURCE_EXHAUSTED   the project has used up a quota: more room, or a higher one, is needed; survived
  *   STORAGE_FULL             RESOURCE_EXHAUSTED   the blob store has no room; survived
  *   STORAGE_UNAVAILABLE      UNAVAILABLE          the blob store failed to write, read or sync; survived
  *   STORED_BYTES_LOST        DATA_LOSS            stored bytes vanished from under a task; fatal

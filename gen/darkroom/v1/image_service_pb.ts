@@ -1583,7 +1583,8 @@ export const ImageService: GenService<{
    * With the source copy_from the service fetches the bytes itself: the answer comes at once, and the
    * task tells how it goes.
    *
-   * Errors: ALREADY_EXISTS/REQUEST_ID_REUSED (the request_id was used with other content); for copy_from
+   * Errors: ALREADY_EXISTS/REQUEST_ID_REUSED (the request_id was used with other content); RESOURCE_EXHAUSTED/QUOTA_EXCEEDED
+   * (see QuotaService; also for a stated size for which there is no room); for copy_from
    * PERMISSION_DENIED/SOURCE_FORBIDDEN (a host, port or address that imports may not reach),
    * INVALID_ARGUMENT/SOURCE_SCHEME_UNSUPPORTED (neither http nor https, or not allowed here),
    * NOT_FOUND/IMAGE_NOT_FOUND, FAILED_PRECONDITION/IMAGE_STATE_INVALID (the image to copy is not ACTIVE);
@@ -1628,7 +1629,8 @@ export const ImageService: GenService<{
    * INVALID_ARGUMENT/FORMAT_UNSAFE (fatal: the disk image refers to other files, or its header is not sane),
    * DATA_LOSS/COMPRESSION_INVALID (fatal: what is to be unpacked is corrupt, cut short, or no compressed stream),
    * RESOURCE_EXHAUSTED/STORAGE_FULL, UNAVAILABLE/STORAGE_UNAVAILABLE, DEADLINE_EXCEEDED/STREAM_IDLE,
-   * DEADLINE_EXCEEDED/STREAM_TOO_SLOW, RESOURCE_EXHAUSTED/TOO_MANY_UPLOADS.
+   * DEADLINE_EXCEEDED/STREAM_TOO_SLOW, RESOURCE_EXHAUSTED/TOO_MANY_UPLOADS, RESOURCE_EXHAUSTED/QUOTA_EXCEEDED (what
+   * is committed stays; resume when there is room).
    *
    * @generated from rpc darkroom.v1.ImageService.UploadImage
    */

@@ -1089,7 +1089,8 @@ export const TaskService: GenService<{
    * answers with the retry that there is, as long as that is the newest task of the image.
    *
    * Errors: NOT_FOUND/TASK_NOT_FOUND, FAILED_PRECONDITION/TASK_STATE_INVALID (not FAILED or CANCELLED, or
-   * not the newest of its image), FAILED_PRECONDITION/IMAGE_STATE_INVALID (not QUEUED).
+   * not the newest of its image), FAILED_PRECONDITION/IMAGE_STATE_INVALID (not QUEUED),
+   * RESOURCE_EXHAUSTED/QUOTA_EXCEEDED (see QuotaService).
    *
    * @generated from rpc darkroom.v1.TaskService.RetryTask
    */

@@ -9,14 +9,7 @@ import { Migration } from '@mikro-orm/migrations';
 export class Migration0004Quotas extends Migration {
   override up(): void {
     const limits = (suffix: string): string =>
-      [
-        'stored_bytes',
-        'in_flight_bytes',
-        'images',
-        'live_tasks',
-        'uploads',
-        'imports',
-      ]
+      ['stored_bytes', 'in_flight_bytes', 'images', 'live_tasks', 'uploads', 'imports']
         .map((name) => `max_${name} bigint ${suffix} check (max_${name} >= -1)`)
         .join(', ');
     // The limits of projects for which no other is set; -1 is none. Written at each start.

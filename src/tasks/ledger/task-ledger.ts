@@ -103,19 +103,21 @@ export class TaskLedger {
     work: (entry: LockedEntry) => Promise<T> | T,
   ): Promise<{ readonly value: T } | undefined> {
     const em = this.#database.fork();
-    const outcome = await withQuotaErrors(em.transactional(async (tx) => {
-      const locked = await lockTask(tx, taskId, caller && visibleProject(caller), locking);
-      const entry = locked && new LockedEntry(tx, locked.image, locked.task, locked.now);
-      if (entry?.expireIfDue()) {
-        return { expired: entry.task };
-      }
-      if (!entry) {
-        return undefined;
-      }
-      const value = await work(entry);
-      await entry.rows.write();
-      return { value };
-    }));
+    const outcome = await withQuotaErrors(
+      em.transactional(async (tx) => {
+        const locked = await lockTask(tx, taskId, caller && visibleProject(caller), locking);
+        const entry = locked && new LockedEntry(tx, locked.image, locked.task, locked.now);
+        if (entry?.expireIfDue()) {
+          return { expired: entry.task };
+        }
+        if (!entry) {
+          return undefined;
+        }
+        const value = await work(entry);
+        await entry.rows.write();
+        return { value };
+      }),
+    );
     if (outcome && 'expired' in outcome) {
       throw expiredError(outcome.expired);
     }

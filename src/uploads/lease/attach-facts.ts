@@ -65,7 +65,7 @@ export const attachFacts: LedgerFacts<AttachFacts> = {
     ...writerFacts.of(row),
     segments: segmentsOf(row),
     writers: (row['writers'] ?? {}) as Readonly<Record<string, number>>,
-    limits: (row['limits'] ?? {}) as TransferLimits,
+    limits: row['limits'] ?? {},
   }),
 };
 

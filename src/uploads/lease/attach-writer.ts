@@ -17,7 +17,14 @@ import type { Task } from '../../records/task.ts';
 import type { Image } from '../../records/image.ts';
 import type { LockedEntry } from '../../tasks/ledger/locked-entry.ts';
 import { attachFacts, writerFacts, writersBesides, type AttachFacts } from './attach-facts.ts';
-import { admissionOf, admitUpload, hasAmpleRoom, limitOf, mayImport, type UploadAdmission } from './upload-admission.ts';
+import {
+  admissionOf,
+  admitUpload,
+  hasAmpleRoom,
+  limitOf,
+  mayImport,
+  type UploadAdmission,
+} from './upload-admission.ts';
 import { fencedError, type WriterLease } from './writer-lease.ts';
 
 /** A task that has SUCCEEDED, and its image. */

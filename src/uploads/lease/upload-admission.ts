@@ -16,8 +16,14 @@ export interface TransferLimits {
 }
 
 /** How many uploads of a project there may be. */
-export function admissionOf(admission: UploadAdmission, { maxUploads }: TransferLimits): UploadAdmission {
-  return { ...admission, maxUploadsPerProject: limitOf(maxUploads, admission.maxUploadsPerProject) };
+export function admissionOf(
+  admission: UploadAdmission,
+  { maxUploads }: TransferLimits,
+): UploadAdmission {
+  return {
+    ...admission,
+    maxUploadsPerProject: limitOf(maxUploads, admission.maxUploadsPerProject),
+  };
 }
 
 /** What was set for a project, or else is set for all. */

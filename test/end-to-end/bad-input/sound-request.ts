@@ -15,6 +15,8 @@ export function soundRequest(method: DescMethod, { imageId, taskId }: ImageAndTa
       updateMask: 'status',
     },
     RemoveImageMember: { imageId, memberProjectId: 'other' },
+    GetQuota: {},
+    UpdateQuota: { projectId: 'other', limits: { images: 5 }, updateMask: 'images' },
     UploadImage: { header: { taskId } },
     UploadChunk: { taskId, data: 'AA==' },
     ListTasks: {},
