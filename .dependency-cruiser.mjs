@@ -204,7 +204,7 @@ export default {
       name: 'src needs neither tests nor tools',
       severity: 'error',
       from: { path: '^src/' },
-      to: { path: '^(test|bench|chaos)/' },
+      to: { path: '^(test|bench|chaos|fuzz)/' },
     },
     {
       name: 'what is imported is there',

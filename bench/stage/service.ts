@@ -24,6 +24,8 @@ export interface BenchServiceOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Where to write a CPU profile of it when it stops; undefined for none. */
   readonly profileFolder?: string | undefined;
+  /** Told each line of its log from when it is ready. */
+  readonly onLogLine?: (line: string) => void;
 }
 
 /** Starts one process of the service as `npm start` would, with its default settings otherwise, on a free port. Services of one stage have one data folder, one after the other. */
@@ -31,7 +33,7 @@ export async function startService(
   stage: Stage,
   options: BenchServiceOptions,
 ): Promise<BenchService> {
-  const { databaseUrl, env = {}, profileFolder } = options;
+  const { databaseUrl, env = {}, profileFolder, onLogLine } = options;
   // As `npm start` has it.
   const flags = ['--max-semi-space-size=16', '--v8-pool-size=0'];
   const profiling = ['--cpu-prof', '--cpu-prof-interval=500', `--cpu-prof-dir=${profileFolder}`];
@@ -63,7 +65,14 @@ export async function startService(
     await closed;
   };
   stage.defer(stop);
-  return { url: await untilReady(child), pid: child.pid ?? 0, stop };
+  const url = await untilReady(child);
+  if (onLogLine !== undefined && child.stdout) {
+    createInterface({ input: child.stdout }).on('line', onLogLine);
+  } else {
+    // The rest of the log is of no interest, and must not fill the pipe.
+    child.stdout?.resume();
+  }
+  return { url, pid: child.pid ?? 0, stop };
 }
 
 async function untilReady(child: ChildProcess): Promise<string> {
@@ -83,8 +92,6 @@ async function untilReady(child: ChildProcess): Promise<string> {
     }
   } finally {
     lines.close();
-    // The rest of the log is of no interest, and must not fill the pipe.
-    stdout.resume();
   }
   throw new Error(`the service ended before it was ready:\n${output.join('\n')}`);
 }

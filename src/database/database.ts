@@ -61,6 +61,8 @@ export class Database {
   /** The pool beneath MikroORM, for statements that are not hot. */
   readonly pool: Pool;
   readonly #observe: StatementObserver;
+  /** Of the prepared statements, by their names. */
+  readonly #texts = new Map<string, string>();
   #closed: Promise<void> | undefined;
 
   private constructor(options: DatabaseOptions, orm: MikroORM, guard: ConnectionGuard, pool: Pool) {
@@ -155,7 +157,7 @@ export class Database {
   /**
    * Runs a hot statement: the one road of all of them.
    *
-   * @throws the driver's errors; DarkroomError QUOTA_EXCEEDED.
+   * @throws the driver's errors; DarkroomError QUOTA_EXCEEDED; Error where another prepared statement has the same name.
    */
   async run<Row extends object>({
     name,
@@ -164,6 +166,9 @@ export class Database {
     isPrepared = true,
     timeoutMs,
   }: Statement): Promise<StatementResult<Row>> {
+    if (isPrepared) {
+      this.#assertOwnName(name, text);
+    }
     const ended = this.#observe(name);
     try {
       const { rows, rowCount } = await this.pool.query<Row & QueryResultRow>({
@@ -177,6 +182,19 @@ export class Database {
     } catch (error) {
       ended(error);
       throw quotaExceeded(error) ?? error;
+    }
+  }
+
+  /**
+   * Two texts of one name fail only where both come to the same connection: under load, and for whoever comes second. So it
+   * is told at once, whatever the connection.
+   */
+  #assertOwnName(name: string, text: string): void {
+    const known = this.#texts.get(name);
+    if (known === undefined) {
+      this.#texts.set(name, text);
+    } else if (known !== text) {
+      throw new Error(`two prepared statements have the name "${name}"`);
     }
   }
 

@@ -38,3 +38,16 @@ test('each reader of rows has names of its own for its statements, which a conne
   expect(texts.size).toBe(5);
   expect([...texts].filter(([, { size }]) => size > 1)).toEqual([]);
 });
+
+test('a second prepared statement of one name is refused, on whatever connection', async () => {
+  await database().run({ name: 'named twice', text: 'select 1 as one' });
+  await database().run({ name: 'named twice', text: 'select 1 as one' });
+  await expect(database().run({ name: 'named twice', text: 'select 2 as two' })).rejects.toThrow(
+    'two prepared statements have the name "named twice"',
+  );
+});
+
+test('one that is not prepared may have any name', async () => {
+  await database().run({ name: 'in many forms', text: 'select 1', isPrepared: false });
+  await database().run({ name: 'in many forms', text: 'select 2', isPrepared: false });
+});

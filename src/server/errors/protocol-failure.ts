@@ -9,6 +9,15 @@ const chunkMethods = new Set(['UploadImage', 'UploadChunk']);
 const binaryError = 'parse binary: ';
 
 /**
+ * What connect says of a message that is said to be compressed, and is not, or not by what is said: gRPC's own words for it
+ * are INTERNAL, but what is wrong is the caller's.
+ */
+const notUnpacked: ReadonlySet<string> = new Set([
+  'decompression failed',
+  'received compressed envelope, but do not know how to decompress',
+]);
+
+/**
  * What connect found wrong with a request before any handler saw it, as an error of the contract: a message
  * that is too large, cannot be decoded, or is in a way that is not spoken here. Undefined where the error is
  * none of these. Which of connect's errors it is can be told by its code and, for protobuf that cannot be
@@ -33,6 +42,9 @@ export function protocolFailure(
   }
   if (code === Code.Internal && rawMessage.startsWith(binaryError)) {
     return malformed(method, rawMessage.slice(binaryError.length), error);
+  }
+  if (code === Code.Internal && notUnpacked.has(rawMessage)) {
+    return malformed(method, rawMessage, error);
   }
   if (code === Code.Unimplemented) {
     return new DarkroomError('UNSUPPORTED', rawMessage, { cause: error });

@@ -96,7 +96,8 @@ export class DirectCallContext implements HandlerContext {
     const left = this.timeoutMs();
     const late = (): void =>
       end.abort(new ConnectError('the operation timed out', Code.DeadlineExceeded));
-    const timer = left === undefined || left > longestTimerMs ? undefined : setTimeout(late, left);
+    const timer =
+      left === undefined || left > longestTimerMs ? undefined : setTimeout(late, Math.max(0, left));
     const onClose = (): void => {
       clearTimeout(timer);
       end.abort(new ConnectError('the client ended the call', Code.Canceled));

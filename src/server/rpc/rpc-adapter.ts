@@ -12,6 +12,8 @@ import type { StreamPace } from '../../uploads/receiving/stream-watchdog.ts';
 import { conditionalResponse } from '../http/conditional-get.ts';
 import { answerTo, errorInterceptor, withErrors } from '../errors/error-mapping.ts';
 import { isClosed, pathOf, type NodeRequest, type NodeResponse } from '../transport/node-http.ts';
+import { refuseRpc } from './rpc-refusal.ts';
+import { undecodableQuery } from './get-query.ts';
 import type { RequestBody } from '../transport/request-body.ts';
 import {
   contextValuesWith,
@@ -106,6 +108,11 @@ export function createRpcAdapter(options: RpcAdapterOptions): RpcAdapter {
       const handler = handlers.get(path);
       if (handler === undefined) {
         return answerUnknownMethod(request, response);
+      }
+      const undecodable = request.method === 'GET' ? undecodableQuery(request) : undefined;
+      if (undecodable !== undefined) {
+        context.outcome.failure = refuseRpc(request, response, undecodable);
+        return true;
       }
       const values = withBody(contextValuesWith(context), body);
       const message = messageOf(handler, body, pace);
@@ -219,26 +226,29 @@ function failedCall(
   return { requestId, signal: context.signal, rpc: { method: context.method, maxMessageBytes } };
 }
 
+/** Connect's own context of a call has this besides. */
+interface Abortable {
+  abort(reason?: unknown): void;
+}
+
 /**
  * Errors that connect finds while it reads the message of a unary call pass no interceptor: a message that is
- * too large or cannot be decoded. They can be seen in one place, the context's signal, which connect aborts with
- * each error just before it is written to the response, and they can be changed there only in place.
+ * too large or cannot be decoded. They can be seen in one place, the `abort` of the call's context, which connect calls with
+ * each error just before it is written to the response, and they can be changed there only in place. Its signal tells
+ * the first reason alone, which may be that the client's time is over.
  */
 function settleErrors(context: HandlerContext, maxMessageBytes: number): void {
-  context.signal.addEventListener(
-    'abort',
-    () => {
-      const error: unknown = context.signal.reason;
-      if (!(error instanceof ConnectError)) {
-        return;
-      }
+  const controller = context as HandlerContext & Abortable;
+  const abort = controller.abort.bind(controller);
+  controller.abort = (error?: unknown): void => {
+    if (error instanceof ConnectError) {
       const { code, message, rawMessage, details } = answerTo(error, {
         ...failedCall(context, maxMessageBytes),
         signal: neverAborted,
       });
       Object.assign(error, { code, message, rawMessage, details });
       requestContextOf(context).outcome.failure ??= error;
-    },
-    { once: true },
-  );
+    }
+    abort(error);
+  };
 }

@@ -47,7 +47,9 @@ function levelOf(
   }
   // A draining service refuses calls as it should, and a lost connection is the network's failure.
   const isExpected = reason === 'SERVER_DRAINING' || reason === 'CONNECTION_LOST';
-  if ((code === Code.Unavailable && !isExpected) || code === Code.DataLoss) {
+  // Of all that is called DATA_LOSS, this alone was lost here.
+  const isLost = reason === 'STORED_BYTES_LOST';
+  if ((code === Code.Unavailable && !isExpected) || isLost) {
     return 'warn';
   }
   // Of a read that its client did not go on with an operator wants to know: it held what others may need.

@@ -101,7 +101,7 @@ export class TlsWire implements Wire {
       return;
     }
     // Of the whole handshake: Node's own begins anew with each byte.
-    const timer = setTimeout(() => socket.destroy(), until - performance.now());
+    const timer = setTimeout(() => socket.destroy(), Math.max(0, until - performance.now()));
     const handshake: Handshake = {
       done: (secured) => {
         leave();

@@ -211,8 +211,8 @@ describe('the flag of an envelope', () => {
       expect(answer).toMatchObject(
         road.road === 'direct'
           ? {
-              code: road.protocol === 'connect' ? 'internal' : '13',
-              message: 'received compressed envelope, but do not know how to decompress',
+              code: road.protocol === 'connect' ? 'invalid_argument' : '3',
+              reason: 'FIELD_INVALID',
             }
           : { code: '0', seen: [{ frame: { value: { offset: 7n } } }] },
       );
