@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { roomyFolder } from '../../src/database/embedded-postgres/throwaway.ts';
+import { inject } from 'vitest';
 import type { Account } from './unprivileged.ts';
 
 /** The checkout. */
@@ -182,7 +182,7 @@ async function exitOf(child: ChildProcess): Promise<number | NodeJS.Signals> {
  *   disk is particular about writes past the page cache.
  */
 export async function makeDataDir(medium: 'memory' | 'disk' = 'memory'): Promise<DataDir> {
-  const parent = medium === 'disk' ? tmpdir() : await roomyFolder();
+  const parent = medium === 'disk' ? tmpdir() : inject('sharedFolder');
   const path = await mkdtemp(join(parent, 'darkroom-data-'));
   const remove = (): Promise<void> => rm(path, { recursive: true, force: true });
   return { path, remove, [Symbol.asyncDispose]: remove };

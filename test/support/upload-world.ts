@@ -3,10 +3,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
 import { pino } from 'pino';
-import { afterAll, beforeAll, expect, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, expect, inject, onTestFinished } from 'vitest';
 import { databaseTime } from '../../src/database/database-time.ts';
 import type { Database } from '../../src/database/database.ts';
-import { roomyFolder } from '../../src/database/embedded-postgres/throwaway.ts';
 import { defaultCaller } from '../../src/access/caller.ts';
 import { DarkroomError } from '../../src/domain/darkroom-error.ts';
 import { newId, type ImageId, type ProcessId, type TaskId } from '../../src/records/ids.ts';
@@ -107,7 +106,7 @@ export async function openUploadWorld(
   database: Database,
   options: UploadWorldOptions = {},
 ): Promise<UploadWorld> {
-  const folder = options.folder ?? (await mkdtemp(join(await roomyFolder(), 'darkroom-blobs-')));
+  const folder = options.folder ?? (await mkdtemp(join(inject('sharedFolder'), 'blobs-')));
   const files = await FileBlobStore.open(folder);
   const changes = await changesOf(database);
   const own = options.wrapDatabase?.(database) ?? database;
