@@ -20,6 +20,7 @@ import { Migration0002Imports } from './migrations/migration-0002-imports.ts';
 import { Migration0003Unpacking } from './migrations/migration-0003-unpacking.ts';
 import { Migration0004Quotas } from './migrations/migration-0004-quotas.ts';
 import { Migration0005Tenants } from './migrations/migration-0005-tenants.ts';
+import { Migration0006RowLevelSecurity } from './migrations/migration-0006-row-level-security.ts';
 
 /** Settings of the connection to PostgreSQL. */
 export interface DatabaseOptions {
@@ -110,6 +111,7 @@ export class Database {
           { name: 'migration-0003-unpacking', class: Migration0003Unpacking },
           { name: 'migration-0004-quotas', class: Migration0004Quotas },
           { name: 'migration-0005-tenants', class: Migration0005Tenants },
+          { name: 'migration-0006-row-level-security', class: Migration0006RowLevelSecurity },
         ],
         snapshot: false,
         silent: true,

@@ -93,6 +93,8 @@ export function columnNames(em: EntityManager, entity: EntityClass<object>): str
 /** How rows of an entity's table are read without a unit of work. */
 export interface RowSource<T extends object> {
   readonly table: string;
+  /** The columns that follow `select`, by their names. */
+  readonly columns: string;
   /** `select … from …`, without a condition; each column by its name. */
   readonly select: string;
   /** What MikroORM would make of a row, but not tracked by it: for reading only. */
@@ -113,10 +115,11 @@ export function rowSource<T extends object>(
     const em = database.fork();
     const { tableName } = em.getMetadata().get(entity);
     // Each by its name: a statement that was prepared with `*` fails once a newer process adds a column.
-    const columns = columnNames(em, entity);
+    const columns = columnNames(em, entity).join(', ');
     source = {
       table: tableName,
-      select: `select ${columns.join(', ')} from ${tableName}`,
+      columns,
+      select: `select ${columns} from ${tableName}`,
       entityOf: entityReader(columnsOf(database, entity)),
     };
     known.set(entity, source);

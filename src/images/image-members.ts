@@ -1,6 +1,6 @@
 import { LockMode } from '@mikro-orm/core';
 import type { Caller } from '../access/caller.ts';
-import { findSeenImage, imageNotFound, lockImage, readImage } from '../access/find-image.ts';
+import { findSeenImage, imageNotFound, lockImage, readShownImage } from '../access/find-image.ts';
 import { isOwn, visibleProject } from '../access/rights.ts';
 import type { Settings } from '../config/settings.ts';
 import type { Database } from '../database/database.ts';
@@ -90,7 +90,7 @@ export class ImageMembers {
    * @throws DarkroomError FIELD_INVALID, PAGE_TOKEN_INVALID, IMAGE_NOT_FOUND, IMAGE_NOT_SHARED
    */
   async list(caller: Caller, request: ListMembersRequest): Promise<Page<ImageMember>> {
-    const image = await readImage(
+    const image = await readShownImage(
       this.#database,
       caller,
       parseId<ImageId>(request.imageId, 'image_id'),
@@ -128,7 +128,7 @@ export class ImageMembers {
    */
   async get(caller: Caller, request: MemberRequest): Promise<ImageMember> {
     const { imageId, memberProjectId } = parseMember(request);
-    const image = await readImage(this.#database, caller, imageId);
+    const image = await readShownImage(this.#database, caller, imageId);
     if (!isOwn(caller, image) && image.visibility !== 'SHARED') {
       throw notShared(image);
     }

@@ -6,7 +6,7 @@ import { FieldChecks } from '../../domain/field-checks.ts';
 import { parseId, type ImageId, type TaskId } from '../../records/ids.ts';
 import { readOwnImage } from '../../access/find-image.ts';
 import { findLastFaults, readLastFaults, withLastFault } from './last-faults.ts';
-import { readTask } from '../../access/find-task.ts';
+import { readShownTask, readTask } from '../../access/find-task.ts';
 import { visibleProject } from '../../access/rights.ts';
 import { readRuns, type Runs } from '../../database/read-runs.ts';
 import { readPage, runsOfStates, type PageSlice } from '../../lists/keyset.ts';
@@ -128,7 +128,7 @@ export async function listFaults(
 ): Promise<Page<Fault>> {
   const { of } = request;
   if (of?.kind === 'task') {
-    const task = await readTask(database, caller, parseId<TaskId>(of.taskId, 'task_id'));
+    const task = await readShownTask(database, caller, parseId<TaskId>(of.taskId, 'task_id'));
     const query = { list: 'faults', taskId: task.id };
     return readPage(request, query, faultSequenceKeyset, (slice) =>
       readRuns(database, Fault, runOf('task_id', task.id, slice)),
@@ -157,7 +157,7 @@ export async function listTaskEvents(
   caller: Caller,
   request: ListTaskEventsRequest,
 ): Promise<Page<EventRecord>> {
-  const task = await readTask(database, caller, parseId<TaskId>(request.taskId, 'task_id'));
+  const task = await readShownTask(database, caller, parseId<TaskId>(request.taskId, 'task_id'));
   const query = { list: 'events', taskId: task.id };
   const page = await readPage(request, query, eventKeyset, (slice) =>
     readRuns(database, TaskEvent, runOf('task_id', task.id, slice)),
