@@ -77,7 +77,9 @@ export const rooms = {
     'domain',
   ],
   quotas: ['uploads/lease', 'access', 'database', 'domain'],
+  secrets: ['domain'],
   imports: [
+    'secrets',
     'uploads/receiving',
     'uploads/publishing',
     'uploads/lease',
@@ -92,6 +94,7 @@ export const rooms = {
   ],
   images: [
     'imports',
+    'secrets',
     'tasks/reading',
     'tasks/ledger',
     'access',

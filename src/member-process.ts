@@ -1,6 +1,7 @@
 import { flushCompileCache } from 'node:module';
 import type { Socket } from 'node:net';
 import { readSettings } from './config/settings.ts';
+import { SecretKeyFileError } from './secrets/secret-key-file.ts';
 import { AuditFileError } from './server/audit/audit-file.ts';
 import { IdentityFileError } from './identity/watched-file.ts';
 import { HandedConnections } from './processes/handed-connections.ts';
@@ -72,7 +73,12 @@ try {
     end();
   } else {
     const { message, stack } = error instanceof Error ? error : new Error(String(error));
-    const exitCode = error instanceof IdentityFileError || error instanceof AuditFileError ? 2 : 1;
+    const exitCode =
+      error instanceof IdentityFileError ||
+      error instanceof AuditFileError ||
+      error instanceof SecretKeyFileError
+        ? 2
+        : 1;
     tell({ kind: 'failed', message, stack, exitCode }, () => process.exit(exitCode));
   }
 }

@@ -2,6 +2,7 @@ import { flushCompileCache } from 'node:module';
 import { serviceLinksIn } from './config/service-links.ts';
 import { readSettings, SettingsError, type Settings } from './config/settings.ts';
 import { DataFolderInUseError } from './database/data-folder-lock.ts';
+import { SecretKeyFileError } from './secrets/secret-key-file.ts';
 import { AuditFileError } from './server/audit/audit-file.ts';
 import { IdentityFileError } from './identity/watched-file.ts';
 import { processCount } from './processes/member-settings.ts';
@@ -106,6 +107,7 @@ function exitCodeOf(error: unknown): number {
   return error instanceof DataFolderInUseError ||
     error instanceof IdentityFileError ||
     error instanceof AuditFileError ||
+    error instanceof SecretKeyFileError ||
     error instanceof TlsFilesError
     ? exitCodes.settings
     : exitCodes.failed;

@@ -21,6 +21,8 @@ import { imageHandlers } from './server/rpc/image-handlers.ts';
 import { quotaHandlers } from './server/rpc/quota-handlers.ts';
 import { ProjectQuotas } from './quotas/project-quotas.ts';
 import { QuotaService as QuotaServiceDescriptor } from '../gen/darkroom/v1/quota_service_pb.ts';
+import { readSecretKeys } from './secrets/secret-key-file.ts';
+import { sealOrdersAnew } from './imports/sealed-orders.ts';
 import { memberHandlers } from './server/rpc/member-handlers.ts';
 import { openIdentities } from './identity/identity-providers.ts';
 import { certificateOf, guardedGate, openGate } from './server/gate.ts';
@@ -83,7 +85,7 @@ export interface ServiceGroup {
  * @param signal gives the start up.
  * @param tls what TLS is spoken with; undefined for plaintext.
  * @param group what the service has from the process that started it, if it is one of several.
- * @throws AuditFileError, DataFolderInUseError, IdentityFileError, ListenError, DatabaseWaitError, EmbeddedPostgresError, DatabaseConnectError,
+ * @throws AuditFileError, SecretKeyFileError, DataFolderInUseError, IdentityFileError, ListenError, DatabaseWaitError, EmbeddedPostgresError, DatabaseConnectError,
  *   StoreIdentityError, or what PostgreSQL's driver throws; anything if the signal has fired.
  */
 export async function startService(
@@ -199,11 +201,13 @@ async function start(
     onBlobsReleased,
   });
   const reach = new ReachPolicy(settings);
+  const secretKeys = await readSecretKeys(settings.secretsKeyFile, settings.dataDir);
   const imports = new ImportService({
     database,
     store,
     uploads,
     limits: settings,
+    secretKeys,
     maxImageBytes: settings.maxImageBytes,
     pace: { idleTimeoutMs: settings.importStallTimeoutMs, minRate: settings.minUploadRate },
     http: {
@@ -228,6 +232,11 @@ async function start(
   const repairSoon = (): void => {
     repair.run().catch((error: unknown) => logger.warn({ err: error }, 'repair failed'));
   };
+  const sealOrders = (): void => {
+    sealOrdersAnew(database, secretKeys).catch((error: unknown) =>
+      logger.warn({ err: error }, 'stored secrets could not be encrypted anew'),
+    );
+  };
   const reconcileQuotas = (): void => {
     quotas
       .reconcile()
@@ -243,6 +252,7 @@ async function start(
     database,
     settings,
     reach,
+    secretKeys,
     beforeImage: (projectId) => quotas.ensureCounted(projectId),
     onImportDue,
     onBlobsReleased,
@@ -295,8 +305,10 @@ async function start(
   imports.start();
   teardown.add('imports', () => imports.stop());
   repairSoon();
+  sealOrders();
   const repairs = setInterval(() => {
     repairSoon();
+    sealOrders();
     reconcileQuotas();
   }, settings.repairIntervalMs).unref();
   teardown.add('repair', async () => {

@@ -74,6 +74,14 @@ export const settingSpecs = {
     allowed: 'the path of a file',
     description: 'Where is written who changed what, and who was refused; nowhere if not set.',
   }),
+  secretsKeyFile: setting<string | undefined>({
+    env: 'DARKROOM_SECRETS_KEY_FILE',
+    schema: z.string().trim().min(1).optional(),
+    default: undefined,
+    allowed: 'the path of a file',
+    description:
+      'Keys by which addresses and headers of imports are encrypted in the database, 64 hexadecimal digits a line; the first one writes, all read. Without it secrets.key in the data folder, which is made.',
+  }),
   ...tlsSettingSpecs,
   ...connectionSettingSpecs,
   ...identitySettingSpecs,

@@ -21,6 +21,7 @@ import { Migration0003Unpacking } from './migrations/migration-0003-unpacking.ts
 import { Migration0004Quotas } from './migrations/migration-0004-quotas.ts';
 import { Migration0005Tenants } from './migrations/migration-0005-tenants.ts';
 import { Migration0006RowLevelSecurity } from './migrations/migration-0006-row-level-security.ts';
+import { Migration0007SealedOrders } from './migrations/migration-0007-sealed-orders.ts';
 
 /** Settings of the connection to PostgreSQL. */
 export interface DatabaseOptions {
@@ -112,6 +113,7 @@ export class Database {
           { name: 'migration-0004-quotas', class: Migration0004Quotas },
           { name: 'migration-0005-tenants', class: Migration0005Tenants },
           { name: 'migration-0006-row-level-security', class: Migration0006RowLevelSecurity },
+          { name: 'migration-0007-sealed-orders', class: Migration0007SealedOrders },
         ],
         snapshot: false,
         silent: true,

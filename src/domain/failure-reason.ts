@@ -83,6 +83,7 @@ export const failureReasons = {
   SOURCE_FORBIDDEN: { code: Code.PERMISSION_DENIED, retryable: false },
   SOURCE_SCHEME_UNSUPPORTED: { code: Code.INVALID_ARGUMENT, retryable: false },
   SOURCE_CHANGED: { code: Code.ABORTED, retryable: true },
+  SECRETS_UNREADABLE: { code: Code.FAILED_PRECONDITION, retryable: true },
   UNSUPPORTED: { code: Code.UNIMPLEMENTED, retryable: false },
   INTERNAL: { code: Code.INTERNAL, retryable: true },
 } as const satisfies Record<string, { code: Code; retryable: boolean }>;

@@ -10,6 +10,7 @@ import { databaseTime } from '../database/database-time.ts';
 import { CollectedRows, TrackedRows } from '../tasks/ledger/ledger-rows.ts';
 import { openTask } from '../tasks/ledger/open-task.ts';
 import { placeOrder, type NewOrder } from '../imports/new-order.ts';
+import type { SecretKeys } from '../secrets/secret-keys.ts';
 import type { ReachPolicy } from '../imports/reach-policy.ts';
 import type { TaskSnapshot } from '../tasks/reading/task-reader.ts';
 import { Task } from '../records/task.ts';
@@ -32,6 +33,7 @@ export interface CreatedImage extends ImageView {
  * repeated with its request id gets the same image and the same task, as they are by then.
  *
  * @param reach what imports may reach.
+ * @param keys what an import sends to its source is encrypted by.
  * @throws DarkroomError FIELD_INVALID, ROLE_INSUFFICIENT, REQUEST_ID_REUSED, QUOTA_EXCEEDED; for an import
  *   SOURCE_FORBIDDEN, SOURCE_SCHEME_UNSUPPORTED, IMAGE_NOT_FOUND, IMAGE_STATE_INVALID.
  */
@@ -39,13 +41,14 @@ export async function createImage(
   database: Database,
   settings: NewImageSettings,
   reach: ReachPolicy,
+  keys: SecretKeys,
   caller: Caller,
   request: CreateImageRequest,
 ): Promise<CreatedImage> {
   const spec = parseNewImage(request, settings, reach);
   requireMayShow(caller, spec.fields.visibility, settings);
   return spec.order
-    ? createImport(database, caller, spec, spec.order)
+    ? createImport(database, keys, caller, spec, spec.order)
     : createAtOnce(database, caller, spec);
 }
 
@@ -91,6 +94,7 @@ async function createAtOnce(
 /** In a transaction, since a source that is an image is looked at in it. */
 async function createImport(
   database: Database,
+  keys: SecretKeys,
   caller: Caller,
   spec: NewImage,
   order: NewOrder,
@@ -101,7 +105,7 @@ async function createImport(
   }
   try {
     const created = await withQuotaErrors(
-      database.fork().transactional((em) => insertImport(em, caller, spec, order)),
+      database.fork().transactional((em) => insertImport(em, keys, caller, spec, order)),
     );
     return { ...created, lastFault: undefined };
   } catch (error) {
@@ -119,6 +123,7 @@ async function createImport(
 
 async function insertImport(
   em: EntityManager,
+  keys: SecretKeys,
   caller: Caller,
   spec: NewImage,
   order: NewOrder,
@@ -126,7 +131,7 @@ async function insertImport(
   const now = await databaseTime(em);
   const rows = new TrackedRows(em, now);
   const image = rows.add(Image, newImage(caller, spec, now));
-  const copied = await placeOrder(em, caller, image.id, order, now);
+  const copied = await placeOrder(em, keys, caller, image.id, order, now);
   const task = openTask(rows, image, caller, now, {
     ...spec.task,
     expectedSize: spec.task.expectedSize ?? copied?.sizeBytes ?? null,

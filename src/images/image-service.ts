@@ -3,6 +3,7 @@ import type { Caller } from '../access/caller.ts';
 import { parseId, type ImageId } from '../records/ids.ts';
 import type { Image } from '../records/image.ts';
 import type { Page } from '../lists/page.ts';
+import type { SecretKeys } from '../secrets/secret-keys.ts';
 import type { ReachPolicy } from '../imports/reach-policy.ts';
 import { createImage, type CreatedImage } from './create-image.ts';
 import { deleteImage } from './delete-image.ts';
@@ -24,6 +25,8 @@ export interface ImageServiceOptions {
   readonly settings: NewImageSettings;
   /** What imports may reach. */
   readonly reach: ReachPolicy;
+  /** What imports send to their sources is encrypted by. */
+  readonly secretKeys: SecretKeys;
   /** Called with a project before an image of it is made. */
   readonly beforeImage?: (projectId: string) => Promise<void>;
   /** Called after a commit that left an import to be fetched. */
@@ -40,6 +43,7 @@ export class ImageService {
   readonly #database: Database;
   readonly #settings: NewImageSettings;
   readonly #reach: ReachPolicy;
+  readonly #secretKeys: SecretKeys;
   readonly #beforeImage: (projectId: string) => Promise<void>;
   readonly #onImportDue: () => void;
   readonly #onBlobsReleased: () => void;
@@ -48,6 +52,7 @@ export class ImageService {
     this.#database = options.database;
     this.#settings = options.settings;
     this.#reach = options.reach;
+    this.#secretKeys = options.secretKeys;
     this.#beforeImage = options.beforeImage ?? (() => Promise.resolve());
     this.#onImportDue = options.onImportDue ?? (() => {});
     this.#onBlobsReleased = options.onBlobsReleased ?? (() => {});
@@ -61,7 +66,14 @@ export class ImageService {
    */
   async createImage(caller: Caller, request: CreateImageRequest): Promise<CreatedImage> {
     await this.#beforeImage(caller.projectId);
-    const created = await createImage(this.#database, this.#settings, this.#reach, caller, request);
+    const created = await createImage(
+      this.#database,
+      this.#settings,
+      this.#reach,
+      this.#secretKeys,
+      caller,
+      request,
+    );
     if (request.source?.kind === 'copy_from') {
       this.#onImportDue();
     }

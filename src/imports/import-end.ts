@@ -3,6 +3,8 @@ import { faultOf, type FaultReport } from '../tasks/ledger/fault-report.ts';
 import type { LockedEntry } from '../tasks/ledger/locked-entry.ts';
 import { isFatal } from '../uploads/receiving/session-end.ts';
 import { ImportOrder } from '../records/import-order.ts';
+import type { SecretKeys } from '../secrets/secret-keys.ts';
+import { openOrder, type OrderSecrets } from './sealed-orders.ts';
 import { SourceFailure } from './source-failure.ts';
 import { withoutSecrets } from './source-secrets.ts';
 
@@ -21,10 +23,11 @@ export async function settleImport(
   entry: LockedEntry,
   error: DarkroomError,
   policy: RetryPolicy,
+  keys: SecretKeys,
 ): Promise<void> {
   const { em, image, now } = entry;
   const order = await em.findOne(ImportOrder, { imageId: image.id });
-  const report = tellable(faultOf(error), order);
+  const report = tellable(faultOf(error), order && secretsOf(order, keys));
   const isFinal = error instanceof SourceFailure ? !error.mayPass : isFatal(error);
   if (!order || isFinal) {
     entry.fail(report);
@@ -55,8 +58,17 @@ export async function settleImport(
   entry.signOfLife(waitMs);
 }
 
+/** What cannot be opened was not sent either. */
+function secretsOf(order: ImportOrder, keys: SecretKeys): OrderSecrets | null {
+  try {
+    return openOrder(keys, order);
+  } catch {
+    return null;
+  }
+}
+
 /** A source's answer is quoted in some faults, and may hold what was sent to it. */
-function tellable(report: FaultReport, order: ImportOrder | null): FaultReport {
+function tellable(report: FaultReport, order: OrderSecrets | null): FaultReport {
   if (!order) {
     return report;
   }

@@ -9,6 +9,8 @@ import type { WriterLease } from '../uploads/lease/writer-lease.ts';
 import { settleImport, type RetryPolicy } from './import-end.ts';
 import { fetchImport, type FetchParts } from './import-fetch.ts';
 import { ImportOrder } from '../records/import-order.ts';
+import type { SecretKeys } from '../secrets/secret-keys.ts';
+import { openOrder } from './sealed-orders.ts';
 import { findDueImports, keepImportsWaiting } from './import-queue.ts';
 
 /** How many imports are fetched at the same time. */
@@ -24,6 +26,8 @@ export interface ImportServiceParts extends FetchParts {
   readonly database: Database;
   readonly uploads: UploadService;
   readonly limits: ImportLimits;
+  /** What addresses and headers are encrypted by. */
+  readonly secretKeys: SecretKeys;
   readonly logger: Logger;
   /** How often other processes' imports are looked for, in ms; 1 s if not set. */
   readonly pollIntervalMs?: number;
@@ -170,7 +174,7 @@ export class ImportService {
           const order = await this.#orderOf(lease);
           return fetchImport(this.#parts, order, lease, interruption, take);
         },
-        settle: (entry, error) => settleImport(entry, error, limits),
+        settle: (entry, error) => settleImport(entry, error, limits, this.#parts.secretKeys),
       });
       if (outcome) {
         logger.info({ taskId, bytes: outcome.committedSize }, 'an image was imported');
@@ -188,6 +192,7 @@ export class ImportService {
     if (!order) {
       throw new DarkroomError('INTERNAL', `Nothing says what task ${taskId} is to fetch.`);
     }
-    return order;
+    // Nobody's unit of work writes it back.
+    return Object.assign(order, openOrder(this.#parts.secretKeys, order));
   }
 }

@@ -11,6 +11,8 @@ import type { Image } from '../records/image.ts';
 import { ImportOrder } from '../records/import-order.ts';
 import type { ReachPolicy } from './reach-policy.ts';
 import { checkSourceHeaders } from './source-headers.ts';
+import type { SecretKeys } from '../secrets/secret-keys.ts';
+import { sealOrder } from './sealed-orders.ts';
 import { nameOfImage, nameOfUrl } from './source-name.ts';
 
 /** What the service is asked to fetch, checked. */
@@ -74,6 +76,7 @@ export function parseOrder(
  */
 export async function placeOrder(
   em: EntityManager,
+  keys: SecretKeys,
   caller: Caller,
   imageId: ImageId,
   { url, sourceImageId, headers, maxSize }: NewOrder,
@@ -96,9 +99,8 @@ export async function placeOrder(
   em.persist(
     em.create(ImportOrder, {
       imageId,
-      url,
       sourceImageId,
-      headers,
+      ...sealOrder(keys, imageId, { url, headers }),
       maxSize,
       tries: 0,
       nextTryTime: now,

@@ -6,11 +6,13 @@ const ImportOrderSchema = defineEntity({
   tableName: 'import_orders',
   properties: {
     imageId: p.uuid().primary().$type<ImageId>(),
-    /** As its caller wrote it; secret, for what its query may hold. */
+    /** Of an image's copy null; else a sign that it is sealed, or as it was sent, where an earlier version wrote it. */
     url: p.text().nullable(),
     sourceImageId: p.uuid().$type<ImageId>().nullable(),
-    /** For the source. Secret. */
+    /** For the source; empty where they are sealed. */
     headers: p.json<Record<string, string>>(),
+    /** Address and headers, encrypted. */
+    sealed: p.text().nullable(),
     /** The most bytes that are taken; null for the service's limit. */
     maxSize: p.bigint('number').nullable(),
     /** What the source said of the bytes that are stored: an ETag or a Last-Modified, as If-Range takes it. */

@@ -16,6 +16,7 @@ import type { NewImageSettings } from '../../src/images/new-image.ts';
 import { ImageService } from '../../src/images/image-service.ts';
 import { Image, type ImageState } from '../../src/records/image.ts';
 import { ReachPolicy } from '../../src/imports/reach-policy.ts';
+import { testSecretKeys } from '../support/secret-keys.ts';
 import { connectTestDatabase, useDatabase } from '../support/test-database.ts';
 
 /** The largest image that the services of these tests take, in bytes. */
@@ -53,7 +54,16 @@ export function imagesOn(
     ...changed,
   };
   const reach = new ReachPolicy(readSettings({}));
-  return { database, images: new ImageService({ database, settings, reach, onBlobsReleased }) };
+  return {
+    database,
+    images: new ImageService({
+      database,
+      settings,
+      reach,
+      secretKeys: testSecretKeys,
+      onBlobsReleased,
+    }),
+  };
 }
 
 /** A request for a small image, changed as a test needs it. */

@@ -12,6 +12,8 @@ import type { NameLookup } from '../../src/imports/source-connection.ts';
 import { cancelTask } from '../../src/tasks/control/cancel-task.ts';
 import { retryTask } from '../../src/tasks/control/retry-task.ts';
 import type { Task } from '../../src/records/task.ts';
+import type { SecretKeys } from '../../src/secrets/secret-keys.ts';
+import { testSecretKeys } from '../support/secret-keys.ts';
 import { untilTask } from '../support/until-task.ts';
 import {
   openUploadWorld,
@@ -42,6 +44,7 @@ export interface ImportWorld extends UploadWorld {
 export interface ImportWorldOptions extends UploadWorldOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly lookup?: NameLookup;
+  readonly secretKeys?: SecretKeys;
   /** Whether it fetches from the beginning. */
   readonly isStarted?: boolean;
   /** How often it looks for imports that are due, in ms. */
@@ -78,6 +81,7 @@ export async function openImportWorld(
     store: upload.store,
     uploads: upload.uploads,
     limits: settings,
+    secretKeys: options.secretKeys ?? testSecretKeys,
     maxImageBytes: 64 * 1024 * 1024,
     pace: { idleTimeoutMs: settings.importStallTimeoutMs, minRate: 0 },
     http: {
@@ -100,6 +104,7 @@ export async function openImportWorld(
     database: upload.database,
     settings,
     reach,
+    secretKeys: options.secretKeys ?? testSecretKeys,
     onBlobsReleased,
     onImportDue,
   });

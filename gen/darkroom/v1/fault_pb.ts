@@ -69,6 +69,8 @@ export const file_darkroom_v1_fault: GenFile = /*@__PURE__*/
  *   SOURCE_REDIRECT_REFUSED    FAILED_PRECONDITION  too many redirects, to nowhere, or from https to http; fatal
  *   SOURCE_FORBIDDEN           PERMISSION_DENIED    a host, port or address that imports may not reach; fatal
  *   SOURCE_SCHEME_UNSUPPORTED  INVALID_ARGUMENT     a redirect to what is neither http nor https; fatal
+ *   SECRETS_UNREADABLE         FAILED_PRECONDITION  address and headers are encrypted with a key that the service lacks; tried
+ *                                                   again a few times, then fatal
  *   SOURCE_CHANGED             ABORTED              the source has other bytes than before; fatal
  *   SOURCE_PROTOCOL_INVALID    FAILED_PRECONDITION  the answer makes no sense, or does not say where it ends; fatal
  *   SOURCE_IMAGE_GONE          FAILED_PRECONDITION  the image to copy was deleted; fatal

@@ -28,6 +28,7 @@ import { ImageService } from '../../../src/images/image-service.ts';
 import { imageHandlers } from '../../../src/server/rpc/image-handlers.ts';
 import { contextValuesWith } from '../../../src/server/transport/request-context.ts';
 import { useImages } from '../../images/images-world.ts';
+import { testSecretKeys } from '../../support/secret-keys.ts';
 
 const openImages = useImages();
 
@@ -62,6 +63,7 @@ async function openHandlers() {
       database,
       settings,
       reach: new ReachPolicy(settings),
+      secretKeys: testSecretKeys,
     }),
     settings,
   );
