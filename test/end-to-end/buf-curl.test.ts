@@ -76,6 +76,7 @@ describe('buf curl, which knows nothing but what reflection tells it', () => {
     const { output: services } = await list('--list-services');
     expect(services.split('\n').toSorted()).toEqual([
       ImageService,
+      'darkroom.v1.QuotaService',
       TaskService,
       'grpc.health.v1.Health',
       'grpc.reflection.v1.ServerReflection',
