@@ -50,17 +50,29 @@ export async function withQuotaErrors<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-/** How many more images or tasks a project may have, of an error that refused several at once. */
-export function unitsLeft(
-  error: DarkroomError,
-): { readonly projectId: string; readonly count: number } | undefined {
-  const { project_id: projectId, quota, used, limit } = error.metadata;
+/** What an error that refused several images or tasks at once says of each. */
+export interface UnitsLeft {
+  readonly projectId: string;
+  /** How many more the project may have. */
+  readonly count: number;
+  /** What each of the others is told. */
+  readonly refusal: DarkroomError;
+}
+
+/** How many more images or tasks a project may have; undefined for any other error. */
+export function unitsLeft({ reason, metadata }: DarkroomError): UnitsLeft | undefined {
+  const { project_id: project, quota } = metadata;
   if (
-    error.reason !== 'QUOTA_EXCEEDED' ||
-    projectId === undefined ||
-    !countedOneByOne.has(quota ?? '')
+    reason !== 'QUOTA_EXCEEDED' ||
+    project === undefined ||
+    quota === undefined ||
+    !countedOneByOne.has(quota)
   ) {
     return undefined;
   }
-  return { projectId, count: Math.max(0, Number(limit) - Number(used)) };
+  const limit = Number(metadata['limit']);
+  const used = Number(metadata['used']);
+  const count = Math.max(0, limit - used);
+  const refusal = quotaError({ project, quota, used: used + count, limit, requested: 1 });
+  return { projectId: project, count, refusal };
 }

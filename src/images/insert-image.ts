@@ -1,6 +1,6 @@
 import { Batch } from '../database/batch.ts';
 import type { Database } from '../database/database.ts';
-import { unitsLeft } from '../database/quota-exceeded.ts';
+import { unitsLeft, type UnitsLeft } from '../database/quota-exceeded.ts';
 import { jsonRows } from '../database/entity-rows.ts';
 import { Blob } from '../records/blob.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
@@ -99,25 +99,23 @@ function batchOf(database: Database): Batch<CollectedRows, Insertion> {
           (first) => refused.get(first) ?? first.of(Image).map(({ id }) => times.get(id))[0],
         );
       } catch (error) {
-        const over = error instanceof DarkroomError ? refusedOf(admitted, error) : [];
-        if (over.length === 0) {
+        const left = error instanceof DarkroomError ? unitsLeft(error) : undefined;
+        const over = left === undefined ? [] : beyond(admitted, left);
+        if (left === undefined || over.length === 0) {
           throw error;
         }
-        over.forEach((first) => refused.set(first, error as DarkroomError));
+        over.forEach((first) => refused.set(first, left.refusal));
       }
     }
   }, maxBatch);
 }
 
-/**
- * Those of a project for which it has no room, so that the others are made at once; none where that cannot be told of
- * the one or the other, since they differ in size.
- */
-function refusedOf(admitted: readonly CollectedRows[], error: DarkroomError): CollectedRows[] {
-  const left = unitsLeft(error);
-  return left === undefined
-    ? []
-    : admitted
-        .filter((first) => first.of(Image).some(({ projectId }) => projectId === left.projectId))
-        .slice(left.count);
+/** Those of a project for which it has no room, so that the others are made at once. */
+function beyond(
+  admitted: readonly CollectedRows[],
+  { projectId, count }: UnitsLeft,
+): CollectedRows[] {
+  return admitted
+    .filter((first) => first.of(Image).some((image) => image.projectId === projectId))
+    .slice(count);
 }

@@ -48,7 +48,14 @@ test('of 10,000 creates that race at the edge over several pools, exactly as man
   );
   expect(outcomes.length - refusals.length).toBe(3000);
   expect(new Set(refusals.map(({ reason }) => reason))).toEqual(new Set(['QUOTA_EXCEEDED']));
-  expect(refusals.at(-1)!.metadata).toMatchObject({ quota: 'images', used: '3000', limit: '3000' });
+  for (const { metadata } of refusals) {
+    expect(metadata).toMatchObject({
+      quota: 'images',
+      used: '3000',
+      limit: '3000',
+      requested: '1',
+    });
+  }
   const { counted, truth } = await countedAndTrue(database, project);
   expect(counted).toEqual(truth);
   expect(counted).toMatchObject({ images: 3000, live_tasks: 3000 });
