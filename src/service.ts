@@ -19,13 +19,14 @@ import { DatabaseHealth } from './server/health/database-health.ts';
 import { StartingHealth } from './server/health/starting-health.ts';
 import { imageHandlers } from './server/rpc/image-handlers.ts';
 import { quotaHandlers } from './server/rpc/quota-handlers.ts';
+import { RequestQuotas } from './quotas/request-quotas.ts';
 import { ProjectQuotas } from './quotas/project-quotas.ts';
 import { QuotaService as QuotaServiceDescriptor } from '../gen/darkroom/v1/quota_service_pb.ts';
 import { readSecretKeys } from './secrets/secret-key-file.ts';
 import { sealOrdersAnew } from './imports/sealed-orders.ts';
 import { memberHandlers } from './server/rpc/member-handlers.ts';
 import { openIdentities } from './identity/identity-providers.ts';
-import { certificateOf, guardedGate, openGate } from './server/gate.ts';
+import { certificateOf, guardedGate, limitedGate, openGate } from './server/gate.ts';
 import { restRoutes } from './server/rest/rest-routes.ts';
 import type { DescService } from '@bufbuild/protobuf';
 import type { ServiceImpl } from '@connectrpc/connect';
@@ -132,6 +133,7 @@ async function start(
 
   const audit = openAuditLog(settings.auditFile, logger);
   teardown.add('audit log', () => audit?.close());
+  const requestQuotas = new RequestQuotas(settings.maxRequestsPerProject, logger);
   const health = new StartingHealth(() => wait.standing);
   const server = await startServer({
     settings,
@@ -140,7 +142,10 @@ async function start(
     source: group?.source,
     tls,
     observers: audit === undefined ? [accessLog] : [accessLog, audit.observe],
-    gate: authenticator ? guardedGate(authenticator, certificateOf) : openGate,
+    gate: limitedGate(
+      authenticator ? guardedGate(authenticator, certificateOf) : openGate,
+      (projectId) => requestQuotas.refusalOf(projectId),
+    ),
     services: [ImageServiceDescriptor, TaskServiceDescriptor, QuotaServiceDescriptor],
   });
   teardown.add('server', () => server.close());
@@ -247,6 +252,8 @@ async function start(
 
   const quotas = new ProjectQuotas(database, settings, logger);
   await wait.untilDone(database, () => quotas.start());
+  await wait.untilDone(database, () => requestQuotas.start(database));
+  teardown.add('request quotas', () => requestQuotas.stop());
 
   const images = new ImageService({
     database,

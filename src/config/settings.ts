@@ -162,6 +162,13 @@ export const settingSpecs = {
     'tasks',
     'Quota of a project: tasks that have not ended; 0 for no limit.',
   ),
+  maxRequestsPerProject: wholeNumber(
+    'DARKROOM_MAX_REQUESTS_PER_PROJECT',
+    0,
+    [0, 1_000_000],
+    'requests/s',
+    'Quota of a project: requests a second, over all processes; 0 for no limit.',
+  ),
   maxDownloads: wholeNumber(
     'DARKROOM_MAX_DOWNLOADS',
     256,

@@ -24,12 +24,16 @@ export function quotaExceeded(error: unknown): DarkroomError | undefined {
 }
 
 /** The error for a quota that does not allow what was asked for. */
-export function quotaError({ project, quota, used, limit, requested }: QuotaDetail): DarkroomError {
+export function quotaError(
+  { project, quota, used, limit, requested }: QuotaDetail,
+  retryDelayMs?: number,
+): DarkroomError {
   return new DarkroomError(
     'QUOTA_EXCEEDED',
     `The quota ${quota} of project ${project} allows ${limit}: ${used} are used, and ${requested} more were asked for. ` +
       'Delete images or cancel tasks that are not needed, or have an operator raise the quota.',
     {
+      ...(retryDelayMs !== undefined && { retryDelayMs }),
       metadata: {
         quota,
         project_id: project,

@@ -6,6 +6,7 @@ export const quotaNames = [
   'live_tasks',
   'uploads',
   'imports',
+  'requests_per_second',
 ] as const;
 export type QuotaName = (typeof quotaNames)[number];
 
@@ -31,6 +32,7 @@ export interface QuotaSettings {
   readonly maxLiveTasksPerProject: number;
   readonly maxUploadsPerProject: number;
   readonly maxImportsPerProject: number;
+  readonly maxRequestsPerProject: number;
 }
 
 /** The limits that the settings say. */
@@ -42,5 +44,6 @@ export function defaultLimits(settings: QuotaSettings): QuotaAmounts {
     live_tasks: settings.maxLiveTasksPerProject || unlimited,
     uploads: settings.maxUploadsPerProject,
     imports: settings.maxImportsPerProject,
+    requests_per_second: settings.maxRequestsPerProject || unlimited,
   };
 }

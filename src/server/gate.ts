@@ -109,6 +109,35 @@ export function guardedGate(
   };
 }
 
+/**
+ * A gate that refuses a request of a project that makes too many.
+ *
+ * @param refusalOf counts a request of a project; answers why it is refused, if it is.
+ */
+export function limitedGate(
+  gate: Gate,
+  refusalOf: (projectId: string) => DarkroomError | undefined | Promise<DarkroomError | undefined>,
+): Gate {
+  const limited = (admission: Admission): Admission | Promise<Admission> => {
+    if (admission.kind === 'refused' || admission.caller === undefined) {
+      return admission;
+    }
+    const { caller } = admission;
+    const told = (error: DarkroomError | undefined): Admission =>
+      error === undefined ? admission : { kind: 'refused', error, caller };
+    const refusal = refusalOf(caller.projectId);
+    return refusal === undefined
+      ? admission
+      : refusal instanceof Promise
+        ? refusal.then(told)
+        : told(refusal);
+  };
+  return (request, rule) => {
+    const admission = gate(request, rule);
+    return admission instanceof Promise ? admission.then(limited) : limited(admission);
+  };
+}
+
 /** OpenStack's tools send a token in a header of their own. */
 function authorizationOf({ headers }: NodeRequest): string | undefined {
   const token = textOf(headers['x-auth-token']);

@@ -4,7 +4,7 @@ import { createGrpcTransport } from '@connectrpc/connect-node';
 import pg from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
 import { QuotaService } from '../../gen/darkroom/v1/quota_service_pb.ts';
-import { ErrorInfoSchema } from '../../gen/google/rpc/error_details_pb.ts';
+import { ErrorInfoSchema, RetryInfoSchema } from '../../gen/google/rpc/error_details_pb.ts';
 import { startService, uploadFrames, type RunningService } from '../support/running-service.ts';
 
 const quotasOf = ({ process: { url } }: RunningService) =>
@@ -79,3 +79,21 @@ test('a quota holds over several services, one of which is killed meanwhile, and
   expect(third.process.output()).not.toContain('counted wrongly');
   expect((await countedAndTrue(third)).counted).toEqual(counted);
 }, 60_000);
+
+test('a project that asks too often is told when to ask again, and health is answered all the same', async () => {
+  const service = await startService({ DARKROOM_MAX_REQUESTS_PER_PROJECT: '5' });
+  const outcomes = await Promise.allSettled(
+    Array.from({ length: 60 }, () => service.tasks.listTasks({})),
+  );
+  const refusals = outcomes.flatMap((outcome) =>
+    outcome.status === 'rejected' ? [ConnectError.from(outcome.reason)] : [],
+  );
+  expect(outcomes.length - refusals.length).toBeGreaterThanOrEqual(5);
+  expect(refusals.length).toBeGreaterThan(20);
+  for (const refusal of refusals) {
+    expect(refusal.code).toBe(Code.ResourceExhausted);
+    expect(refusal.findDetails(ErrorInfoSchema)[0]?.metadata['quota']).toBe('requests_per_second');
+    expect(refusal.findDetails(RetryInfoSchema)[0]?.retryDelay?.nanos).toBe(200_000_000);
+  }
+  expect((await fetch(`${service.process.url}/healthz`)).status).toBe(200);
+});

@@ -22,6 +22,7 @@ const fieldOf = {
   live_tasks: 'liveTasks',
   uploads: 'uploads',
   imports: 'imports',
+  requests_per_second: 'requestsPerSecond',
 } as const satisfies Record<QuotaName, keyof QuotaAmountsMessage>;
 
 const fields = Object.entries(fieldOf) as [QuotaName, (typeof fieldOf)[QuotaName]][];
