@@ -1,10 +1,9 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ConnectError, createClient, type Client } from '@connectrpc/connect';
-import { createGrpcTransport } from '@connectrpc/connect-node';
+import { ConnectError, type Client } from '@connectrpc/connect';
 import { Image_DiskFormat } from '../gen/darkroom/v1/image_pb.ts';
-import { ImageService } from '../gen/darkroom/v1/image_service_pb.ts';
+import type { ImageService } from '../gen/darkroom/v1/image_service_pb.ts';
 import { memoryOf } from '../bench/stage/process-usage.ts';
 import { startPostgres } from '../bench/stage/postgres.ts';
 import { startService, type BenchService } from '../bench/stage/service.ts';
@@ -13,6 +12,7 @@ import { Random } from '../chaos/random.ts';
 import { createToken } from '../src/identity/static-tokens/token-store.ts';
 import { isDefect } from './answer.ts';
 import { Http2Client } from './http2-client.ts';
+import { imagesAs } from './images-client.ts';
 import { envelopes } from './kinds/envelopes.ts';
 import { http2Frames } from './kinds/http2-frames.ts';
 import { images } from './kinds/images.ts';
@@ -70,7 +70,7 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzVerdict> {
     });
     const service = await startFuzzedService(stage, tokensFile, violate);
     const authorization = `Bearer ${token}`;
-    const others = clientOf(service.url, authorization);
+    const others = imagesAs(service.url, authorization);
     const steady = serveOthers(others, violate);
     const target = await targetOf(service, others, authorization);
     await playCases(options, target, stage.folder, service.pid, violate);
@@ -200,21 +200,6 @@ const newImage = {
   image: { name: 'others', diskFormat: Image_DiskFormat.RAW },
   source: { case: 'upload', value: {} },
 } as const;
-
-function clientOf(url: string, authorization: string): Client<typeof ImageService> {
-  return createClient(
-    ImageService,
-    createGrpcTransport({
-      baseUrl: url,
-      interceptors: [
-        (next) => (request) => {
-          request.header.set('authorization', authorization);
-          return next(request);
-        },
-      ],
-    }),
-  );
-}
 
 /** Calls the service all the time, as somebody who does nothing wrong. */
 function serveOthers(client: Client<typeof ImageService>, violate: (text: string) => void) {

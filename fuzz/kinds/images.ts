@@ -2,12 +2,11 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
-import { ConnectError, createClient } from '@connectrpc/connect';
-import { createGrpcTransport } from '@connectrpc/connect-node';
+import { ConnectError } from '@connectrpc/connect';
 import { Image_ContainerFormat, Image_DiskFormat } from '../../gen/darkroom/v1/image_pb.ts';
-import { ImageService } from '../../gen/darkroom/v1/image_service_pb.ts';
 import type { Random } from '../../chaos/random.ts';
 import type { Answer } from '../answer.ts';
+import { imagesAs } from '../images-client.ts';
 import { mutated } from '../mutation.ts';
 import type { FuzzCase, FuzzTarget } from '../target.ts';
 
@@ -64,18 +63,7 @@ export function soundImages(folder: string): readonly Sound[] {
 
 /** Images whose heads are wrong in a few bytes, declared as what they were made as or as something else. */
 export function images(target: FuzzTarget, folder: string): FuzzCase {
-  const client = createClient(
-    ImageService,
-    createGrpcTransport({
-      baseUrl: target.url,
-      interceptors: [
-        (next) => (request) => {
-          request.header.set('authorization', target.authorization);
-          return next(request);
-        },
-      ],
-    }),
-  );
+  const client = imagesAs(target.url, target.authorization);
   const sound = soundImages(folder);
   return async (_, random) => {
     const { format, bytes } = random.pick(sound);
