@@ -107,7 +107,7 @@ export const rooms = {
   ],
   'server/transport': ['access', 'tls', 'records', 'runtime', 'domain'],
   'server/errors': ['server/transport', 'database', 'domain'],
-  'server/http': ['server/errors', 'server/transport', 'records', 'domain'],
+  'server/http': ['server/errors', 'server/transport', 'uploads/receiving', 'records', 'domain'],
   'server/audit': ['server/transport'],
   'server/health': ['server/http', 'server/transport'],
   'server/rpc': [
@@ -135,6 +135,7 @@ export const rooms = {
     'server/errors',
     'server/transport',
     'images',
+    'uploads/receiving',
     'tasks/reading',
     'access',
     'storage',

@@ -53,7 +53,8 @@ export class RequestDispatch {
   }
 
   /** Answers a request with an error, in the way of what it asks for, before anything of it is done. */
-  refuse({ request, response, context }: Asked, refusal: DarkroomError, place?: HttpPlace): void {
+  refuse(asked: Asked, refusal: DarkroomError, place?: HttpPlace): void {
+    const { request, response, context } = asked;
     const challenge = challengeOf(refusal);
     if (challenge !== undefined) {
       response.setHeader('www-authenticate', challenge);
@@ -61,7 +62,7 @@ export class RequestDispatch {
     if (isRpc(request)) {
       context.outcome.failure = refuseRpc(request, response, refusal);
     } else {
-      (place ?? this.#answers().http.find(request)).answer(response, context, refusal);
+      (place ?? this.#answers().http.find(request)).answer(asked, refusal);
     }
   }
 
@@ -76,7 +77,7 @@ export class RequestDispatch {
     const { rpc, http } = this.#answers();
     context.admit(caller, identity !== undefined);
     if (!rpc.handle(request, response, body, context)) {
-      (place ?? http.find(request)).answer(response, context);
+      (place ?? http.find(request)).answer(asked);
     } else if (identity !== undefined && lasts(context.outcome.method)) {
       this.#credentials.follow(identity, response, (error) => context.endWith(error));
     }

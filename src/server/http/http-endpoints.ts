@@ -5,6 +5,7 @@ import type { DarkroomError } from '../../domain/darkroom-error.ts';
 import { serverDraining } from '../transport/drain.ts';
 import { answerTo } from '../errors/error-mapping.ts';
 import { pathOf, type NodeRequest, type NodeResponse } from '../transport/node-http.ts';
+import type { RequestBody } from '../transport/request-body.ts';
 import type { RequestContext } from '../transport/request-context.ts';
 
 /** A request of plain HTTP. */
@@ -14,6 +15,8 @@ export interface HttpCall {
   /** What stands in the path for the `:name` parts of the route's. */
   readonly params: Readonly<Record<string, string | undefined>>;
   readonly query: URLSearchParams;
+  /** What the client sends; what is not read of it is dropped after the answer. */
+  readonly body: RequestBody;
   readonly context: RequestContext;
   /** Fires when the client is gone. */
   readonly signal: AbortSignal;
@@ -35,12 +38,15 @@ export interface HttpRoute {
   readonly whileDraining?: boolean;
 }
 
+/** What a request is answered by and with. */
+export type HttpExchange = Pick<HttpCall, 'response' | 'body' | 'context'>;
+
 /** What is at the place that a request of plain HTTP asks for, or is not. */
 export interface HttpPlace {
   /** As `placeName` has it; undefined where there is nothing, which is answered with 404 or 405. */
   readonly name: string | undefined;
   /** Answers; with `refusal`, if there is one, in the way of what is there. */
-  answer(response: NodeResponse, context: RequestContext, refusal?: DarkroomError): void;
+  answer(exchange: HttpExchange, refusal?: DarkroomError): void;
 }
 
 /** Places of plain HTTP. */
@@ -57,29 +63,37 @@ function placeName({ method, path }: HttpRoute): string {
 
 /** Answers requests of plain HTTP by a table of routes; 404 and 405 as JSON where none fits. */
 export function httpEndpoints(routes: readonly HttpRoute[]): HttpEndpoints {
-  const table = routes.map((route) => ({ route, matches: pathMatcher(route.path) }));
+  const table = [...Map.groupBy(routes, ({ path }) => path)].map(([path, ofPath]) => ({
+    matches: pathMatcher(path),
+    routes: ofPath,
+  }));
 
   return {
     names: routes.map(placeName),
     find(request) {
       const path = pathOf(request);
-      const fitting = table.flatMap(({ route, matches }) => {
-        const params = matches(path);
-        return params === undefined ? [] : [{ route, params }];
+      const parts = path.split('/');
+      const fitting = table.flatMap(({ routes: ofPath, matches }) => {
+        const params = matches(parts);
+        return params === undefined ? [] : [{ routes: ofPath, params }];
       });
       const method = request.method === 'HEAD' ? 'GET' : request.method;
-      const found = fitting.find(({ route }) => route.method === method);
+      const found = fitting
+        .flatMap(({ routes: ofPath, params }) => ofPath.map((route) => ({ route, params })))
+        .find(({ route }) => route.method === method);
       return {
         name: found && placeName(found.route),
-        answer(response, context, refusal) {
+        answer(exchange, refusal) {
+          const { response } = exchange;
           if (refusal !== undefined) {
-            const call = httpCall({ request, response, context, params: found?.params ?? {} });
+            const call = httpCall({ ...exchange, request, params: found?.params ?? {} });
             (found?.route.fail ?? sendError)(call, refusal);
           } else if (found !== undefined) {
-            const call = httpCall({ request, response, context, params: found.params });
+            const call = httpCall({ ...exchange, request, params: found.params });
             void answer(found.route, call);
           } else if (fitting.length > 0) {
-            response.setHeader('allow', fitting.map(({ route }) => route.method).join(', '));
+            const allowed = fitting.flatMap(({ routes: ofPath }) => ofPath);
+            response.setHeader('allow', allowed.map((route) => route.method).join(', '));
             sendJson(response, 405, { message: `${request.method} is not taken at ${path}` });
           } else {
             sendJson(response, 404, { message: `there is nothing at ${path}` });
@@ -123,11 +137,11 @@ export function setRetryAfter(response: NodeResponse, failure: ConnectError): vo
 }
 
 function httpCall(parts: Omit<HttpCall, 'query' | 'signal'>): HttpCall {
-  const { request, response } = parts;
+  const { request, response, body, context, params } = parts;
   const gone = new AbortController();
   response.once('close', () => gone.abort());
   const query = new URLSearchParams((request.url ?? '').slice(pathOf(request).length));
-  return { ...parts, query, signal: gone.signal };
+  return { request, response, body, context, params, query, signal: gone.signal };
 }
 
 async function answer(route: HttpRoute, call: HttpCall): Promise<void> {
@@ -141,12 +155,13 @@ async function answer(route: HttpRoute, call: HttpCall): Promise<void> {
   }
 }
 
-/** What a path holds at the varying parts of a pattern; undefined where it does not fit. */
-function pathMatcher(pattern: string): (path: string) => Record<string, string> | undefined {
+/** What the parts of a path hold at the varying ones of a pattern; undefined where it does not fit. */
+export function pathMatcher(
+  pattern: string,
+): (given: readonly string[]) => Record<string, string> | undefined {
   const isOpen = pattern.endsWith('/*');
   const parts = (isOpen ? pattern.slice(0, -2) : pattern).split('/');
-  return (path) => {
-    const given = path.split('/');
+  return (given) => {
     if (isOpen ? given.length <= parts.length : given.length !== parts.length) {
       return undefined;
     }

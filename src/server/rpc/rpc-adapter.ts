@@ -25,7 +25,7 @@ import { dropEndlessTimeout } from './call-timeout.ts';
 import { acceptedCompression, compressMinBytes } from './compression.ts';
 import { DirectCalls } from './direct-calls.ts';
 import { directMessages, withBody } from './direct-messages.ts';
-import { atPace } from './message-pace.ts';
+import { atPace } from '../http/paced-body.ts';
 import { requestHeaders } from './request-headers.ts';
 import { settledDirectly } from './settled-directly.ts';
 import { answerUnknownMethod } from './unknown-method.ts';

@@ -129,12 +129,9 @@ describe('an image', () => {
     expect(Object.keys(properties as object)).toEqual(expect.arrayContaining(fields));
   });
 
-  test('that is not there is told so, and lists of images are elsewhere', async () => {
+  test('that is not there is told so', async () => {
     expect((await get(`/v2/images/${randomUUID()}`)).status).toBe(404);
     expect((await get('/v2/images/nonsense')).status).toBe(404);
-    expect((await get('/v2/images')).status).toBe(404);
-    const change = await get(`/v2/images/${stored.id}`, { method: 'DELETE' });
-    expect([change.status, change.headers.get('allow')]).toEqual([405, 'GET, HEAD']);
   });
 });
 

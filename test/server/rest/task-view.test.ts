@@ -290,7 +290,14 @@ describe('a list', () => {
     const response = await get(`/v2/tasks?${query}`);
     expect([response.status, await response.json()]).toEqual([
       400,
-      { error: { code: 400, title: 'Bad Request', message: expect.stringContaining(words) } },
+      {
+        error: {
+          code: 400,
+          title: 'Bad Request',
+          message: expect.stringContaining(words),
+          reason: 'FIELD_INVALID',
+        },
+      },
     ]);
   });
 
@@ -311,44 +318,52 @@ describe('the view', () => {
   test('says which version it is like', async () => {
     const { url } = service().process;
     const version = {
-      id: 'v2.12',
+      id: 'v2.15',
       status: 'CURRENT',
       links: [{ rel: 'self', href: `${url}/v2/` }],
     };
+    const minors = [13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0];
+    const versions = [
+      version,
+      ...minors.map((minor) => ({ id: `v2.${minor}`, status: 'SUPPORTED', links: version.links })),
+    ];
     const choice = await get('/');
-    expect([choice.status, await choice.json()]).toEqual([300, { versions: [version] }]);
-    expect(await read('/versions')).toEqual({ versions: [version] });
+    expect([choice.status, await choice.json()]).toEqual([300, { versions }]);
+    expect(await read('/versions')).toEqual({ versions });
     expect(await read('/v2')).toEqual({ version });
     expect(await read('/v2/')).toEqual({ version });
   });
 
   test.each([
-    ['GET', '/v2/tasks/nonsense', 404],
-    ['GET', `/v2/tasks/${randomUUID()}`, 404],
-    ['GET', '/v2/images/nonsense/tasks', 404],
-    ['GET', `/v2/images/${randomUUID()}/tasks`, 404],
-    ['GET', '/v2/images', 404],
+    ['GET', '/v2/tasks/nonsense', 404, 'TASK_NOT_FOUND'],
+    ['GET', `/v2/tasks/${randomUUID()}`, 404, 'TASK_NOT_FOUND'],
+    ['GET', '/v2/images/nonsense/tasks', 404, 'IMAGE_NOT_FOUND'],
+    ['GET', `/v2/images/${randomUUID()}/tasks`, 404, 'IMAGE_NOT_FOUND'],
     ['PUT', '/v2/a/b/c/d/e/f', 404],
-    ['POST', '/v2/tasks', 501],
-    ['PUT', '/v2/tasks', 405],
     ['DELETE', `/v2/tasks/${randomUUID()}`, 405],
     ['PATCH', '/versions', 405],
+    ['POST', '/v2/', 405],
   ])(
     '%s %s is answered with %i in words that OpenStack’s tools read',
-    async (method, path, status) => {
-      const title = { 404: 'Not Found', 405: 'Method Not Allowed', 501: 'Not Implemented' }[status];
+    async (method, path, status, reason?: string) => {
+      const title = { 404: 'Not Found', 405: 'Method Not Allowed' }[status];
       const message = expect.stringMatching(/^[A-Z].*\.$/);
       const anything = await get(path, { method });
       expect([anything.status, await anything.json()]).toEqual([
         status,
-        { error: { code: status, title, message } },
+        { error: { code: status, title, message, ...(reason !== undefined && { reason }) } },
       ]);
       expect(anything.headers.get('cache-control')).toBe('no-store');
       expect(anything.headers.get('allow')).toBe(status === 405 ? 'GET, HEAD' : null);
       expect(anything.headers.get('x-openstack-request-id')).toMatch(/./);
       // As Glance says it to who asks for JSON.
       const json = await get(path, { method, headers: { accept: 'application/json' } });
-      expect(await json.json()).toEqual({ code: `${status} ${title}`, title, message });
+      expect(await json.json()).toEqual({
+        code: `${status} ${title}`,
+        title,
+        message,
+        ...(reason !== undefined && { reason }),
+      });
     },
   );
 
@@ -375,7 +390,12 @@ describe('the view', () => {
     const response = await fetch(`${url}/v2/images/${randomUUID()}/tasks`);
     expect([response.status, response.headers.get('retry-after')]).toEqual([503, '3']);
     expect(await response.json()).toEqual({
-      error: { code: 503, title: 'Service Unavailable', message: 'Away.' },
+      error: {
+        code: 503,
+        title: 'Service Unavailable',
+        message: 'Away.',
+        reason: 'DATABASE_UNAVAILABLE',
+      },
     });
   });
 });

@@ -1,0 +1,89 @@
+import { pathMatcher, type HttpCall, type HttpRoute } from '../http/http-endpoints.ts';
+import { pathOf } from '../transport/node-http.ts';
+import { sendFault, sendThrown } from './rest-answer.ts';
+
+/** What is done at a place; what it throws is told in OpenStack's way. */
+export type PlaceHandler = (call: HttpCall) => void | Promise<void>;
+
+/** A place of OpenStack's Image API, and what may be done there. HEAD is answered as GET is. */
+export interface Place {
+  /** As `HttpRoute.path`. */
+  readonly path: string;
+  readonly methods: Readonly<Partial<Record<HttpRoute['method'], PlaceHandler>>>;
+}
+
+const allMethods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
+
+/**
+ * The routes of places. Every other method there is answered with 405, and whatever else is below /v2 with 404: both by the
+ * routes of `/v2/*`, which refuse and do nothing else.
+ */
+export function routesOf(places: readonly Place[]): readonly HttpRoute[] {
+  const table = places.map((place) => ({ place, matches: pathMatcher(place.path) }));
+  const refuseOrFindNothing: PlaceHandler = (call) => {
+    const parts = pathOf(call.request).split('/');
+    const found = table.find(({ matches }) => matches(parts) !== undefined);
+    return (found ? refuse(found.place) : findNothing)(call);
+  };
+  return [
+    ...places.flatMap((place) =>
+      methodsOf(place).map(([method, handle]) => route(method, place.path, handle)),
+    ),
+    ...places
+      .filter(({ path }) => !path.startsWith('/v2/'))
+      .flatMap((place) =>
+        otherMethods(place).map((method) => route(method, place.path, refuse(place))),
+      ),
+    ...allMethods.map((method) => route(method, '/v2/*', refuseOrFindNothing)),
+  ];
+}
+
+function methodsOf({ methods }: Place): [HttpRoute['method'], PlaceHandler][] {
+  return allMethods.flatMap((method) => {
+    const handle = methods[method];
+    return handle === undefined ? [] : [[method, handle]];
+  });
+}
+
+function otherMethods({ methods }: Place): HttpRoute['method'][] {
+  return allMethods.filter((method) => methods[method] === undefined);
+}
+
+/** Its errors are told in OpenStack's way, that the service is stopping too. */
+function route(method: HttpRoute['method'], path: string, handle: PlaceHandler): HttpRoute {
+  return {
+    method,
+    path,
+    handle(call) {
+      tellRequestId(call);
+      return handle(call);
+    },
+    fail(call, error) {
+      tellRequestId(call);
+      sendThrown(call, error);
+    },
+  };
+}
+
+function tellRequestId({ response, context }: HttpCall): void {
+  if (!response.headersSent) {
+    response.setHeader('x-openstack-request-id', context.requestId);
+  }
+}
+
+function refuse(place: Place): PlaceHandler {
+  const allowed = methodsOf(place)
+    .flatMap(([method]) => (method === 'GET' ? ['GET', 'HEAD'] : [method]))
+    .join(', ');
+  return (call) => {
+    call.response.setHeader('allow', allowed);
+    sendFault(call, 405, `${call.request.method} is not taken here, but ${allowed}.`);
+  };
+}
+
+function findNothing(call: HttpCall): void {
+  const message =
+    'There is nothing here. Of the Image API, this service has images, their members and tags, tasks and schemas; it has ' +
+    'no metadata definitions and no image cache.';
+  sendFault(call, 404, message);
+}

@@ -1,0 +1,17 @@
+import { imageSchema } from './image-schema.ts';
+import type { Place } from './place.ts';
+import { sendView } from './rest-answer.ts';
+import { resourceTypeSchema, taskSchema, tasksSchema } from './schemas.ts';
+
+const schemas = {
+  image: imageSchema,
+  task: taskSchema,
+  tasks: tasksSchema,
+  'metadefs/resource_type': resourceTypeSchema,
+} as const;
+
+/** What images and tasks are made of, for clients that check by it. */
+export const schemaPlaces: readonly Place[] = Object.entries(schemas).map(([name, schema]) => ({
+  path: `/v2/schemas/${name}`,
+  methods: { GET: (call) => sendView(call, schema) },
+}));
