@@ -69,4 +69,18 @@ export const connectionSettingSpecs = {
     'ms',
     'After a connection was ended for a flood, new ones of its address are served so far apart, for ten times as long.',
   ),
+  maxStreamWindowBytes: wholeNumber(
+    'DARKROOM_MAX_STREAM_WINDOW_BYTES',
+    64 * 1024 * 1024,
+    [64 * 1024, 1024 * 1024 * 1024],
+    'bytes',
+    'Most that a call of HTTP/2 may send ahead of what is read, over a line so long that it needs it; a power of two, or the next below.',
+  ),
+  maxUnreadBytes: wholeNumber(
+    'DARKROOM_MAX_UNREAD_BYTES',
+    256 * 1024 * 1024,
+    [1024 * 1024, 1024 * 1024 * 1024 * 1024],
+    'bytes',
+    'Most that all calls of HTTP/2 may send ahead, in each process: shared by the connections that send, of whose calls each may have 64 KiB at least.',
+  ),
 } as const;

@@ -46,6 +46,8 @@ export interface ServerOptions {
     | 'maxGivenUpCalls'
     | 'maxGivenUpCallsPerSecond'
     | 'floodPauseMs'
+    | 'maxStreamWindowBytes'
+    | 'maxUnreadBytes'
     | 'maxChunkBytes'
     | 'streamIdleTimeoutMs'
     | 'minUploadRate'

@@ -65,6 +65,8 @@ export const roomyLimits = {
   maxGivenUpCalls: 512,
   maxGivenUpCallsPerSecond: 100,
   floodPauseMs: 0,
+  maxStreamWindowBytes: 64 * 1024 * 1024,
+  maxUnreadBytes: 256 * 1024 * 1024,
 };
 
 /** Always serving. */

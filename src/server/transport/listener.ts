@@ -7,12 +7,13 @@ import { http1Server } from './http1-server.ts';
 import { http2Server } from './http2-server.ts';
 import type { RequestHandler } from './node-http.ts';
 import { RefusedConnections } from './refused-connections.ts';
+import type { ReceiveWindowLimits } from './receive-windows.ts';
 import type { GivenUpCallLimits } from './reset-limit.ts';
 import { TlsWire, type TlsWireOptions } from './tls-wire.ts';
 import { plaintextWire } from './wire.ts';
 
 /** What a listener needs to begin. */
-export interface ListenerOptions extends ConnectionLimits, GivenUpCallLimits {
+export interface ListenerOptions extends ConnectionLimits, GivenUpCallLimits, ReceiveWindowLimits {
   readonly host: string;
   /** 0 takes any free port. */
   readonly port: number;
