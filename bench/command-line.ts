@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
 /** The benchmarks, in the order in which `all` runs them. */
@@ -9,6 +10,9 @@ export const benchNames = [
   'lists',
   'floods',
   'peers',
+  'resume',
+  'starts',
+  'distance',
 ] as const;
 export type BenchName = (typeof benchNames)[number];
 
@@ -18,7 +22,9 @@ export interface BenchOptions {
   readonly runs: number;
   /** Of the image of `upload` and `download`. */
   readonly mib: number;
-  /** How long each measurement of `small` and `floods`, and each phase of `watch`, lasts. */
+  /** Of the image of `resume`. */
+  readonly resumeMib: number;
+  /** How long each measurement of `small` and `floods`, each phase of `watch`, and the rest of `starts` lasts. */
   readonly seconds: number;
   /** Of `watch`. */
   readonly watchers: number;
@@ -36,6 +42,8 @@ export interface BenchOptions {
   readonly isQuick: boolean;
   /** A Glance that runs, to be measured by `peers`: where it listens, and its first process. */
   readonly glance: { readonly url: string; readonly pid: number } | undefined;
+  /** A folder into which `@tus/server` and `@tus/file-store` were installed, to be measured by `peers`. */
+  readonly tus: string | undefined;
 }
 
 /** Thrown for a command line that makes no sense; the message is for the terminal. */
@@ -45,7 +53,9 @@ const usage = `npm run bench -- [${benchNames.join('|')}|all] [options]
 
   --runs N         rounds; each measures every subject once (default 5)
   --mib N          size of the image of upload and download (default 1024)
-  --seconds N      length of each measurement of small and floods, and of each phase of watch (default 10)
+  --resume-mib N   size of the image of resume (default 4096)
+  --seconds N      length of each measurement of small and floods, of each phase of watch, and of the rest of starts
+                   (default 10)
   --watchers N     watchers of watch (default 10000)
   --tasks N        tasks of lists; a fifth as many images (default 1000000)
   --plans          lists: show the plans of the queries
@@ -53,7 +63,8 @@ const usage = `npm run bench -- [${benchNames.join('|')}|all] [options]
   --profile DIR    write CPU profiles of the service to DIR
   --report DIR     write what was measured to DIR, as JSON, as a table and as a chart
   --quick          less than two minutes of upload and small, and exit code 1 where they are far too slow
-  --glance URL,PID peers: a Glance that runs, and the pid of its first process`;
+  --glance URL,PID peers: a Glance that runs, and the pid of its first process
+  --tus DIR        peers: a folder in which \`npm install @tus/server @tus/file-store\` was run`;
 
 /** Reads the command line. @throws UsageError */
 export function readCommandLine(args: readonly string[]): {
@@ -80,6 +91,7 @@ export function readCommandLine(args: readonly string[]): {
     options: {
       runs: count('runs', values.runs),
       mib: count('mib', values.mib),
+      resumeMib: count('resume-mib', values['resume-mib']),
       seconds: count('seconds', values.seconds),
       watchers: count('watchers', values.watchers),
       tasks: count('tasks', values.tasks),
@@ -91,6 +103,7 @@ export function readCommandLine(args: readonly string[]): {
       reportFolder: values.report,
       isQuick: values.quick,
       glance: values.glance === undefined ? undefined : glance(values.glance),
+      tus: values.tus === undefined ? undefined : resolve(values.tus),
     },
   };
 }
@@ -107,6 +120,7 @@ function parse(args: readonly string[]) {
       options: {
         runs: { type: 'string', default: runs },
         mib: { type: 'string', default: mib },
+        'resume-mib': { type: 'string', default: '4096' },
         seconds: { type: 'string', default: seconds },
         watchers: { type: 'string', default: '10000' },
         tasks: { type: 'string', default: '1000000' },
@@ -116,6 +130,7 @@ function parse(args: readonly string[]) {
         report: { type: 'string' },
         quick: { type: 'boolean', default: false },
         glance: { type: 'string' },
+        tus: { type: 'string' },
         help: { type: 'boolean', short: 'h', default: false },
       },
     });

@@ -7,6 +7,9 @@ import { benchSmall } from './cases/small.ts';
 import { benchWatch } from './cases/watch.ts';
 import { benchUpload } from './cases/upload.ts';
 import { benchPeers } from './cases/peers.ts';
+import { benchResume } from './cases/resume.ts';
+import { benchStarts } from './cases/starts.ts';
+import { benchDistance } from './cases/distance.ts';
 import { describeMachine } from './machine.ts';
 import type { Measurements } from './measurements.ts';
 import { belowFloor, quickFloors } from './report/floors.ts';
@@ -23,6 +26,9 @@ const benches: Readonly<
   lists: benchLists,
   floods: benchFloods,
   peers: benchPeers,
+  resume: benchResume,
+  starts: benchStarts,
+  distance: benchDistance,
 };
 
 /** What a shell answers for a program that was ended by Ctrl-C. */

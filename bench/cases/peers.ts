@@ -1,50 +1,58 @@
-import { createHash, randomFillSync } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { randomFillSync } from 'node:crypto';
 import { join } from 'node:path';
 import type { BenchOptions } from '../command-line.ts';
 import type { UploadLoad } from '../load/upload-load.ts';
 import { Measurements } from '../measurements.ts';
 import { costOf } from '../stage/cpu-watch.ts';
-import { startScript } from '../stage/script.ts';
+import { resetTreePeak, treePeakBytes } from '../stage/process-usage.ts';
+import { startScript, type Script } from '../stage/script.ts';
 import type { Stage } from '../stage/stage.ts';
+import { sha256OfFile } from './kept-bytes.ts';
 import {
   glanceTarget,
   makeFile,
   nginxTarget,
+  tusTarget,
   type PutFile,
   type PutTarget,
 } from './put-targets.ts';
-import { baselineTarget, darkroomTarget, type UploadTarget } from './upload-targets.ts';
+import {
+  baselineTarget,
+  cCoreTarget,
+  darkroomTarget,
+  type UploadTarget,
+} from './upload-targets.ts';
 
 const MiB = 1024 * 1024;
 
 const rate = { name: 'MiB/s', digits: 0 };
 const cpu = { name: 'server CPU s/GiB', digits: 2 };
+const memory = { name: 'peak RSS MiB', digits: 0 };
 
-/** One server, whatever its protocol: uploads once, and answers how many seconds that took. */
+/** One server, whatever its protocol. */
 interface Peer {
   readonly name: string;
   readonly pid: number;
-  readonly upload: () => Promise<number>;
+  /** Of what is sent to it. */
+  readonly sha256: string;
+  readonly upload: () => Promise<PeerOutcome>;
+}
+
+interface PeerOutcome {
+  readonly seconds: number;
+  /** The sha256 of what the server keeps. */
+  readonly kept: () => Promise<string>;
   readonly clear: () => Promise<void>;
 }
 
 /**
- * Measures uploads of one image against other services, each in turn in each round: those that are installed. A server that
- * keeps another image than was sent ends the run.
+ * Measures uploads of one image against other services, each in turn in each round: those that are there.
+ *
+ * @throws where a server keeps another image than was sent.
  */
 export async function benchPeers(stage: Stage, options: BenchOptions): Promise<Measurements> {
   const load = startScript<UploadLoad>(stage, new URL('../load/upload-load.ts', import.meta.url));
-  const bytes = options.mib * MiB;
-  const streams = [await darkroomTarget(stage, options.profileFolder), await baselineTarget(stage)];
-  const puts = [options.glance && glanceTarget(options.glance), await nginxTarget(stage)].filter(
-    (target) => target !== undefined,
-  );
-  const file = await fileOf(stage, bytes);
-  const peers = [
-    ...streams.map((target) => streamPeer(target, load, bytes)),
-    ...puts.map((target) => putPeer(target, file)),
-  ];
+  const peers = await startPeers(stage, options, load);
   const measurements = new Measurements('peers');
   const name = `one image of ${options.mib} MiB`;
 
@@ -52,49 +60,92 @@ export async function benchPeers(stage: Stage, options: BenchOptions): Promise<M
   for (let round = -1; round < options.runs; round += 1) {
     // Each is first as often as last.
     for (const peer of round % 2 === 0 ? peers : peers.toReversed()) {
+      await resetTreePeak(peer.pid);
       const cost = await costOf({ server: peer.pid, load: load.pid }, peer.upload);
-      if (round >= 0) {
-        measurements.add(name, peer.name, rate, options.mib / cost.result);
-        measurements.add(name, peer.name, cpu, (cost.server / bytes) * 1024 * MiB);
+      const peak = await treePeakBytes(peer.pid);
+      const { seconds, kept, clear } = cost.result;
+      const sha256 = await kept();
+      if (sha256 !== peer.sha256) {
+        throw new Error(`${peer.name} keeps ${sha256}, and ${peer.sha256} was sent`);
       }
-      await peer.clear();
+      await clear();
+      if (round >= 0) {
+        measurements.add(name, peer.name, rate, options.mib / seconds);
+        measurements.add(name, peer.name, cpu, cost.server / (options.mib / 1024));
+        measurements.add(name, peer.name, memory, peak / MiB);
+      }
     }
   }
   return measurements;
 }
 
+async function startPeers(
+  stage: Stage,
+  { mib, glance, tus, profileFolder }: BenchOptions,
+  load: Script<UploadLoad>,
+): Promise<Peer[]> {
+  const order = { bytesEach: mib * MiB, content: 'random' } as const;
+  const streams = [
+    await darkroomTarget(stage, profileFolder),
+    await baselineTarget(stage),
+    await cCoreTarget(stage),
+  ];
+  const puts = [
+    glance && glanceTarget(glance),
+    tus === undefined ? undefined : await tusTarget(stage, tus),
+    await nginxTarget(stage),
+  ];
+  const sent = await load.ask('sha256', order);
+  const file = await fileOf(stage, mib * MiB);
+  const fileSha256 = await sha256OfFile(file.path);
+  return [
+    ...present(streams).map((target) => streamPeer(target, load, order, sent)),
+    ...present(puts).map((target) => putPeer(target, file, fileSha256)),
+  ];
+}
+
+function present<T>(all: readonly (T | undefined)[]): T[] {
+  return all.filter((one) => one !== undefined);
+}
+
 function streamPeer(
   target: UploadTarget,
-  load: ReturnType<typeof startScript<UploadLoad>>,
-  bytesEach: number,
+  load: Script<UploadLoad>,
+  order: { readonly bytesEach: number; readonly content: 'random' },
+  sha256: string,
 ): Peer {
+  const { name, pid, url } = target;
   return {
-    name: target.name,
-    pid: target.pid,
+    name,
+    pid,
+    sha256,
     async upload() {
-      const taskIds = await target.prepare(1);
-      const { url } = target;
-      const order = { url, taskIds, bytesEach, chunkBytes: MiB, content: 'random' } as const;
-      return (await load.ask('upload', order)).seconds;
+      const [taskId = ''] = await target.prepare(1);
+      const result = await load.ask('upload', {
+        ...order,
+        url,
+        taskIds: [taskId],
+        chunkBytes: MiB,
+      });
+      if (result.sha256 !== sha256) {
+        throw new Error(`${name} says that its image is ${result.sha256}, and ${sha256} was sent`);
+      }
+      return {
+        seconds: result.seconds,
+        kept: () => target.kept(taskId),
+        clear: () => target.clear(),
+      };
     },
-    clear: () => target.clear(),
   };
 }
 
-function putPeer(target: PutTarget, file: PutFile): Peer {
-  return {
-    name: target.name,
-    pid: target.pid,
-    upload: () => target.put(file),
-    clear: () => Promise.resolve(),
-  };
+function putPeer(target: PutTarget, file: PutFile, sha256: string): Peer {
+  const { name, pid } = target;
+  return { name, pid, sha256, upload: () => target.put(file) };
 }
 
 async function fileOf(stage: Stage, bytes: number): Promise<PutFile> {
   const path = join(stage.folder, 'image');
   await makeFile(path, randomFillSync(Buffer.alloc(64 * MiB)), bytes);
-  const sha512 = createHash('sha512')
-    .update(await readFile(path))
-    .digest('hex');
-  return { path, bytes, sha512 };
+  return { path, bytes };
 }

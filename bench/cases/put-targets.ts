@@ -1,28 +1,39 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, open, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, open, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import type { TusServer } from '../peers/tus-server.ts';
+import { startScript } from '../stage/script.ts';
 import { keepTrackOf, type Stage } from '../stage/stage.ts';
+import { curlFile } from './curl.ts';
+import { sha256OfFile, sha256OfUrl } from './kept-bytes.ts';
 
 const run = promisify(execFile);
 
-/** A server that takes a file by PUT. */
+/** A server that takes a file over HTTP/1.1. */
 export interface PutTarget {
   readonly name: string;
   readonly pid: number;
-  /** Uploads a file with curl, and looks whether it came whole. Answers how long curl took, in seconds. */
-  put(file: PutFile): Promise<number>;
+  /** Uploads a file with curl. */
+  put(file: PutFile): Promise<PutOutcome>;
 }
 
 /** What is uploaded. */
 export interface PutFile {
   readonly path: string;
   readonly bytes: number;
-  /** Hex. */
-  readonly sha512: string;
+}
+
+/** What became of it. */
+export interface PutOutcome {
+  /** How long curl took. */
+  readonly seconds: number;
+  /** The sha256 of what the server keeps. */
+  kept(): Promise<string>;
+  clear(): Promise<void>;
 }
 
 /** A Glance 25 that trusts the headers of its caller, as behind an identity proxy. */
@@ -47,26 +58,28 @@ export function glanceTarget({ url, pid }: { url: string; pid: number }): PutTar
   return {
     name: 'Glance',
     pid,
-    async put({ path, bytes, sha512 }) {
+    async put({ path }) {
       const { id } = (await call('POST', '/v2/images', {
         name: 'bench',
         disk_format: 'raw',
         container_format: 'bare',
       })) as { id: string };
-      const seconds = await curlPut(`${url}/v2/images/${id}/file`, path, {
-        ...headers,
-        'Content-Type': 'application/octet-stream',
+      const file = `${url}/v2/images/${id}/file`;
+      const seconds = await curlFile({
+        method: 'PUT',
+        url: file,
+        path,
+        headers: { ...headers, 'Content-Type': 'application/octet-stream' },
       });
       const image = (await call('GET', `/v2/images/${id}`)) as Record<string, unknown>;
-      if (
-        image['status'] !== 'active' ||
-        image['size'] !== bytes ||
-        image['os_hash_value'] !== sha512
-      ) {
-        throw new Error(`Glance has another image than was sent: ${JSON.stringify(image)}`);
+      if (image['status'] !== 'active') {
+        throw new Error(`Glance has an image that is not active: ${JSON.stringify(image)}`);
       }
-      await call('DELETE', `/v2/images/${id}`);
-      return seconds;
+      return {
+        seconds,
+        kept: () => sha256OfUrl(file, headers),
+        clear: async () => void (await call('DELETE', `/v2/images/${id}`)),
+      };
     },
   };
 }
@@ -104,14 +117,47 @@ export async function nginxTarget(stage: Stage): Promise<PutTarget | undefined> 
   return {
     name: 'nginx PUT, no digest',
     pid: child.pid ?? 0,
+    async put({ path }) {
+      const seconds = await curlFile({ method: 'PUT', url: `${url}/file`, path });
+      return outcomeInFile(seconds, join(files, 'file'));
+    },
+  };
+}
+
+/**
+ * A tus server on files.
+ *
+ * @param packages a folder into which `@tus/server` and `@tus/file-store` were installed.
+ */
+export async function tusTarget(stage: Stage, packages: string): Promise<PutTarget> {
+  const server = startScript<TusServer>(stage, new URL('../peers/tus-server.ts', import.meta.url));
+  const files = join(stage.folder, 'tus');
+  await mkdir(files);
+  const url = await server.ask('listen', { packages, files });
+  const version = { 'Tus-Resumable': '1.0.0' };
+  return {
+    name: 'tus, no digest',
+    pid: server.pid,
     async put({ path, bytes }) {
-      const seconds = await curlPut(`${url}/file`, path, {});
-      const kept = join(files, 'file');
-      if ((await stat(kept)).size !== bytes) {
-        throw new Error('nginx has another file than was sent');
+      const { status, headers } = await fetch(url, {
+        method: 'POST',
+        headers: { ...version, 'Upload-Length': String(bytes) },
+      });
+      const made = headers.get('location');
+      if (status !== 201 || made === null) {
+        throw new Error(`tus answered the making of an upload with ${status}`);
       }
-      await rm(kept);
-      return seconds;
+      const seconds = await curlFile({
+        method: 'PATCH',
+        url: new URL(made, url).href,
+        path,
+        headers: {
+          ...version,
+          'Upload-Offset': '0',
+          'Content-Type': 'application/offset+octet-stream',
+        },
+      });
+      return outcomeInFile(seconds, join(files, made.slice(made.lastIndexOf('/') + 1)));
     },
   };
 }
@@ -128,20 +174,8 @@ export async function makeFile(path: string, content: Uint8Array, bytes: number)
   }
 }
 
-/** Answers how long it took, in seconds. @throws where the answer is none of success. */
-async function curlPut(
-  url: string,
-  path: string,
-  headers: Readonly<Record<string, string>>,
-): Promise<number> {
-  const given = Object.entries({ Expect: '', ...headers }).flatMap(([name, value]) => [
-    '-H',
-    `${name}:${value && ` ${value}`}`,
-  ]);
-  const format = '%{time_total}';
-  const args = ['-sS', '-f', '-o', '/dev/null', '-w', format, ...given, '-T', path, url];
-  const { stdout } = await run('curl', args);
-  return Number(stdout);
+function outcomeInFile(seconds: number, path: string): PutOutcome {
+  return { seconds, kept: () => sha256OfFile(path), clear: () => rm(path) };
 }
 
 async function freePort(): Promise<number> {

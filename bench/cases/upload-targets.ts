@@ -1,12 +1,20 @@
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import type { BaselineServer } from '../baseline-server.ts';
 import { baseline } from '../measurements.ts';
 import { startPostgres } from '../stage/postgres.ts';
 import { startScript } from '../stage/script.ts';
 import { startService } from '../stage/service.ts';
-import type { Stage } from '../stage/stage.ts';
+import { keepTrackOf, type Stage } from '../stage/stage.ts';
 import { createUpload, imageClient } from './images.ts';
+import { sha256OfFile, sha256OfUrl } from './kept-bytes.ts';
+
+const run = promisify(execFile);
 
 /** A server that takes uploads, and how to prepare and clean up there. */
 export interface UploadTarget {
@@ -17,6 +25,8 @@ export interface UploadTarget {
   readonly postgresPid: number | undefined;
   /** Makes tasks that wait for their bytes. */
   prepare(count: number): Promise<readonly string[]>;
+  /** The sha256 of what is kept of a task's upload, read again. */
+  kept(taskId: string): Promise<string>;
   /** Removes the bytes that were uploaded. */
   clear(): Promise<void>;
 }
@@ -29,7 +39,7 @@ export async function darkroomTarget(
   const postgres = await startPostgres(stage);
   const service = await startService(stage, { databaseUrl: postgres.url, profileFolder });
   const images = imageClient(service.url);
-  const made: string[] = [];
+  const imageIds = new Map<string, string>();
   return {
     name: 'Darkroom',
     url: service.url,
@@ -39,15 +49,17 @@ export async function darkroomTarget(
       const taskIds: string[] = [];
       for (let i = 0; i < count; i += 1) {
         const { imageId, taskId } = await createUpload(images);
-        made.push(imageId);
+        imageIds.set(taskId, imageId);
         taskIds.push(taskId);
       }
       return taskIds;
     },
+    kept: (taskId) => sha256OfUrl(`${service.url}/v2/images/${imageIds.get(taskId) ?? ''}/file`),
     async clear() {
-      for (const imageId of made.splice(0)) {
+      for (const imageId of imageIds.values()) {
         await images.deleteImage({ imageId });
       }
+      imageIds.clear();
     },
   };
 }
@@ -61,12 +73,57 @@ export async function baselineTarget(stage: Stage): Promise<UploadTarget> {
   const folder = join(stage.folder, 'baseline');
   await mkdir(folder);
   const url = await server.ask('listen', { folder });
+  return { name: baseline, url, pid: server.pid, ...keptInFolder(folder) };
+}
+
+/** A plain server of Python on gRPC's C core; undefined where Python has no gRPC. */
+export async function cCoreTarget(stage: Stage): Promise<UploadTarget | undefined> {
+  const python = await pythonWithGrpc();
+  if (python === undefined) {
+    return undefined;
+  }
+  const folder = join(stage.folder, 'c-core');
+  await mkdir(folder);
+  const child = spawn(python, [server, descriptors, folder], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    detached: true,
+  });
+  keepTrackOf(child);
+  const exited = once(child, 'exit');
+  stage.defer(async () => {
+    child.kill('SIGKILL');
+    await exited;
+  });
+  const [port] = (await Promise.race([
+    once(createInterface({ input: child.stdout }), 'line'),
+    exited.then(() => Promise.reject(new Error('the server in Python has ended'))),
+  ])) as [string];
+  const url = `http://127.0.0.1:${port}`;
+  return { name: 'Python on the C core', url, pid: child.pid ?? 0, ...keptInFolder(folder) };
+}
+
+const server = fileURLToPath(new URL('../peers/c-core-server.py', import.meta.url));
+const descriptors = fileURLToPath(new URL('../../gen/descriptors.binpb', import.meta.url));
+
+/** The Python of the system comes second: another one is often before it in the path, and has not its packages. */
+async function pythonWithGrpc(): Promise<string | undefined> {
+  for (const python of ['python3', '/usr/bin/python3']) {
+    const found = await run(python, ['-c', 'import grpc, google.protobuf']).catch(() => undefined);
+    if (found) {
+      return python;
+    }
+  }
+  return undefined;
+}
+
+/** A server that keeps each upload in a file that is named as its task, and wants no task beforehand. */
+function keptInFolder(
+  folder: string,
+): Pick<UploadTarget, 'postgresPid' | 'prepare' | 'kept' | 'clear'> {
   return {
-    name: baseline,
-    url,
-    pid: server.pid,
     postgresPid: undefined,
     prepare: (count) => Promise.resolve(Array.from({ length: count }, (_, i) => `upload-${i}`)),
+    kept: (taskId) => sha256OfFile(join(folder, taskId)),
     async clear() {
       for (const name of await readdir(folder)) {
         await rm(join(folder, name));

@@ -1,7 +1,11 @@
-import { randomFillSync } from 'node:crypto';
-import { fromBinary } from '@bufbuild/protobuf';
+import { createHash, randomFillSync } from 'node:crypto';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { Image_State } from '../../gen/darkroom/v1/image_pb.ts';
-import { UploadImageResponseSchema } from '../../gen/darkroom/v1/image_service_pb.ts';
+import {
+  ResumeUploadRequestSchema,
+  ResumeUploadResponseSchema,
+  UploadImageResponseSchema,
+} from '../../gen/darkroom/v1/image_service_pb.ts';
 import { answerCommands } from '../stage/script.ts';
 import { GrpcConnection, type GrpcCall } from '../wire/grpc-connection.ts';
 import { chunkHead, finishFrame, headerFrame } from '../wire/upload-frames.ts';
@@ -16,6 +20,20 @@ export interface UploadOrder {
   readonly content: 'random' | 'half-zeros';
 }
 
+/** The rest of an upload that broke. */
+export interface RestOrder extends Pick<
+  UploadOrder,
+  'url' | 'bytesEach' | 'chunkBytes' | 'content'
+> {
+  readonly taskId: string;
+}
+
+/** An upload that stops on its way. */
+export interface PartOrder extends RestOrder {
+  /** Bytes that are sent. */
+  readonly to: number;
+}
+
 /** How it went. */
 export interface UploadResult {
   readonly seconds: number;
@@ -26,6 +44,12 @@ export interface UploadResult {
 /** What the script can be asked. */
 export interface UploadLoad {
   upload(order: UploadOrder): Promise<UploadResult>;
+  /** Sends the first bytes of an upload and leaves the stream open, whatever becomes of it then. */
+  hold(order: PartOrder): Promise<void>;
+  /** Takes an upload over and sends what is missing; the time begins with ResumeUpload. */
+  resume(order: RestOrder): Promise<UploadResult>;
+  /** The sha256 of what such an upload sends. */
+  sha256(order: Pick<UploadOrder, 'bytesEach' | 'content'>): Promise<string>;
 }
 
 const MiB = 1024 * 1024;
@@ -61,23 +85,58 @@ answerCommands<UploadLoad>({
     }
     return { seconds, sha256 };
   },
+
+  async hold(order) {
+    const connection = await GrpcConnection.open(order.url);
+    // The service will be gone before it answers.
+    connection.onBreak(() => {});
+    const call = connection.call(method);
+    call.stream.on('error', () => {});
+    const sender = new Sender(call);
+    sender.send(headerFrame(order.taskId));
+    await sendBytes(sender, order, 0, order.to);
+  },
+
+  async resume(order) {
+    const { url, taskId } = order;
+    const connection = await GrpcConnection.open(url);
+    const began = performance.now();
+    const request = toBinary(
+      ResumeUploadRequestSchema,
+      create(ResumeUploadRequestSchema, { taskId }),
+    );
+    const answer = await connection.unary('darkroom.v1.ImageService/ResumeUpload', request);
+    const { committedSize, writerEpoch } = fromBinary(ResumeUploadResponseSchema, answer);
+    const from = { offset: Number(committedSize), writerEpoch };
+    const sha256 = await uploadOne(connection.call(method), taskId, order, from);
+    const seconds = (performance.now() - began) / 1000;
+    connection.close();
+    return { seconds, sha256 };
+  },
+
+  sha256({ bytesEach, content: kind }) {
+    const hash = createHash('sha256');
+    const data = content[kind];
+    for (let offset = 0; offset < bytesEach; offset += data.byteLength) {
+      hash.update(data.subarray(0, Math.min(data.byteLength, bytesEach - offset)));
+    }
+    return Promise.resolve(hash.digest('hex'));
+  },
 });
 
-async function uploadOne(call: GrpcCall, taskId: string, order: UploadOrder): Promise<string> {
+async function uploadOne(
+  call: GrpcCall,
+  taskId: string,
+  order: Pick<UploadOrder, 'bytesEach' | 'chunkBytes' | 'content'>,
+  from: { readonly offset: number; readonly writerEpoch?: bigint } = { offset: 0 },
+): Promise<string> {
   const answer = call.onlyMessage();
   // Told by the `await` below; what is written to a call that failed goes nowhere.
   answer.catch(() => {});
-  const { bytesEach, chunkBytes } = order;
-  const data = content[order.content];
+  const { bytesEach } = order;
   const sender = new Sender(call);
-  sender.send(headerFrame(taskId));
-  for (let offset = 0; offset < bytesEach; offset += chunkBytes) {
-    const size = Math.min(chunkBytes, bytesEach - offset);
-    const start = offset % data.byteLength;
-    sender.send(chunkHead(offset, size));
-    sender.send(data.subarray(start, start + size));
-    await sender.hasRoom();
-  }
+  sender.send(headerFrame(taskId, from.writerEpoch));
+  await sendBytes(sender, order, from.offset, bytesEach);
   sender.send(finishFrame(bytesEach));
   call.stream.end();
   const { image, complete, committedSize } = fromBinary(UploadImageResponseSchema, await answer);
@@ -87,6 +146,23 @@ async function uploadOne(call: GrpcCall, taskId: string, order: UploadOrder): Pr
     throw new Error(`the upload of task ${taskId} did not complete`);
   }
   return image.sha256;
+}
+
+async function sendBytes(
+  sender: Sender,
+  { chunkBytes, content: kind }: Pick<UploadOrder, 'chunkBytes' | 'content'>,
+  start: number,
+  end: number,
+): Promise<void> {
+  const data = content[kind];
+  for (let offset = start; offset < end;) {
+    const at = offset % data.byteLength;
+    const size = Math.min(chunkBytes, end - offset, data.byteLength - at);
+    sender.send(chunkHead(offset, size));
+    sender.send(data.subarray(at, at + size));
+    await sender.hasRoom();
+    offset += size;
+  }
 }
 
 /** Writes to a call, and knows how much of it is not sent yet. */

@@ -51,6 +51,35 @@ export async function resetPeak(pid: number): Promise<void> {
   await writeFile(`/proc/${pid}/clear_refs`, '5');
 }
 
+/** The most that a process and all that it has started held, in bytes: what they share is counted for each. */
+export async function treePeakBytes(pid: number): Promise<number> {
+  return sumOverTree(pid, async (one) => (await memoryOf(one)).peak);
+}
+
+/** What a process and all that it has started hold now, in bytes: of what several share, each has its part. */
+export async function treeResidentBytes(pid: number): Promise<number> {
+  return sumOverTree(pid, async (one) => {
+    const sizes = await readFile(`/proc/${one}/smaps_rollup`, 'utf8');
+    return Number(/^Pss:\s+(\d+) kB$/m.exec(sizes)?.[1] ?? Number.NaN) * 1024;
+  });
+}
+
+/** Has the peaks of a process and of all that it has started begin anew. */
+export async function resetTreePeak(pid: number): Promise<void> {
+  await Promise.all((await treeOf(pid)).map((one) => resetPeak(one).catch(() => {})));
+}
+
+/** One that has ended meanwhile counts nothing. */
+async function sumOverTree(pid: number, of: (pid: number) => Promise<number>): Promise<number> {
+  const all = await Promise.all((await treeOf(pid)).map((one) => of(one).catch(() => 0)));
+  return all.reduce((sum, bytes) => sum + bytes, 0);
+}
+
+async function treeOf(pid: number): Promise<number[]> {
+  const children = await readChildren(pid).catch(() => []);
+  return [pid, ...(await Promise.all(children.map(treeOf))).flat()];
+}
+
 interface Times {
   readonly name: string;
   /** Seconds. */

@@ -15,11 +15,14 @@ export interface BenchService {
   readonly pid: number;
   /** Ends it as an operator would. */
   stop(): Promise<void>;
+  /** Ends its first process at once, as a lack of memory would. */
+  kill(): Promise<void>;
 }
 
 /** How to start the service. */
 export interface BenchServiceOptions {
-  readonly databaseUrl: string;
+  /** Undefined for the embedded PostgreSQL, below the data folder. */
+  readonly databaseUrl: string | undefined;
   /** Settings beyond the defaults. */
   readonly env?: Readonly<Record<string, string>>;
   /** Where to write a CPU profile of it when it stops; undefined for none. */
@@ -53,17 +56,18 @@ export async function startService(
         DARKROOM_PROCESSES: '1',
         DARKROOM_DATA_DIR: join(stage.folder, 'data'),
         DARKROOM_DRAIN_TIMEOUT_MS: '1000',
-        DATABASE_URL: databaseUrl,
+        ...(databaseUrl !== undefined && { DATABASE_URL: databaseUrl }),
         ...env,
       },
     },
   );
   keepTrackOf(child);
   const closed = once(child, 'close');
-  const stop = async (): Promise<void> => {
-    child.kill('SIGTERM');
+  const endBy = async (signal: 'SIGTERM' | 'SIGKILL'): Promise<void> => {
+    child.kill(signal);
     await closed;
   };
+  const stop = (): Promise<void> => endBy('SIGTERM');
   stage.defer(stop);
   const url = await untilReady(child);
   if (onLogLine !== undefined && child.stdout) {
@@ -72,7 +76,7 @@ export async function startService(
     // The rest of the log is of no interest, and must not fill the pipe.
     child.stdout?.resume();
   }
-  return { url, pid: child.pid ?? 0, stop };
+  return { url, pid: child.pid ?? 0, stop, kill: () => endBy('SIGKILL') };
 }
 
 async function untilReady(child: ChildProcess): Promise<string> {

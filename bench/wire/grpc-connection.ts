@@ -60,6 +60,11 @@ export class GrpcConnection {
     return await call.onlyMessage();
   }
 
+  /** Has a break of the connection told, which ends the process where nobody is told. */
+  onBreak(told: (error: Error) => void): void {
+    this.#session.on('error', told);
+  }
+
   /** Ends the connection at once. */
   close(): void {
     this.#session.destroy();

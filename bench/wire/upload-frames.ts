@@ -6,8 +6,9 @@ import {
 import { framed } from './grpc-connection.ts';
 
 /** The header frame of an upload, ready to be sent. */
-export function headerFrame(taskId: string): Buffer {
-  return frameOf({ case: 'header', value: { $typeName: headerType, taskId } });
+export function headerFrame(taskId: string, writerEpoch?: bigint): Buffer {
+  const epoch = writerEpoch === undefined ? {} : { writerEpoch };
+  return frameOf({ case: 'header', value: { $typeName: headerType, taskId, ...epoch } });
 }
 
 /** The finish frame of an upload, ready to be sent. */
