@@ -15,7 +15,7 @@ export const rooms = {
   database: ['records', 'domain'],
   processes: ['database', 'config', 'tls', 'runtime', 'domain'],
   access: ['database', 'records', 'domain'],
-  identity: ['access', 'domain'],
+  identity: ['access', 'runtime', 'domain'],
   storage: ['database', 'records', 'runtime', 'domain'],
   'tasks/ledger': ['access', 'database', 'records', 'domain'],
   'tasks/reading': ['tasks/ledger', 'access', 'database', 'lists', 'records', 'domain'],
@@ -77,7 +77,7 @@ export const rooms = {
     'domain',
   ],
   quotas: ['uploads/lease', 'access', 'database', 'domain'],
-  secrets: ['domain'],
+  secrets: ['runtime', 'domain'],
   imports: [
     'secrets',
     'uploads/receiving',

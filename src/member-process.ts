@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { readSettings } from './config/settings.ts';
 import { SecretKeyFileError } from './secrets/secret-key-file.ts';
 import { AuditFileError } from './server/audit/audit-file.ts';
-import { IdentityFileError } from './identity/watched-file.ts';
+import { WatchedFileError } from './runtime/watched-file.ts';
 import { HandedConnections } from './processes/handed-connections.ts';
 import { HandedTls } from './processes/handed-tls.ts';
 import { memberSettings, processCount } from './processes/member-settings.ts';
@@ -74,7 +74,7 @@ try {
   } else {
     const { message, stack } = error instanceof Error ? error : new Error(String(error));
     const exitCode =
-      error instanceof IdentityFileError ||
+      error instanceof WatchedFileError ||
       error instanceof AuditFileError ||
       error instanceof SecretKeyFileError
         ? 2

@@ -4,7 +4,7 @@ import { readSettings, SettingsError, type Settings } from './config/settings.ts
 import { DataFolderInUseError } from './database/data-folder-lock.ts';
 import { SecretKeyFileError } from './secrets/secret-key-file.ts';
 import { AuditFileError } from './server/audit/audit-file.ts';
-import { IdentityFileError } from './identity/watched-file.ts';
+import { WatchedFileError } from './runtime/watched-file.ts';
 import { processCount } from './processes/member-settings.ts';
 import { MemberStartError, startProcessGroup } from './processes/process-group.ts';
 import { openLog, tellDefects } from './processes/process-log.ts';
@@ -105,7 +105,7 @@ function exitCodeOf(error: unknown): number {
     return error.exitCode;
   }
   return error instanceof DataFolderInUseError ||
-    error instanceof IdentityFileError ||
+    error instanceof WatchedFileError ||
     error instanceof AuditFileError ||
     error instanceof SecretKeyFileError ||
     error instanceof TlsFilesError

@@ -22,7 +22,7 @@ import { quotaHandlers } from './server/rpc/quota-handlers.ts';
 import { RequestQuotas } from './quotas/request-quotas.ts';
 import { ProjectQuotas } from './quotas/project-quotas.ts';
 import { QuotaService as QuotaServiceDescriptor } from '../gen/darkroom/v1/quota_service_pb.ts';
-import { readSecretKeys } from './secrets/secret-key-file.ts';
+import { SecretKeyFile } from './secrets/secret-key-file.ts';
 import { sealOrdersAnew } from './imports/sealed-orders.ts';
 import { memberHandlers } from './server/rpc/member-handlers.ts';
 import { openIdentities } from './identity/identity-providers.ts';
@@ -86,7 +86,7 @@ export interface ServiceGroup {
  * @param signal gives the start up.
  * @param tls what TLS is spoken with; undefined for plaintext.
  * @param group what the service has from the process that started it, if it is one of several.
- * @throws AuditFileError, SecretKeyFileError, DataFolderInUseError, IdentityFileError, ListenError, DatabaseWaitError, EmbeddedPostgresError, DatabaseConnectError,
+ * @throws AuditFileError, SecretKeyFileError, DataFolderInUseError, WatchedFileError, ListenError, DatabaseWaitError, EmbeddedPostgresError, DatabaseConnectError,
  *   StoreIdentityError, or what PostgreSQL's driver throws; anything if the signal has fired.
  */
 export async function startService(
@@ -206,7 +206,17 @@ async function start(
     onBlobsReleased,
   });
   const reach = new ReachPolicy(settings);
-  const secretKeys = await readSecretKeys(settings.secretsKeyFile, settings.dataDir);
+  const secrets = await SecretKeyFile.open({
+    file: settings.secretsKeyFile,
+    dataDir: settings.dataDir,
+    onChange() {
+      logger.info('the keys of stored secrets have changed: the first one encrypts from now on');
+      sealOrders();
+    },
+    onBroken: onWarning,
+  });
+  teardown.add('secret keys', () => secrets.close());
+  const secretKeys = secrets.keys;
   const imports = new ImportService({
     database,
     store,

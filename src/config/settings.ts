@@ -80,7 +80,7 @@ export const settingSpecs = {
     default: undefined,
     allowed: 'the path of a file',
     description:
-      'Keys by which addresses and headers of imports are encrypted in the database, 64 hexadecimal digits a line; the first one writes, all read. Without it secrets.key in the data folder, which is made.',
+      'Keys by which addresses and headers of imports are encrypted in the database, 64 hexadecimal digits a line; the first one writes, all read; read again when it changes. Without it secrets.key in the data folder, which is made.',
   }),
   ...tlsSettingSpecs,
   ...connectionSettingSpecs,

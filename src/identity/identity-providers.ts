@@ -37,7 +37,7 @@ export interface OpenedIdentities {
  * Opens the providers that are set.
  *
  * @param onWarning told, in words for people, what of them cannot be used just now.
- * @throws IdentityFileError for a file that cannot be used at all.
+ * @throws WatchedFileError for a file that cannot be used at all.
  */
 export function openIdentities(
   options: IdentityOptions,

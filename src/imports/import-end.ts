@@ -3,8 +3,7 @@ import { faultOf, type FaultReport } from '../tasks/ledger/fault-report.ts';
 import type { LockedEntry } from '../tasks/ledger/locked-entry.ts';
 import { isFatal } from '../uploads/receiving/session-end.ts';
 import { ImportOrder } from '../records/import-order.ts';
-import type { SecretKeys } from '../secrets/secret-keys.ts';
-import { openOrder, type OrderSecrets } from './sealed-orders.ts';
+import type { OrderSecrets } from './sealed-orders.ts';
 import { SourceFailure } from './source-failure.ts';
 import { withoutSecrets } from './source-secrets.ts';
 
@@ -18,16 +17,18 @@ export interface RetryPolicy {
 /**
  * Records on an import why a try ended: what may pass is tried again after a while, until the tries are
  * used up, and what will not ends the task.
+ *
+ * @param sent what the try has sent to its source, which may quote it; undefined if it did not get that far.
  */
 export async function settleImport(
   entry: LockedEntry,
   error: DarkroomError,
   policy: RetryPolicy,
-  keys: SecretKeys,
+  sent: OrderSecrets | undefined,
 ): Promise<void> {
   const { em, image, now } = entry;
   const order = await em.findOne(ImportOrder, { imageId: image.id });
-  const report = tellable(faultOf(error), order && secretsOf(order, keys));
+  const report = tellable(faultOf(error), sent);
   const isFinal = error instanceof SourceFailure ? !error.mayPass : isFatal(error);
   if (!order || isFinal) {
     entry.fail(report);
@@ -58,17 +59,8 @@ export async function settleImport(
   entry.signOfLife(waitMs);
 }
 
-/** What cannot be opened was not sent either. */
-function secretsOf(order: ImportOrder, keys: SecretKeys): OrderSecrets | null {
-  try {
-    return openOrder(keys, order);
-  } catch {
-    return null;
-  }
-}
-
 /** A source's answer is quoted in some faults, and may hold what was sent to it. */
-function tellable(report: FaultReport, order: OrderSecrets | null): FaultReport {
+function tellable(report: FaultReport, order: OrderSecrets | undefined): FaultReport {
   if (!order) {
     return report;
   }

@@ -10,7 +10,7 @@ import { settleImport, type RetryPolicy } from './import-end.ts';
 import { fetchImport, type FetchParts } from './import-fetch.ts';
 import { ImportOrder } from '../records/import-order.ts';
 import type { SecretKeys } from '../secrets/secret-keys.ts';
-import { openOrder } from './sealed-orders.ts';
+import { openOrderOfAny, type OrderSecrets } from './sealed-orders.ts';
 import { findDueImports, keepImportsWaiting } from './import-queue.ts';
 
 /** How many imports are fetched at the same time. */
@@ -165,6 +165,7 @@ export class ImportService {
   /** Never rejects: what goes wrong is on the task. */
   async #fetch(taskId: TaskId, onClaimed: () => void): Promise<void> {
     const { uploads, limits, logger } = this.#parts;
+    let sent: OrderSecrets | undefined;
     try {
       const outcome = await uploads.fetch(taskId, {
         peer: `an import worker on ${hostname()}`,
@@ -172,9 +173,10 @@ export class ImportService {
         fetch: async (interruption, take, lease) => {
           onClaimed();
           const order = await this.#orderOf(lease);
+          sent = order;
           return fetchImport(this.#parts, order, lease, interruption, take);
         },
-        settle: (entry, error) => settleImport(entry, error, limits, this.#parts.secretKeys),
+        settle: (entry, error) => settleImport(entry, error, limits, sent),
       });
       if (outcome) {
         logger.info({ taskId, bytes: outcome.committedSize }, 'an image was imported');
@@ -193,6 +195,6 @@ export class ImportService {
       throw new DarkroomError('INTERNAL', `Nothing says what task ${taskId} is to fetch.`);
     }
     // Nobody's unit of work writes it back.
-    return Object.assign(order, openOrder(this.#parts.secretKeys, order));
+    return Object.assign(order, await openOrderOfAny(this.#parts.secretKeys, order));
   }
 }

@@ -27,8 +27,16 @@ export function sealOrder(
       };
 }
 
+/** An order's secrets as they were sent, though another process has sealed them by a key that has just come. @throws as `openOrder` */
+export async function openOrderOfAny(keys: SecretKeys, order: ImportOrder): Promise<OrderSecrets> {
+  if (typeof order.sealed === 'string') {
+    await keys.seekKeyOf(order.sealed);
+  }
+  return openOrder(keys, order);
+}
+
 /** An order's secrets as they were sent. @throws DarkroomError SECRETS_UNREADABLE */
-export function openOrder(keys: SecretKeys, order: ImportOrder): OrderSecrets {
+function openOrder(keys: SecretKeys, order: ImportOrder): OrderSecrets {
   const { imageId, url, headers, sealed } = order;
   return typeof sealed === 'string'
     ? secretsSchema.parse(JSON.parse(keys.open(sealed, placeOf(imageId))))

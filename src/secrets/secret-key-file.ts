@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { link, open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { WatchedFile } from '../runtime/watched-file.ts';
 import { keyBytes, SecretKeys } from './secret-keys.ts';
 
 const keyPattern = /^[0-9a-f]{64}$/i;
@@ -10,48 +11,72 @@ export class SecretKeyFileError extends Error {
   override readonly name = 'SecretKeyFileError';
 }
 
+/** Where the keys are, and who is told of them. */
+export interface SecretKeyFileOptions {
+  /** DARKROOM_SECRETS_KEY_FILE, if it is set: it must be there. */
+  readonly file: string | undefined;
+  readonly dataDir: string;
+  /** Called when other keys have come. */
+  readonly onChange: () => void;
+  /** Told, once, what is wrong with a change; the keys of before stay. */
+  readonly onBroken: (message: string) => void;
+}
+
 /**
- * Reads the keys by which secrets are sealed: one a line, 64 hexadecimal digits; empty lines and what follows a # are left
- * out. Without a file there is one in the data folder, which is made where there is none; of several processes that make it
- * at once, one does.
- *
- * @param file DARKROOM_SECRETS_KEY_FILE, if it is set: it must be there.
- * @throws SecretKeyFileError
+ * The keys by which secrets are sealed, from a file that is read again whenever it changes: one a line, 64 hexadecimal
+ * digits; empty lines and what follows a # are left out. Without a file there is one in the data folder, which is made where
+ * there is none; of several processes that make it at once, one does.
  */
-export async function readSecretKeys(
-  file: string | undefined,
-  dataDir: string,
-): Promise<SecretKeys> {
-  const path = file ?? join(dataDir, 'secrets.key');
-  try {
-    if (file === undefined) {
-      await makeKey(path);
+export class SecretKeyFile {
+  readonly keys: SecretKeys;
+  readonly #file: WatchedFile<readonly Buffer[]>;
+
+  /** @throws SecretKeyFileError */
+  static async open(options: SecretKeyFileOptions): Promise<SecretKeyFile> {
+    const path = options.file ?? join(options.dataDir, 'secrets.key');
+    try {
+      if (options.file === undefined) {
+        await makeKey(path);
+      }
+      return new SecretKeyFile(path, options);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      throw new SecretKeyFileError(
+        `the keys of stored secrets cannot be read: ${why}. Let the service read the file, or make it by: ` +
+          'openssl rand -hex 32 > FILE',
+        { cause: error },
+      );
     }
-    return parse(path, await readFile(path, 'utf8'));
-  } catch (error) {
-    if (error instanceof SecretKeyFileError) {
-      throw error;
-    }
-    const { code = 'an unknown error' } = error as NodeJS.ErrnoException;
-    throw new SecretKeyFileError(
-      `${path}, which has the keys of stored secrets, cannot be used: ${code}. Let the service read it, or make it ` +
-        'by: openssl rand -hex 32 > FILE',
-      { cause: error },
-    );
+  }
+
+  private constructor(path: string, { onChange, onBroken }: SecretKeyFileOptions) {
+    this.#file = new WatchedFile({
+      path,
+      parse,
+      onChange: (keys) => {
+        this.keys.exchange(keys);
+        onChange();
+      },
+      onBroken,
+    });
+    this.keys = new SecretKeys(this.#file.value, () => this.#file.look());
+  }
+
+  close(): void {
+    this.#file.close();
   }
 }
 
-function parse(path: string, content: string): SecretKeys {
+/** @throws Error that says what is wrong. */
+function parse(content: string): readonly Buffer[] {
   const lines = content
     .split('\n')
     .map((line) => line.replace(/#.*/, '').trim())
     .filter((line) => line !== '');
   if (lines.length === 0 || !lines.every((line) => keyPattern.test(line))) {
-    throw new SecretKeyFileError(
-      `${path} must have one key a line, each of 64 hexadecimal digits. Make one by: openssl rand -hex 32`,
-    );
+    throw new Error('it must have one key a line, each of 64 hexadecimal digits');
   }
-  return new SecretKeys(lines.map((line) => Buffer.from(line, 'hex')));
+  return lines.map((line) => Buffer.from(line, 'hex'));
 }
 
 async function makeKey(path: string): Promise<void> {

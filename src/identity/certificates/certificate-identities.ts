@@ -6,7 +6,7 @@ import {
   type CertificateProvider,
   type Identity,
 } from '../identity.ts';
-import { WatchedFile } from '../watched-file.ts';
+import { WatchedFile } from '../../runtime/watched-file.ts';
 import { comparable, parseCertificateFile, type MappedName } from './certificate-file.ts';
 
 /** What the file says of a name, for as long as it does. */
@@ -47,7 +47,7 @@ export class CertificateIdentities implements CertificateProvider {
   readonly #file: WatchedFile<readonly MappedName[]>;
   #mappings = new Map<string, Mapping>();
 
-  /** @throws IdentityFileError */
+  /** @throws WatchedFileError */
   constructor(path: string, onBroken: (message: string) => void) {
     this.#file = new WatchedFile({
       path,

@@ -5,7 +5,7 @@ import {
   type Identity,
   type TokenProvider,
 } from '../identity.ts';
-import { WatchedFile } from '../watched-file.ts';
+import { WatchedFile } from '../../runtime/watched-file.ts';
 import { hasHash, isStaticToken, parseToken } from './token-text.ts';
 import { parseTokenFile, type TokenRecord } from './token-file.ts';
 
@@ -38,7 +38,7 @@ export class StaticTokenProvider implements TokenProvider {
   readonly #file: WatchedFile<readonly TokenRecord[]>;
   #known = new Map<string, KnownToken>();
 
-  /** @throws IdentityFileError */
+  /** @throws WatchedFileError */
   constructor(path: string, onBroken: (message: string) => void) {
     this.#file = new WatchedFile({
       path,

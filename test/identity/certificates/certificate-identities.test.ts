@@ -2,7 +2,7 @@ import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { CertificateIdentities } from '../../../src/identity/certificates/certificate-identities.ts';
-import { IdentityFileError } from '../../../src/identity/watched-file.ts';
+import { WatchedFileError } from '../../../src/runtime/watched-file.ts';
 import { makeDataDir } from '../../support/service-process.ts';
 
 const nova = { name: 'URI:spiffe://test/nova', user: 'nova', roles: ['service'] };
@@ -82,7 +82,7 @@ test.each([
   [{ ...nova, more: 1 }],
 ])('%j makes no sense', async (identity) => {
   await write(identity);
-  expect(open).toThrow(IdentityFileError);
+  expect(open).toThrow(WatchedFileError);
 });
 
 test('a name stands for one', async () => {

@@ -8,7 +8,7 @@ import {
   revokeToken,
   type NewToken,
 } from '../../../src/identity/static-tokens/token-store.ts';
-import { IdentityFileError } from '../../../src/identity/watched-file.ts';
+import { WatchedFileError } from '../../../src/runtime/watched-file.ts';
 import { makeDataDir } from '../../support/service-process.ts';
 
 const member: NewToken = {
@@ -154,7 +154,7 @@ test.each([
 });
 
 test('a file that is not there, or is none, ends the start', async () => {
-  expect(open).toThrow(IdentityFileError);
+  expect(open).toThrow(WatchedFileError);
   await writeFile(file, '[]');
   expect(open).toThrow(/tokens\.json cannot be used: it is wrong: /);
   await writeFile(file, '{"version":1,"tokens":[{}]}');

@@ -16,8 +16,8 @@ export interface WatchedFileOptions<T> {
 }
 
 /** Thrown at a start for a file that cannot be used. */
-export class IdentityFileError extends Error {
-  override readonly name = 'IdentityFileError';
+export class WatchedFileError extends Error {
+  override readonly name = 'WatchedFileError';
 }
 
 /**
@@ -30,16 +30,16 @@ export class WatchedFile<T> {
   #seen: string;
   #value: T;
   #told = '';
-  #isLooking = false;
+  #looking: Promise<void> | undefined;
   #isClosed = false;
 
-  /** @throws IdentityFileError where the file cannot be read, or makes no sense. */
+  /** @throws WatchedFileError where the file cannot be read, or makes no sense. */
   constructor(options: WatchedFileOptions<T>) {
     this.#options = options;
     const { seen, value } = readNow(options);
     this.#seen = seen;
     this.#value = value;
-    this.#timer = setInterval(() => void this.#look(), intervalMs).unref();
+    this.#timer = setInterval(() => void this.#lookOnce(), intervalMs).unref();
   }
 
   get value(): T {
@@ -51,12 +51,22 @@ export class WatchedFile<T> {
     clearInterval(this.#timer);
   }
 
+  /** Looks now: what the file was changed to before this was called counts when it resolves. Never rejects. */
+  async look(): Promise<void> {
+    // A look that is under way may have begun before the change.
+    await this.#looking;
+    await this.#lookOnce();
+  }
+
+  #lookOnce(): Promise<void> {
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = undefined;
+    });
+    return this.#looking;
+  }
+
   /** Waits, so that a file system that does not answer holds nobody up. */
   async #look(): Promise<void> {
-    if (this.#isLooking) {
-      return;
-    }
-    this.#isLooking = true;
     const { path, onBroken, onChange } = this.#options;
     try {
       const look = await stat(path, { bigint: true }).then(identityOf, messageOf);
@@ -76,12 +86,10 @@ export class WatchedFile<T> {
         this.#told = message;
         onBroken(message);
       }
-    } finally {
-      this.#isLooking = false;
     }
   }
 
-  /** @throws IdentityFileError */
+  /** @throws WatchedFileError */
   #parse(text: string): T {
     const { path, parse } = this.#options;
     try {
@@ -92,7 +100,7 @@ export class WatchedFile<T> {
   }
 }
 
-/** @throws IdentityFileError */
+/** @throws WatchedFileError */
 function readNow<T>({ path, parse }: WatchedFileOptions<T>): { seen: string; value: T } {
   try {
     // Before it is read: what changes meanwhile is seen the next time.
@@ -105,7 +113,7 @@ function readNow<T>({ path, parse }: WatchedFileOptions<T>): { seen: string; val
 
 function throwUnusable(path: string): (error: unknown) => never {
   return (error) => {
-    throw new IdentityFileError(`${path} cannot be used: ${messageOf(error)}`, { cause: error });
+    throw new WatchedFileError(`${path} cannot be used: ${messageOf(error)}`, { cause: error });
   };
 }
 
