@@ -157,7 +157,7 @@ export const rooms = {
     'runtime',
     'domain',
   ],
-  cli: ['identity', 'access', 'domain'],
+  cli: ['server/audit', 'identity', 'access', 'domain'],
   client: [],
 };
 

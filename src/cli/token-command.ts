@@ -4,6 +4,7 @@ import { isProjectName } from '../identity/acting-caller.ts';
 import type { TokenRecord } from '../identity/static-tokens/token-file.ts';
 import { createToken, listTokens, revokeToken } from '../identity/static-tokens/token-store.ts';
 import type { Environment } from './environment.ts';
+import { withTokenAudit } from './token-audit.ts';
 import { UsageError } from './usage-error.ts';
 
 export const tokenUsage = `  darkroom token create --user <name> --role <role>â€¦ [--project <name>] [--expires-in <time>] [--description <text>]
@@ -11,7 +12,7 @@ export const tokenUsage = `  darkroom token create --user <name> --role <role>â€
   darkroom token revoke <id>
 
 The tokens are kept in DARKROOM_TOKENS_FILE, or in --file <path>. A service that reads that file knows of a change within a
-second. Roles: ${roles.join(', ')}. A token that only acts as a service needs no project. Times: 90d, 12h, 30m.
+second. What is done is recorded in DARKROOM_AUDIT_FILE, if that is set. Roles: ${roles.join(', ')}. A token that only acts as a service needs no project. Times: 90d, 12h, 30m.
 `;
 
 const unitMs = { d: 24 * 3600 * 1000, h: 3600 * 1000, m: 60 * 1000, s: 1000 } as const;
@@ -22,7 +23,7 @@ export interface Printed {
   readonly note?: string;
 }
 
-/** Does one of the commands. @throws UsageError; as `createToken`. */
+/** Does one of the commands. @throws UsageError, AuditFileError; as `createToken`. */
 export function tokenCommand(args: readonly string[], environment: Environment): Printed {
   const [command, ...rest] = args;
   switch (command) {
@@ -57,17 +58,16 @@ function create(args: readonly string[], environment: Environment): Printed {
   if (project !== undefined && !isProjectName(project)) {
     throw new UsageError('--project has to be of 1 to 255 characters that show, without blanks');
   }
-  const { token, record } = createToken(fileOf(values.file, environment), {
-    user,
-    project,
-    description,
-    roles: given,
-    lifetimeMs: lifetimeOf(values['expires-in']),
+  const file = fileOf(values.file, environment);
+  const lifetimeMs = lifetimeOf(values['expires-in']);
+  const { token, record, problem } = withTokenAudit(environment, (audit) => {
+    const made = createToken(file, { user, project, description, roles: given, lifetimeMs });
+    return { ...made, problem: audit.record('token create', made.record) };
   });
   const until =
     record.expireTime === undefined ? 'until it is revoked' : `until ${record.expireTime}`;
   const note = `Shown this once. It holds ${until}; to take it back: darkroom token revoke ${record.id}\n`;
-  return { output: `${token}\n`, note };
+  return { output: `${token}\n`, note: `${problem ?? ''}${note}` };
 }
 
 function list(args: readonly string[], environment: Environment): Printed {
@@ -101,10 +101,15 @@ function revoke(args: readonly string[], environment: Environment): Printed {
   if (id === undefined || more.length > 0) {
     throw new UsageError('revoke needs the id of one token; list shows them');
   }
-  if (!revokeToken(fileOf(values.file, environment), id)) {
-    throw new Error(`there is no token ${JSON.stringify(id)}; list shows those that there are`);
-  }
-  return { output: `Revoked ${id}.\n` };
+  const file = fileOf(values.file, environment);
+  const problem = withTokenAudit(environment, (audit) => {
+    const revoked = revokeToken(file, id);
+    if (revoked === undefined) {
+      throw new Error(`there is no token ${JSON.stringify(id)}; list shows those that there are`);
+    }
+    return audit.record('token revoke', revoked);
+  });
+  return { output: `Revoked ${id}.\n`, ...(problem !== undefined && { note: problem }) };
 }
 
 function parsed<const T extends NonNullable<ParseArgsConfig['options']>>(

@@ -1,6 +1,7 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
-import { beforeEach, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { runCommand, type CommandResult } from '../../src/cli/run-command.ts';
 import { hasHash, parseToken } from '../../src/identity/static-tokens/token-text.ts';
 import { listTokens } from '../../src/identity/static-tokens/token-store.ts';
@@ -113,10 +114,67 @@ test('without a file it asks for one', () => {
 });
 
 test('a file that is no token file is left as it is', () => {
+  const other = join(dirname(file), 'notes.txt');
+  writeFileSync(other, 'buy milk');
   expect(
-    runCommand(['token', 'create', '--file', program, '--user', 'a', '--role', 'service'], {}),
+    runCommand(['token', 'create', '--file', other, '--user', 'a', '--role', 'service'], {}),
   ).toMatchObject({ exitCode: 1 });
-  expect(existsSync(program)).toBe(true);
+  expect(readFileSync(other, 'utf8')).toBe('buy milk');
+});
+
+describe('where DARKROOM_AUDIT_FILE is set', () => {
+  const audited = (...args: string[]): CommandResult =>
+    runCommand(['token', ...args], { DARKROOM_TOKENS_FILE: file, DARKROOM_AUDIT_FILE: audit() });
+  const audit = (): string => join(dirname(file), 'audit.jsonl');
+  const lines = (): unknown[] =>
+    readFileSync(audit(), 'utf8')
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as unknown);
+
+  test('it is recorded who made and revoked which token, and nothing that could be used', () => {
+    const made = audited('create', '--user', 'ann', '--project', 'garden', '--role', 'member');
+    const { id, secret } = parseToken(made.output.trimEnd())!;
+    const [{ sha256 }] = listTokens(file) as [{ sha256: string }];
+    audited('list');
+    audited('revoke', id);
+    const of = { user: userInfo().username, peer: 'local', token_id: id, token_user: 'ann' };
+    const line = { ...of, code: 'OK', token_project: 'garden', token_roles: ['member'] };
+    expect(lines()).toEqual([
+      expect.objectContaining({ ...line, call: 'darkroom token create', process: process.pid }),
+      expect.objectContaining({ ...line, call: 'darkroom token revoke' }),
+    ]);
+    expect(readFileSync(audit(), 'utf8')).not.toContain(secret);
+    expect(readFileSync(audit(), 'utf8')).not.toContain(sha256);
+  });
+
+  test('what is not done is not recorded', () => {
+    audited('create', '--user', 'ann', '--project', 'a b', '--role', 'member');
+    audited('revoke', '0123456789ab');
+    expect(existsSync(audit()) ? lines() : []).toEqual([]);
+  });
+
+  test('what cannot be recorded is not done', () => {
+    const { exitCode, output, errors } = runCommand(
+      ['token', 'create', '--user', 'nova', '--role', 'service'],
+      { DARKROOM_TOKENS_FILE: file, DARKROOM_AUDIT_FILE: join(file, 'none') },
+    );
+    expect({ exitCode, output }).toEqual({ exitCode: 1, output: '' });
+    expect(errors).toMatch(/the audit log .* cannot be opened .* set DARKROOM_AUDIT_FILE/);
+    expect(existsSync(file)).toBe(false);
+  });
+
+  test.runIf(existsSync('/dev/full'))('and where the disk is full just then, that is said', () => {
+    const { exitCode, output, errors } = runCommand(
+      ['token', 'create', '--user', 'nova', '--role', 'service'],
+      { DARKROOM_TOKENS_FILE: file, DARKROOM_AUDIT_FILE: '/dev/full' },
+    );
+    expect(exitCode).toBe(0);
+    expect(parseToken(output.trimEnd())).toBeDefined();
+    expect(errors).toMatch(
+      /\/dev\/full could not be written: this is done, and not recorded there/,
+    );
+  });
 });
 
 test('of processes that create at the same time, none loses what another made', async () => {

@@ -31,9 +31,7 @@ async function open(
 
 test('without a file a key is made in the data folder, for its owner alone, once for all who start at once', async () => {
   const dataDir = await folder();
-  const all = await Promise.all(
-    Array.from({ length: 20 }, () => open(undefined, dataDir)),
-  );
+  const all = await Promise.all(Array.from({ length: 20 }, () => open(undefined, dataDir)));
   expect(new Set(all.map(({ currentPrefix }) => currentPrefix)).size).toBe(1);
   expect(await readdir(dataDir)).toEqual(['secrets.key']);
   expect((await stat(join(dataDir, 'secrets.key'))).mode & 0o777).toBe(0o600);

@@ -62,15 +62,14 @@ export function listTokens(path: string): readonly TokenRecord[] {
   return read(path) ?? [];
 }
 
-/** Takes a token back. Answers whether there was one of that id. @throws as `createToken`. */
-export function revokeToken(path: string, id: string): boolean {
-  let isThere = false;
+/** Takes a token back. Answers what there was of that id; undefined if there was none. @throws as `createToken`. */
+export function revokeToken(path: string, id: string): TokenRecord | undefined {
+  let revoked: TokenRecord | undefined;
   change(path, (tokens) => {
-    const rest = tokens.filter((token) => token.id !== id);
-    isThere = rest.length < tokens.length;
-    return isThere ? rest : undefined;
+    revoked = tokens.find((token) => token.id === id);
+    return revoked && tokens.filter((token) => token !== revoked);
   });
-  return isThere;
+  return revoked;
 }
 
 /**

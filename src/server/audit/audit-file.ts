@@ -1,5 +1,4 @@
 import { closeSync, fstatSync, openSync, statSync, writeSync } from 'node:fs';
-import type { Logger } from 'pino';
 
 /** How often is looked whether the file was moved away, in ms. */
 const lookIntervalMs = 1000;
@@ -9,6 +8,11 @@ const complaintIntervalMs = 10_000;
 
 /** Who reads it is the operator's to say; nobody else's by default. */
 const fileMode = 0o640;
+
+/** Where is told what cannot be written; pino fits. */
+export interface AuditFileLogger {
+  error(fields: object, message: string): void;
+}
 
 /** Thrown where the file cannot be opened at a start. */
 export class AuditFileError extends Error {
@@ -22,7 +26,7 @@ export class AuditFileError extends Error {
  */
 export class AuditFile {
   readonly #path: string;
-  readonly #logger: Logger;
+  readonly #logger: AuditFileLogger;
   readonly #timer: NodeJS.Timeout;
   #file: number | undefined;
   /** Whether the last write stopped in the middle of a line. */
@@ -31,7 +35,7 @@ export class AuditFile {
   #complainedAt = -Infinity;
 
   /** @throws AuditFileError */
-  constructor(path: string, logger: Logger) {
+  constructor(path: string, logger: AuditFileLogger) {
     this.#path = path;
     this.#logger = logger;
     try {
