@@ -3,6 +3,7 @@ import { askedKey, askedRows, askedValues } from '../../database/asked-rows.ts';
 import { Batch } from '../../database/batch.ts';
 import { BatchedRead } from '../../database/batched-read.ts';
 import type { Database } from '../../database/database.ts';
+import { severalProjects } from '../../database/quota-locks.ts';
 import { jsonRows, prefixedRows, type JsonRows, type RawRow } from '../../database/entity-rows.ts';
 import { Fault } from '../../records/fault.ts';
 import type { ImageId, TaskId } from '../../records/ids.ts';
@@ -201,11 +202,23 @@ export class UnlockedChanges {
             blobStates.map((blob) => ({ task_id: id, ...blob, update_time: now })),
           ),
         ),
+        severalProjects(entries.filter(mayCount).map(({ task: { projectId } }) => projectId)),
       ],
     });
     const written = new Set(rows.map(({ id }) => id));
     return all.map((entry) => first.get(entry.image.id) === entry && written.has(entry.task.id));
   }
+}
+
+/** Whether a change may change what is counted of its project. */
+function mayCount({ changedOfTask, changedOfImage, rows }: UnlockedEntry): boolean {
+  return (
+    changedOfTask.includes('state') ||
+    changedOfTask.includes('storedBytes') ||
+    changedOfImage.includes('state') ||
+    rows.segments.length > 0 ||
+    rows.blobStates.length > 0
+  );
 }
 
 function outside<T>(allowed: readonly T[], found: readonly T[]): T[] {
@@ -214,7 +227,8 @@ function outside<T>(allowed: readonly T[], found: readonly T[]): T[] {
 
 /**
  * Locks each image and then its task, in this order as everywhere, if both are of the version that was read; then
- * writes all rows of those that it could lock. All by primary keys.
+ * writes all rows of those that it could lock. All by primary keys. At last, before the triggers that count, what is
+ * counted of several projects is locked in one order.
  *
  * A row that was changed after the statement's snapshot is looked at again once it is locked, as it is then
  * (PostgreSQL's READ COMMITTED): its `xmin` is another one by then.
@@ -254,10 +268,12 @@ function writeText({
       update tasks set ${assignments(task)}
         from json_populate_recordset(null::tasks, $2) as new
        where tasks.id = new.id and new.id in (select id from locked)
+      returning 1
     ), changed_image as (
       update images set ${assignments(image)}
         from json_populate_recordset(null::images, $3) as new
        where images.id = new.id and new.id in (select image_id from locked)
+      returning 1
     ), added_fault as (
       insert into faults (${list(fault)})
       select ${list(fault)} from json_populate_recordset(null::faults, $4)
@@ -275,10 +291,18 @@ function writeText({
        where task_id in (select id from locked)
           on conflict (id) do update
          set length = excluded.length, stored_bytes = excluded.stored_bytes, writer_epoch = excluded.writer_epoch
+      returning 1
     ), changed_blob as (
       update blobs set state = new.state, update_time = new.update_time
         from json_to_recordset($7) as new (task_id uuid, id uuid, state text, update_time timestamptz)
        where blobs.id = new.id and new.task_id in (select id from locked)
+      returning 1
+    ), counted as materialized (
+      select case when cardinality($8::text[]) > 0 then quota_lock($8) end
+        from (select count(*) as rows
+                from (table changed_task union all table changed_image union all table put_segment
+                      union all table changed_blob) as every) as changes
+       where rows >= 0
     )
-    select id from locked`;
+    select id from locked cross join counted`;
 }

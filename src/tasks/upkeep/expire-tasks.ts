@@ -3,6 +3,7 @@ import type { Database } from '../../database/database.ts';
 import type { ImageId, TaskId } from '../../records/ids.ts';
 import { Image } from '../../records/image.ts';
 import { databaseTime } from '../../database/database-time.ts';
+import { lockQuotas } from '../../database/quota-locks.ts';
 import { LockedEntry } from '../ledger/locked-entry.ts';
 import { liveStates } from '../ledger/state-machine.ts';
 import { Task } from '../../records/task.ts';
@@ -71,6 +72,10 @@ async function expireBatch(database: Database, due: readonly DueTask[]): Promise
       skipLocked,
     );
     const byId = new Map(images.map((image) => [image.id, image]));
+    await lockQuotas(
+      em,
+      tasks.map(({ projectId }) => projectId),
+    );
     const now = await databaseTime(em);
     let expired = 0;
     for (const task of tasks) {

@@ -32,13 +32,14 @@ const pruneBatch = `
     update blobs
        set state = 'DELETING', update_time = now()
      where id in (select blob_id from free_tasks) and state = 'STAGED'
-    returning id
+    returning project_id
   ), pruned as (
     delete from tasks where id in (select id from free_tasks) returning id
   )
   select (select count(*) from batch)::int as seen,
          (select count(*) from pruned)::int as pruned,
          (select count(*) from released)::int as released,
+         (select quota_lock(array_agg(project_id)) from released) as locked,
          last.finish_time as last_time,
          last.id as last_id
     from (select finish_time, id from batch order by finish_time desc, id desc limit 1) last`;

@@ -158,7 +158,7 @@ export class UploadRepair {
     // Whatever somebody else has locked just now is left to the next repair: nothing is waited for, so
     // that the locks' order, which differs from the ledger's, does no harm.
     const { database, failedBytesRetentionMs } = this.#parts;
-    const { rowCount } = await database.pool.query(
+    const { rows } = await database.pool.query<{ released: number }>(
       `with useless as (
         select tasks.id, tasks.blob_id
         from tasks join images on images.id = tasks.image_id
@@ -180,12 +180,15 @@ export class UploadRepair {
             where tasks.id = blobs.unpacking_task_id and tasks.writer_epoch = blobs.unpacking_epoch
               and tasks.writer_process_id is not null)
         for update skip locked
+      ), given_up as (
+        update blobs set state = 'DELETING', update_time = now()
+        where id in (select id from unreferenced)
+        returning project_id
       )
-      update blobs set state = 'DELETING', update_time = now()
-      where id in (select id from unreferenced)`,
+      select count(*)::int as released, quota_lock(array_agg(project_id)) from given_up`,
       [failedBytesRetentionMs],
     );
-    return rowCount ?? 0;
+    return rows[0]?.released ?? 0;
   }
 
   /** Writers that came and went without a committed byte leave empty segments behind. */
