@@ -10,6 +10,7 @@ export function healthRoutes(health: HealthSource): readonly HttpRoute[] {
       whileDraining: true,
       handle({ response }) {
         response.setHeader('content-type', 'text/plain');
+        response.setHeader('x-content-type-options', 'nosniff');
         response.end('ok');
       },
     },

@@ -108,6 +108,7 @@ export function httpEndpoints(routes: readonly HttpRoute[]): HttpEndpoints {
 export function sendJson(response: NodeResponse, status: number, value: unknown): void {
   response.statusCode = status;
   response.setHeader('content-type', 'application/json');
+  response.setHeader('x-content-type-options', 'nosniff');
   response.end(JSON.stringify(value));
 }
 

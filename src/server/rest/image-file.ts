@@ -123,6 +123,9 @@ async function sendBytes(
 function headersOf({ size, sha256 }: ImageContent) {
   return {
     'content-type': 'application/octet-stream',
+    // Whatever is in it, it is no page of this service to a browser.
+    'content-disposition': 'attachment',
+    'x-content-type-options': 'nosniff',
     'content-length': size,
     'accept-ranges': 'bytes',
     // Strong: these bytes and no others, for ever.

@@ -45,6 +45,7 @@ export function refuseRpc(
   } else {
     response.statusCode = httpStatus ?? codeToHttpStatus(error.code);
     response.setHeader('content-type', 'application/json');
+    response.setHeader('x-content-type-options', 'nosniff');
     response.end(JSON.stringify(errorToJson(error, undefined)));
   }
   return error;
