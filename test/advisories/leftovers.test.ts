@@ -2,8 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import type { MessageInitShape } from '@bufbuild/protobuf';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { Image_State } from '../../gen/darkroom/v1/image_pb.ts';
+import { ImageSchema, Image_State } from '../../gen/darkroom/v1/image_pb.ts';
 import { Task_State } from '../../gen/darkroom/v1/task_pb.ts';
 import { changed, u32, u64 } from '../formats/changes.ts';
 import { QemuFolder } from '../formats/qemu-images.ts';
@@ -325,7 +326,7 @@ describe('records without bytes', () => {
       ['properties', { ...disk('x'), properties: { key: 'x'.repeat(1025) } }],
       ['properties', { ...disk('x'), properties: { ['k'.repeat(256)]: 'x' } }],
       ['name', disk('x'.repeat(256))],
-    ] as const) {
+    ] satisfies [string, MessageInitShape<typeof ImageSchema>][]) {
       const create = ann.images.createImage({ image, source: { case: 'upload', value: {} } });
       const { reason, fields } = await failureOf(create);
       expect([field, reason, fields[0]?.includes(field)]).toEqual([field, 'FIELD_INVALID', true]);

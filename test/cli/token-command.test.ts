@@ -135,7 +135,7 @@ describe('where DARKROOM_AUDIT_FILE is set', () => {
   test('it is recorded who made and revoked which token, and nothing that could be used', () => {
     const made = audited('create', '--user', 'ann', '--project', 'garden', '--role', 'member');
     const { id, secret } = parseToken(made.output.trimEnd())!;
-    const [{ sha256 }] = listTokens(file) as [{ sha256: string }];
+    const { sha256 } = listTokens(file)[0]!;
     audited('list');
     audited('revoke', id);
     const of = { user: userInfo().username, peer: 'local', token_id: id, token_user: 'ann' };

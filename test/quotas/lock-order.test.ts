@@ -13,7 +13,7 @@ import { fault, makeTask, member } from '../tasks/task-fixtures.ts';
 import { countedAndTrue, quotasOn } from './quota-world.ts';
 
 /** In the order in which PostgreSQL has them. */
-const projects = Array.from({ length: 40 }, (_, i) => `project-${String(i).padStart(2, '0')}`);
+const projects = Array.from({ length: 16 }, (_, i) => `project-${String(i).padStart(2, '0')}`);
 
 interface MadeTask {
   readonly taskId: TaskId;
