@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { createClient, type Client } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
-import { expect } from 'vitest';
+import { expect, vi } from 'vitest';
 import { Image_DiskFormat, Image_State } from '../../gen/darkroom/v1/image_pb.ts';
 import { QuotaService } from '../../gen/darkroom/v1/quota_service_pb.ts';
 import { Task_State, type Task } from '../../gen/darkroom/v1/task_pb.ts';
@@ -89,9 +89,12 @@ export async function startCloud(
         },
       };
       // The file is read again within a second.
-      await expect
-        .poll(async () => (await someone.rest('GET', '/v2/tasks')).status, { timeout: 30_000 })
-        .toBe(200);
+      await vi.waitFor(
+        async () => {
+          expect((await someone.rest('GET', '/v2/tasks')).status).toBe(200);
+        },
+        { timeout: 30_000, interval: 20 },
+      );
       return someone;
     },
   };

@@ -204,7 +204,7 @@ describe('an import is not led inside', () => {
     async (status) => {
       let location = '';
       const source = await startSource((_, response) =>
-        response.writeHead(status, { location }).end(),
+        response.writeHead(status, { location: Buffer.from(location).toString('latin1') }).end(),
       );
       for (const url of [...disguises(), 'file:///etc/passwd', `//127.0.0.2:${internalPort}/`]) {
         location = url;
