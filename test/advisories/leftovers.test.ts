@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { ImageSchema, Image_State } from '../../gen/darkroom/v1/image_pb.ts';
+import { type ImageSchema, Image_State } from '../../gen/darkroom/v1/image_pb.ts';
 import { Task_State } from '../../gen/darkroom/v1/task_pb.ts';
 import { changed, u32, u64 } from '../formats/changes.ts';
 import { QemuFolder } from '../formats/qemu-images.ts';
