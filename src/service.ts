@@ -311,7 +311,14 @@ async function start(
       });
       serve(
         TaskServiceDescriptor,
-        taskHandlers({ database, ledger, feed, onBlobsReleased, onImportDue }),
+        taskHandlers({
+          database,
+          ledger,
+          feed,
+          watchLimits: settings,
+          onBlobsReleased,
+          onImportDue,
+        }),
       );
       serve(QuotaServiceDescriptor, quotaHandlers(quotas));
     },

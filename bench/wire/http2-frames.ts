@@ -63,12 +63,19 @@ export interface Goaway {
   readonly text: string;
 }
 
+/** That a server gave up a stream. */
+export interface Reset {
+  readonly stream: number;
+  readonly code: number;
+}
+
 /** A connection of HTTP/2 whose client sends what it likes. */
 export interface RawConnection {
   readonly socket: net.Socket;
   /** The types of the frames that came. */
   readonly types: readonly number[];
   readonly goaways: readonly Goaway[];
+  readonly resets: readonly Reset[];
   /** Resolves when the server has closed it. */
   readonly closed: Promise<void>;
 }
@@ -84,6 +91,7 @@ export function openRaw(
   socket.on('error', () => {});
   const types: number[] = [];
   const goaways: Goaway[] = [];
+  const resets: Reset[] = [];
   let rest = Buffer.alloc(0);
   socket.on('data', (more) => {
     rest = Buffer.concat([rest, more]);
@@ -94,10 +102,13 @@ export function openRaw(
         const [lastStream, code] = [rest.readUInt32BE(9), rest.readUInt32BE(13)];
         goaways.push({ lastStream, code, text: rest.toString('latin1', 17, end) });
       }
+      if (rest[3] === frameTypes.reset) {
+        resets.push({ stream: rest.readUInt32BE(5), code: rest.readUInt32BE(9) });
+      }
       rest = rest.subarray(end);
     }
   });
   socket.write(bytes);
   const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
-  return { socket, types, goaways, closed };
+  return { socket, types, goaways, resets, closed };
 }

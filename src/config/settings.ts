@@ -3,6 +3,7 @@ import { connectionSettingSpecs } from './connection-settings.ts';
 import { identityProblems, identitySettingSpecs } from './identity-settings.ts';
 import { importSettingSpecs } from './import-settings.ts';
 import { serviceLinksIn } from './service-links.ts';
+import { requestSettingSpecs } from './request-settings.ts';
 import { oneOf, setting, text, wholeNumber, type SettingSpec } from './setting-spec.ts';
 import { tlsSettingSpecs, wireProblems } from './tls-settings.ts';
 
@@ -84,6 +85,7 @@ export const settingSpecs = {
   }),
   ...tlsSettingSpecs,
   ...connectionSettingSpecs,
+  ...requestSettingSpecs,
   ...identitySettingSpecs,
   maxChunkBytes: wholeNumber(
     'DARKROOM_MAX_CHUNK_BYTES',
@@ -175,6 +177,20 @@ export const settingSpecs = {
     [1, 100_000],
     'downloads',
     'Largest number of downloads at the same time, each with some 3 MiB of memory.',
+  ),
+  maxWatches: wholeNumber(
+    'DARKROOM_MAX_WATCHES',
+    20_000,
+    [1, 10_000_000],
+    'watches',
+    'Largest number of watches at the same time, each with some 16 KiB of memory.',
+  ),
+  maxWatchesPerCaller: wholeNumber(
+    'DARKROOM_MAX_WATCHES_PER_CALLER',
+    5000,
+    [1, 10_000_000],
+    'watches',
+    'Largest number of watches of one caller, a user in a project, at the same time, in each process.',
   ),
   maxImageMembers: wholeNumber(
     'DARKROOM_MAX_IMAGE_MEMBERS',

@@ -31,6 +31,13 @@ export const tlsSettingSpecs = {
     'handshakes/s',
     'How many handshakes of one client address (of IPv6, one /64) are begun in a second; more wait for their turn.',
   ),
+  tlsHandshakeShare: wholeNumber(
+    'DARKROOM_TLS_HANDSHAKE_SHARE',
+    25,
+    [1, 100],
+    'percent',
+    'Largest part of the time of each process that handshakes of all addresses together may take; more wait for their turn.',
+  ),
   tlsReloadIntervalMs: wholeNumber(
     'DARKROOM_TLS_RELOAD_INTERVAL_MS',
     5000,

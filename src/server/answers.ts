@@ -3,6 +3,7 @@ import { Health } from '../../gen/grpc/health/v1/health_pb.ts';
 import { rulesOf, type AccessPolicy, type AccessRule } from '../access/policy.ts';
 import type { Settings } from '../config/settings.ts';
 import type { Application } from './application.ts';
+import { carriesChunk, type MessageLimitOf } from './errors/protocol-failure.ts';
 import { healthRoutes } from './health/health-routes.ts';
 import { healthService } from './health/health-service.ts';
 import type { HealthSource } from './health/health-source.ts';
@@ -23,7 +24,7 @@ export interface Answers {
 export interface AnswerParts {
   readonly settings: Pick<
     Settings,
-    'reflection' | 'maxChunkBytes' | 'streamIdleTimeoutMs' | 'minUploadRate'
+    'reflection' | 'maxChunkBytes' | 'maxMessageBytes' | 'streamIdleTimeoutMs' | 'minUploadRate'
   >;
   readonly policy: AccessPolicy;
   readonly drain: Drain;
@@ -40,7 +41,7 @@ export function answersOf(
   { settings, policy, drain, health }: AnswerParts,
 ): Answers {
   const rpc = createRpcAdapter({
-    maxMessageBytes: maxMessageBytes(settings.maxChunkBytes),
+    maxMessageBytesOf: messageLimits(settings),
     pace: { idleTimeoutMs: settings.streamIdleTimeoutMs, minRate: settings.minUploadRate },
     routes(router) {
       routes(router);
@@ -65,9 +66,13 @@ export function answersOf(
 }
 
 /**
- * The largest message that can be needed: a chunk as base64 in Connect's JSON, which is what browsers send, and
+ * The largest messages. Of a method that takes a chunk: the chunk as base64 in Connect's JSON, which is what browsers send, and
  * 64 KiB for all that is around it. What the chunk itself may be is checked with the chunk.
  */
-function maxMessageBytes(maxChunkBytes: number): number {
-  return Math.ceil(maxChunkBytes / 3) * 4 + 64 * 1024;
+function messageLimits({
+  maxChunkBytes,
+  maxMessageBytes,
+}: Pick<Settings, 'maxChunkBytes' | 'maxMessageBytes'>): MessageLimitOf {
+  const maxWithChunk = Math.ceil(maxChunkBytes / 3) * 4 + 64 * 1024;
+  return (method) => (carriesChunk(method) ? maxWithChunk : maxMessageBytes);
 }

@@ -48,12 +48,22 @@ export interface ServerOptions {
     | 'floodPauseMs'
     | 'maxStreamWindowBytes'
     | 'maxUnreadBytes'
+    | 'maxOpenRequests'
+    | 'maxOpenRequestsPerPeer'
+    | 'maxConcurrentStreams'
+    | 'maxHeaderBytes'
+    | 'maxHeaders'
+    | 'maxMessageBytes'
+    | 'maxUnsentBytes'
+    | 'maxPingsPerSecond'
+    | 'maxSettingsPerSecond'
     | 'maxChunkBytes'
     | 'streamIdleTimeoutMs'
     | 'minUploadRate'
     | 'drainTimeoutMs'
     | 'tlsClientAuth'
     | 'tlsHandshakesPerPeer'
+    | 'tlsHandshakeShare'
   >;
   readonly logger: Logger;
   /** Where connections come from, if not from a port that this process opens. */
@@ -152,6 +162,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       source: options.tls,
       clientAuth: settings.tlsClientAuth ?? 'required',
       handshakesPerPeer: settings.tlsHandshakesPerPeer,
+      handshakeShare: settings.tlsHandshakeShare,
     },
     handler(request, response) {
       try {

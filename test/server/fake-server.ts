@@ -67,6 +67,14 @@ export const roomyLimits = {
   floodPauseMs: 0,
   maxStreamWindowBytes: 64 * 1024 * 1024,
   maxUnreadBytes: 256 * 1024 * 1024,
+  maxOpenRequests: 10_000,
+  maxOpenRequestsPerPeer: 10_000,
+  maxConcurrentStreams: 256,
+  maxHeaderBytes: 64 * 1024,
+  maxHeaders: 128,
+  maxUnsentBytes: 256 * 1024 * 1024,
+  maxPingsPerSecond: 100,
+  maxSettingsPerSecond: 50,
 };
 
 /** Always serving. */
@@ -95,11 +103,13 @@ export async function serveFakes(options: FakeServerOptions): Promise<FakeServer
       reflection: 'callers',
       ...roomyLimits,
       maxChunkBytes: 256 * 1024,
+      maxMessageBytes: 128 * 1024,
       streamIdleTimeoutMs: 60_000,
       minUploadRate: 0,
       drainTimeoutMs: 0,
       tlsClientAuth: undefined,
       tlsHandshakesPerPeer: 1000,
+      tlsHandshakeShare: 100,
       ...options.settings,
     },
     logger: pino(

@@ -14,6 +14,7 @@ import type { LedgerEntry } from '../../src/tasks/ledger/ledger-entry.ts';
 import type { TaskFilter } from '../../src/tasks/reading/list-requests.ts';
 import { TaskReader } from '../../src/tasks/reading/task-reader.ts';
 import { TaskTrails } from '../../src/tasks/watching/task-trail.ts';
+import { WatchPlaces, type WatchLimits } from '../../src/tasks/watching/watch-places.ts';
 import { Task } from '../../src/records/task.ts';
 import type { OpenDatabase } from '../support/test-database.ts';
 
@@ -145,16 +146,19 @@ export interface WatchProcess {
   readonly feed: TaskFeed;
   readonly reader: TaskReader;
   readonly trails: TaskTrails;
+  readonly places: WatchPlaces;
 }
 
 /** A feed of its own on a database: a process as far as watches go. */
 export function startWatchProcess(
   { database, url }: OpenDatabase,
   onWarning: (message: string) => void = () => {},
+  limits: Partial<WatchLimits> = {},
 ): WatchProcess {
   const feed = new TaskFeed({ database, url, onWarning });
   feed.start();
   onTestFinished(() => feed.close());
   const reader = new TaskReader(database);
-  return { database, feed, reader, trails: new TaskTrails(reader, feed) };
+  const places = new WatchPlaces({ maxWatches: 100, maxWatchesPerCaller: 100, ...limits });
+  return { database, feed, reader, places, trails: new TaskTrails(reader, feed, places) };
 }

@@ -1555,6 +1555,7 @@ export const ImageOrderSchema: GenEnum<ImageOrder> = /*@__PURE__*/
  *   DEADLINE_EXCEEDED/STREAM_IDLE         the request did not go on coming; nothing was done
  *   DEADLINE_EXCEEDED/STREAM_TOO_SLOW     the request came too slowly; nothing was done
  *   UNAVAILABLE/TOO_MANY_CONNECTIONS      all connections that there may be are busy; told over HTTP/1.1 alone
+ *   UNAVAILABLE/TOO_MANY_OPEN_REQUESTS    as many requests as there may be are open; told over HTTP/1.1 alone
  *   PERMISSION_DENIED/HOST_NOT_ALLOWED    the name in Host or :authority is none of the service's; nothing was done
  *   FAILED_PRECONDITION/TLS_REQUIRED      the port speaks TLS and the client did not; told over HTTP/1.1 alone
  *   PERMISSION_DENIED/CLIENT_CERTIFICATE_REFUSED

@@ -1024,7 +1024,9 @@ export const TaskService: GenService<{
    *
    * A stream that breaks is taken up again with the last resume_token that came, on any process of the service.
    *
-   * Errors: NOT_FOUND/TASK_NOT_FOUND, INVALID_ARGUMENT/RESUME_TOKEN_INVALID, UNAVAILABLE/SERVER_DRAINING.
+   * Errors: NOT_FOUND/TASK_NOT_FOUND, INVALID_ARGUMENT/RESUME_TOKEN_INVALID, UNAVAILABLE/SERVER_DRAINING,
+   * RESOURCE_EXHAUSTED/TOO_MANY_WATCHES (the caller, or all together, have as many as they may; metadata limit; RetryInfo
+   * says when to try again).
    *
    * @generated from rpc darkroom.v1.TaskService.WatchTask
    */
@@ -1037,7 +1039,7 @@ export const TaskService: GenService<{
    * Follows all tasks that match a filter: first those that there are, then a synced marker, then every
    * change. After a break, call it again.
    *
-   * Errors: UNAVAILABLE/SERVER_DRAINING.
+   * Errors: UNAVAILABLE/SERVER_DRAINING, RESOURCE_EXHAUSTED/TOO_MANY_WATCHES (as with WatchTask).
    *
    * @generated from rpc darkroom.v1.TaskService.WatchTasks
    */

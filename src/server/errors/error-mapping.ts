@@ -5,7 +5,7 @@ import { untilAborted } from '../../domain/abortable.ts';
 import { DarkroomError } from '../../domain/darkroom-error.ts';
 import { databaseUnavailable } from './database-unavailable.ts';
 import { errorDetails, errorMessage } from './error-details.ts';
-import { protocolFailure } from './protocol-failure.ts';
+import { protocolFailure, type MessageLimitOf } from './protocol-failure.ts';
 import { requestContextOf, type RequestContext } from '../transport/request-context.ts';
 
 /** The call in which something was thrown. */
@@ -96,19 +96,17 @@ export function notedAnswer(
   return answer;
 }
 
-/** What the interceptor is told of the server. */
-export interface ErrorInterceptorOptions {
-  readonly maxMessageBytes: number;
-}
-
 /**
  * Has every error of a handler answered by `answerTo`. What goes wrong with a request's messages while a
  * handler reads them reaches the handler as a domain error.
+ *
+ * @param maxMessageBytesOf the limits that connect was given.
  */
-export function errorInterceptor({ maxMessageBytes }: ErrorInterceptorOptions): Interceptor {
+export function errorInterceptor(maxMessageBytesOf: MessageLimitOf): Interceptor {
   return (next) => async (request) => {
     const context = requestContextOf(request);
     const { method, signal } = request;
+    const maxMessageBytes = maxMessageBytesOf(method);
     const answered = (error: unknown): never => {
       throw notedAnswer(error, context, { signal, rpc: { method, maxMessageBytes } });
     };

@@ -2,8 +2,15 @@ import type { DescMethod } from '@bufbuild/protobuf';
 import { Code, type ConnectError } from '@connectrpc/connect';
 import { DarkroomError, type FieldViolation } from '../../domain/darkroom-error.ts';
 
-/** Methods whose messages are large because of the chunk in them. */
+/** The largest message of a method that is taken, in bytes, as it comes and also after it is inflated. */
+export type MessageLimitOf = (method: DescMethod) => number;
+
 const chunkMethods = new Set(['UploadImage', 'UploadChunk']);
+
+/** Whether the messages of a method are large because of the chunk in them. */
+export function carriesChunk(method: DescMethod): boolean {
+  return chunkMethods.has(method.name);
+}
 
 /** How connect's error for protobuf that cannot be decoded begins. */
 const binaryError = 'parse binary: ';
@@ -53,7 +60,7 @@ export function protocolFailure(
 }
 
 function tooLarge(method: DescMethod, maxMessageBytes: number, cause: unknown): DarkroomError {
-  const isChunk = chunkMethods.has(method.name);
+  const isChunk = carriesChunk(method);
   return new DarkroomError(
     isChunk ? 'CHUNK_TOO_LARGE' : 'MESSAGE_TOO_LARGE',
     `a message of ${method.name} is larger than the ${maxMessageBytes} bytes that are taken` +

@@ -10,6 +10,7 @@ import {
   compressionNegotiate,
   createMethodSerializationLookup,
 } from '@connectrpc/connect/protocol';
+import type { MessageLimitOf } from '../errors/protocol-failure.ts';
 import { isHttp2, type NodeRequest, type NodeResponse } from '../transport/node-http.ts';
 import { acceptedCompression } from './compression.ts';
 import { DirectCallContext } from './direct-call-context.ts';
@@ -55,13 +56,13 @@ export type LeaveToConnect = (body: AsyncIterable<Uint8Array>) => void;
  * handler throws) connect gets the call with all that has come of it, so that each error is made in one place.
  */
 export class DirectCalls {
-  readonly #maxMessageBytes: number;
+  readonly #maxMessageBytesOf: MessageLimitOf;
   readonly #admit: (service: DescService) => void;
   readonly #methods = new Map<string, DirectMethod>();
 
   /** @param admit called before a body is read; what it throws it throws for connect too. */
-  constructor(maxMessageBytes: number, admit: (service: DescService) => void) {
-    this.#maxMessageBytes = maxMessageBytes;
+  constructor(maxMessageBytesOf: MessageLimitOf, admit: (service: DescService) => void) {
+    this.#maxMessageBytesOf = maxMessageBytesOf;
     this.#admit = admit;
   }
 
@@ -89,7 +90,10 @@ export class DirectCalls {
       (spec.kind === 'server_streaming' && writesItsAnswer(spec.method))
     ) {
       const { parent, name } = spec.method;
-      const limits = { readMaxBytes: this.#maxMessageBytes, writeMaxBytes: maxAnswerBytes };
+      const limits = {
+        readMaxBytes: this.#maxMessageBytesOf(spec.method),
+        writeMaxBytes: maxAnswerBytes,
+      };
       this.#methods.set(`/${parent.typeName}/${name}`, {
         spec,
         serialization: createMethodSerializationLookup(spec.method, undefined, undefined, limits),

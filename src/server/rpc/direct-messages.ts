@@ -7,6 +7,7 @@ import {
   type Interceptor,
 } from '@connectrpc/connect';
 import type { RequestBody } from '../transport/request-body.ts';
+import type { MessageLimitOf } from '../errors/protocol-failure.ts';
 import { EnvelopeReader, type ReceivedEnvelope } from './envelope-reader.ts';
 import { payloadLead } from './payload-lead.ts';
 
@@ -54,9 +55,9 @@ const directTypes: readonly DirectType[] = [
  * memory. Connect has read nothing by then, since it reads when it is asked for messages. Errors, deadlines and the
  * answer stay connect's, and what is wrong with a message is told in its words.
  *
- * @param maxMessageBytes the limit that connect was given.
+ * @param maxMessageBytesOf the limits that connect was given.
  */
-export function directMessages(maxMessageBytes: number): Interceptor {
+export function directMessages(maxMessageBytesOf: MessageLimitOf): Interceptor {
   return (next) => (request) => {
     const body = request.contextValues.get(bodyKey);
     const { method, header } = request;
@@ -67,7 +68,7 @@ export function directMessages(maxMessageBytes: number): Interceptor {
     if (type === undefined || !isPlain(header, type)) {
       return next(request);
     }
-    const message = messagesOf(method.input, body, maxMessageBytes, type.skippedFlags);
+    const message = messagesOf(method.input, body, maxMessageBytesOf(method), type.skippedFlags);
     return next({ ...request, message });
   };
 }

@@ -11,6 +11,7 @@ import type { UniversalHandler, UniversalServerRequest } from '@connectrpc/conne
 import type { StreamPace } from '../../uploads/receiving/stream-watchdog.ts';
 import { conditionalResponse } from '../http/conditional-get.ts';
 import { answerTo, errorInterceptor, withErrors } from '../errors/error-mapping.ts';
+import type { MessageLimitOf } from '../errors/protocol-failure.ts';
 import { isClosed, pathOf, type NodeRequest, type NodeResponse } from '../transport/node-http.ts';
 import { refuseRpc } from './rpc-refusal.ts';
 import { undecodableQuery } from './get-query.ts';
@@ -26,6 +27,7 @@ import { acceptedCompression, compressMinBytes } from './compression.ts';
 import { DirectCalls } from './direct-calls.ts';
 import { directMessages, withBody } from './direct-messages.ts';
 import { atPace } from '../http/paced-body.ts';
+import { limitedRouter } from './limited-router.ts';
 import { requestHeaders } from './request-headers.ts';
 import { settledDirectly } from './settled-directly.ts';
 import { answerUnknownMethod } from './unknown-method.ts';
@@ -34,8 +36,7 @@ import { answerUnknownMethod } from './unknown-method.ts';
 export interface RpcAdapterOptions {
   /** Registers the services. */
   readonly routes: (router: ConnectRouter) => void;
-  /** The largest message that is taken, in bytes, as it comes and also after it is inflated. */
-  readonly maxMessageBytes: number;
+  readonly maxMessageBytesOf: MessageLimitOf;
   /** How fast a client has to send the message of a call that has one. */
   readonly pace: StreamPace;
   /** Called for each call before its body is read; what it throws is what the call is answered with. */
@@ -77,27 +78,26 @@ const neverAborted = new AbortController().signal;
  * - unknown methods are answered in the client's protocol.
  */
 export function createRpcAdapter(options: RpcAdapterOptions): RpcAdapter {
-  const { maxMessageBytes, pace, admit } = options;
+  const { maxMessageBytesOf, pace, admit } = options;
   const router = createConnectRouter({
-    readMaxBytes: maxMessageBytes,
     acceptCompression: acceptedCompression,
     compressMinBytes,
     interceptors: [
-      directMessages(maxMessageBytes),
-      errorInterceptor({ maxMessageBytes }),
+      directMessages(maxMessageBytesOf),
+      errorInterceptor(maxMessageBytesOf),
       settledDirectly,
     ],
     requestGate(context) {
-      settleErrors(context, maxMessageBytes);
+      settleErrors(context, maxMessageBytesOf);
       try {
         admit?.(context.service);
       } catch (error) {
-        throw answerTo(error, failedCall(context, maxMessageBytes));
+        throw answerTo(error, failedCall(context, maxMessageBytesOf));
       }
     },
   });
-  const direct = new DirectCalls(maxMessageBytes, (service) => admit?.(service));
-  options.routes(direct.noting(router));
+  const direct = new DirectCalls(maxMessageBytesOf, (service) => admit?.(service));
+  options.routes(direct.noting(limitedRouter(router, maxMessageBytesOf)));
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
 
   return {
@@ -220,10 +220,11 @@ function messageOf(
 
 function failedCall(
   context: HandlerContext,
-  maxMessageBytes: number,
+  maxMessageBytesOf: MessageLimitOf,
 ): Parameters<typeof answerTo>[1] {
   const { requestId } = requestContextOf(context);
-  return { requestId, signal: context.signal, rpc: { method: context.method, maxMessageBytes } };
+  const { method, signal } = context;
+  return { requestId, signal, rpc: { method, maxMessageBytes: maxMessageBytesOf(method) } };
 }
 
 /** Connect's own context of a call has this besides. */
@@ -237,13 +238,13 @@ interface Abortable {
  * each error just before it is written to the response, and they can be changed there only in place. Its signal tells
  * the first reason alone, which may be that the client's time is over.
  */
-function settleErrors(context: HandlerContext, maxMessageBytes: number): void {
+function settleErrors(context: HandlerContext, maxMessageBytesOf: MessageLimitOf): void {
   const controller = context as HandlerContext & Abortable;
   const abort = controller.abort.bind(controller);
   controller.abort = (error?: unknown): void => {
     if (error instanceof ConnectError) {
       const { code, message, rawMessage, details } = answerTo(error, {
-        ...failedCall(context, maxMessageBytes),
+        ...failedCall(context, maxMessageBytesOf),
         signal: neverAborted,
       });
       Object.assign(error, { code, message, rawMessage, details });

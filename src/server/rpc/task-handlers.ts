@@ -35,6 +35,7 @@ import { TaskTrails } from '../../tasks/watching/task-trail.ts';
 import { TaskWatch, watchTask } from '../../tasks/watching/watch-task.ts';
 import { TasksWatch, watchTasks } from '../../tasks/watching/watch-tasks.ts';
 import type { WantedIntervals } from '../../tasks/watching/watch-intervals.ts';
+import { WatchPlaces, type WatchLimits } from '../../tasks/watching/watch-places.ts';
 import { enumName, enumNames } from './messages/enum-names.ts';
 import { faultMessage } from './messages/fault-message.ts';
 import {
@@ -54,6 +55,7 @@ export interface TaskHandlerParts {
   readonly database: Database;
   readonly ledger: TaskLedger;
   readonly feed: TaskChangeSource;
+  readonly watchLimits: WatchLimits;
   /** Called after a commit that left bytes to be removed. */
   readonly onBlobsReleased: () => void;
   /** Called after a commit that left an import to be fetched. */
@@ -64,7 +66,8 @@ export interface TaskHandlerParts {
 export function taskHandlers(parts: TaskHandlerParts): ServiceImpl<typeof TaskService> {
   const { database, ledger, feed } = parts;
   const reader = new TaskReader(database);
-  const trails = new TaskTrails(reader, feed);
+  const places = new WatchPlaces(parts.watchLimits);
+  const trails = new TaskTrails(reader, feed, places);
   const encloseTask = watchTaskEnvelopes();
   const encloseTasks = watchTasksEnvelopes();
   return {
@@ -124,7 +127,7 @@ export function taskHandlers(parts: TaskHandlerParts): ServiceImpl<typeof TaskSe
 
     async *watchTasks(request, context) {
       const caller = callerOf(context);
-      const sources = { database, feed, reader };
+      const sources = { database, feed, reader, places };
       const wanted = { filter: taskFilter(request.filter), ...wantedIntervals(request, context) };
       const signals = { signal: context.signal, drainSignal: drainSignalOf(context) };
       const isAnswered = await answersItself(context, encloseTasks, (watcher) =>

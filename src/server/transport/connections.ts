@@ -1,12 +1,15 @@
 import type { Socket } from 'node:net';
+import { OpenRequests, type ReachedRequestLimit } from './open-requests.ts';
 import { PeerConduct } from './peer-conduct.ts';
 import { peerGroup } from './peer-group.ts';
 
-/** How many connections there may be, and how long they may be without a request. */
+/** How many connections and open requests there may be, and how long connections may be without a request. */
 export interface ConnectionLimits {
   readonly maxConnections: number;
   /** Of one address, or of one /64 of IPv6. */
   readonly maxConnectionsPerPeer: number;
+  readonly maxOpenRequests: number;
+  readonly maxOpenRequestsPerPeer: number;
   /** How long the head of a request may take, or the beginning of a connection of HTTP/2, in ms. */
   readonly headTimeoutMs: number;
   /** How long a connection may be without a request, in ms. */
@@ -26,10 +29,13 @@ export interface Connection {
    * @param end ends it in the words of its protocol; also called when others need its place. Must end the socket, too.
    */
   mayRest(forMs: number, end: () => void): void;
-  /** A request has begun: the connection stays, however long that takes. */
-  requestBegan(): void;
   /**
-   * A request has ended: the connection may rest again, if no other is open.
+   * A request has begun: the connection stays, however long that takes. Tells which limit keeps it out, if one does: then it
+   * counts as none, and has to be refused.
+   */
+  requestBegan(): ReachedRequestLimit | undefined;
+  /**
+   * A request has ended that was let begin: the connection may rest again, if no other is open.
    *
    * @param isAnswered whether the client had its whole answer.
    */
@@ -53,10 +59,12 @@ export class Connections {
   /** Those without a request, the longest such first. */
   readonly #resting = new Set<Entry>();
   readonly #waiting = new Set<Socket>();
+  readonly #requests: OpenRequests;
   #size = 0;
 
   constructor(limits: ConnectionLimits) {
     this.#limits = limits;
+    this.#requests = new OpenRequests(limits.maxOpenRequests);
     const shorter = Math.min(limits.headTimeoutMs, limits.idleTimeoutMs);
     this.#timer = setInterval(() => this.#endOverdue(), shorter / looksPerTimeout).unref();
   }
@@ -74,7 +82,7 @@ export class Connections {
   admit(socket: Socket, serve: (connection: Connection) => void): ReachedLimit | undefined {
     const { maxConnections, maxConnectionsPerPeer, headTimeoutMs } = this.#limits;
     const group = peerGroup(socket.remoteAddress ?? '');
-    const peer = this.#peers.get(group) ?? new Peer(this.#limits.floodPauseMs);
+    const peer = this.#peers.get(group) ?? new Peer(this.#limits);
     if (peer.size >= maxConnectionsPerPeer && !endLongest(peer.resting)) {
       return 'maxConnectionsPerPeer';
     }
@@ -93,7 +101,7 @@ export class Connections {
       this.#size -= 1;
       this.#forgetIfGone(group, peer);
     };
-    const entry = new Entry(peer, this.#resting, leave);
+    const entry = new Entry(peer, this.#resting, this.#requests, leave);
     socket.once('close', () => entry.leave());
     entry.mayRest(waitMs + headTimeoutMs, () => socket.destroy());
     if (waitMs === 0) {
@@ -161,9 +169,11 @@ class Peer {
   size = 0;
   readonly resting = new Set<Entry>();
   readonly conduct: PeerConduct;
+  readonly requests: OpenRequests;
 
-  constructor(floodPauseMs: number) {
+  constructor({ floodPauseMs, maxOpenRequestsPerPeer }: ConnectionLimits) {
     this.conduct = new PeerConduct(floodPauseMs);
+    this.requests = new OpenRequests(maxOpenRequestsPerPeer);
   }
 
   floodedBy(flooder: Entry): void {
@@ -183,6 +193,7 @@ class Peer {
 class Entry implements Connection {
   readonly #peer: Peer;
   readonly #resting: readonly Set<Entry>[];
+  readonly #allRequests: OpenRequests;
   readonly #onLeave: () => void;
   /** Whether it does not wait for its turn any more. */
   isServed = false;
@@ -194,8 +205,9 @@ class Entry implements Connection {
   #hasLeft = false;
   restsUntil = 0;
 
-  constructor(peer: Peer, resting: Set<Entry>, onLeave: () => void) {
+  constructor(peer: Peer, resting: Set<Entry>, allRequests: OpenRequests, onLeave: () => void) {
     this.#peer = peer;
+    this.#allRequests = allRequests;
     this.#resting = [resting, peer.resting];
     this.#onLeave = onLeave;
   }
@@ -206,13 +218,24 @@ class Entry implements Connection {
     this.#rest();
   }
 
-  requestBegan(): void {
+  requestBegan(): ReachedRequestLimit | undefined {
+    if (this.#peer.requests.isFull) {
+      return 'maxOpenRequestsPerPeer';
+    }
+    if (this.#allRequests.isFull) {
+      return 'maxOpenRequests';
+    }
+    this.#peer.requests.began();
+    this.#allRequests.began();
     this.#requests += 1;
     this.#wake();
+    return undefined;
   }
 
   requestEnded(isAnswered: boolean): void {
     this.hasAnswered ||= isAnswered;
+    this.#peer.requests.ended();
+    this.#allRequests.ended();
     this.#requests -= 1;
     this.#rest();
   }

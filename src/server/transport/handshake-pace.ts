@@ -1,42 +1,62 @@
 import type { Socket } from 'node:net';
+import { Allowance } from './allowance.ts';
 import { peerGroup } from './peer-group.ts';
 
-/** How often it is looked whose turn has come, in ms. */
-const tickMs = 25;
+/** How fast handshakes of TLS are begun. */
+export interface HandshakeLimits {
+  /** Of one peer, in a second, after as many at once. */
+  readonly handshakesPerPeer: number;
+  /** Of the time of the event loop, in percent. */
+  readonly handshakeShare: number;
+}
+
+/** How long is waited for one more of a peer that has used up what it may, and how often peers are forgotten, in ms. */
+const lookMs = 25;
 
 interface Peer {
-  /** How many handshakes it may begin by now. */
-  allowance: number;
-  countedAt: number;
+  readonly group: string;
+  readonly allowance: Allowance;
   /** In the order in which they came. */
   readonly waiting: Set<() => void>;
 }
 
 /**
- * Begins the handshakes of one peer no faster than so many a second, after as many at once: each costs the service half a
- * millisecond of CPU, and its client next to nothing. More of them wait, for the peer may be a load balancer or a NAT with
- * others behind it.
+ * Begins handshakes one by one: each costs the service half a millisecond of CPU, and its client next to nothing. Where
+ * they come faster they wait, peer by peer in turn:
+ *
+ * - of all peers together for a share of the event loop's time, so that between two of them there is time for all else:
+ *   as many as came at once would hold up everybody for as long as they take together;
+ * - of one peer for so many a second.
+ *
+ * None is refused, for the peer may be a load balancer or a NAT with others behind it.
  */
 export class HandshakePace {
-  readonly #perSecond: number;
+  readonly #perPeer: number;
+  /** For each ms of handshakes, so many ms are for all else. */
+  readonly #rest: number;
   readonly #peers = new Map<string, Peer>();
-  #timer: NodeJS.Timeout | undefined;
+  /** Those of which some wait, in the order of their turns. */
+  readonly #turns = new Set<Peer>();
+  /** When handshakes have had no more than their share. */
+  #freeAt = -Infinity;
+  #next: NodeJS.Timeout | undefined;
+  #look: NodeJS.Timeout | undefined;
 
-  constructor(perSecond: number) {
-    this.#perSecond = perSecond;
+  constructor({ handshakesPerPeer, handshakeShare }: HandshakeLimits) {
+    this.#perPeer = handshakesPerPeer;
+    this.#rest = 100 / handshakeShare - 1;
   }
 
   /** @param begin called when it is the connection's turn, at once if it need not wait; never if it is closed before. */
   take(socket: Socket, begin: () => void): void {
-    const now = performance.now();
     const group = peerGroup(socket.remoteAddress ?? '');
     const peer = this.#peers.get(group) ?? {
-      allowance: this.#perSecond,
-      countedAt: now,
+      group,
+      allowance: new Allowance(this.#perPeer),
       waiting: new Set(),
     };
     this.#peers.set(group, peer);
-    this.#timer ??= setInterval(() => this.#look(), tickMs).unref();
+    this.#look ??= setInterval(() => this.#forget(), lookMs).unref();
     const turn = (): void => {
       socket.off('close', leave);
       begin();
@@ -44,34 +64,66 @@ export class HandshakePace {
     const leave = (): void => void peer.waiting.delete(turn);
     socket.once('close', leave);
     peer.waiting.add(turn);
-    this.#giveTurns(peer, now);
+    this.#turns.add(peer);
+    if (this.#next === undefined) {
+      this.#giveTurn();
+    }
   }
 
-  #look(): void {
-    const now = performance.now();
-    for (const [group, peer] of this.#peers) {
-      this.#giveTurns(peer, now);
-      if (peer.waiting.size === 0 && peer.allowance >= this.#perSecond) {
-        this.#peers.delete(group);
+  /** Counts what a handshake took besides its begin, in ms. */
+  took(ms: number): void {
+    this.#freeAt = Math.max(this.#freeAt, performance.now()) + ms * this.#rest;
+  }
+
+  #giveTurn(): void {
+    this.#next = undefined;
+    const began = performance.now();
+    if (began < this.#freeAt) {
+      this.#giveTurnAfter(this.#freeAt - began);
+      return;
+    }
+    const turn = this.#nextTurn();
+    if (turn !== undefined) {
+      turn();
+      this.took(performance.now() - began);
+    }
+    if (this.#turns.size > 0) {
+      this.#giveTurnAfter(turn === undefined ? lookMs : 0);
+    }
+  }
+
+  /** At least one turn of the event loop later. */
+  #giveTurnAfter(ms: number): void {
+    this.#next = setTimeout(() => this.#giveTurn(), ms);
+  }
+
+  #nextTurn(): (() => void) | undefined {
+    for (const peer of this.#turns) {
+      const [turn] = peer.waiting;
+      if (turn !== undefined && peer.allowance.use()) {
+        peer.waiting.delete(turn);
+        this.#turns.delete(peer);
+        if (peer.waiting.size > 0) {
+          this.#turns.add(peer);
+        }
+        return turn;
+      }
+    }
+    return undefined;
+  }
+
+  #forget(): void {
+    for (const peer of this.#peers.values()) {
+      if (peer.waiting.size === 0) {
+        this.#turns.delete(peer);
+        if (peer.allowance.isWhole) {
+          this.#peers.delete(peer.group);
+        }
       }
     }
     if (this.#peers.size === 0) {
-      clearInterval(this.#timer);
-      this.#timer = undefined;
-    }
-  }
-
-  #giveTurns(peer: Peer, now: number): void {
-    const more = ((now - peer.countedAt) / 1000) * this.#perSecond;
-    peer.allowance = Math.min(this.#perSecond, peer.allowance + more);
-    peer.countedAt = now;
-    for (const turn of peer.waiting) {
-      if (peer.allowance < 1) {
-        return;
-      }
-      peer.allowance -= 1;
-      peer.waiting.delete(turn);
-      turn();
+      clearInterval(this.#look);
+      this.#look = undefined;
     }
   }
 }

@@ -3,9 +3,8 @@ import type { Socket } from 'node:net';
 import type { Connection } from './connections.ts';
 import type { RequestHandler } from './node-http.ts';
 import type { ProtocolServer, ProtocolServerOptions } from './protocol-server.ts';
+import type { RequestLimit } from './refused-requests.ts';
 import { RequestTurns } from './request-turns.ts';
-
-const KiB = 1024;
 
 /** How often heads that take too long are looked for, at most, in ms. */
 const maxCheckIntervalMs = 5000;
@@ -13,11 +12,18 @@ const maxCheckIntervalMs = 5000;
 /** Speaks HTTP/1.1 on connections that it is given. */
 export function http1Server(
   handler: RequestHandler,
-  { headTimeoutMs, idleTimeoutMs }: ProtocolServerOptions,
+  {
+    headTimeoutMs,
+    idleTimeoutMs,
+    maxConcurrentStreams,
+    maxHeaderBytes,
+    maxHeaders,
+    refusedRequests,
+  }: ProtocolServerOptions,
 ): ProtocolServer {
   const responses = new Set<http.ServerResponse>();
   const connections = new WeakMap<Socket, Connection>();
-  const turns = new RequestTurns();
+  const turns = new RequestTurns(maxConcurrentStreams);
   let draining = false;
 
   const server = http.createServer(
@@ -27,21 +33,46 @@ export function http1Server(
       headersTimeout: headTimeoutMs,
       connectionsCheckingInterval: Math.min(headTimeoutMs, maxCheckIntervalMs),
       keepAliveTimeout: idleTimeoutMs,
-      maxHeaderSize: 16 * KiB,
+      maxHeaderSize: maxHeaderBytes,
     },
     (request, response) => {
-      track(request.socket, response);
-      turns.take(request.socket, response, () => handler(request, response));
+      const { socket } = request;
+      if (turns.isAfterLast(socket)) {
+        return;
+      }
+      if (request.rawHeaders.length / 2 > maxHeaders) {
+        refuse(socket, () => response.writeHead(431, { connection: 'close' }).end());
+        return;
+      }
+      const limit = begin(socket);
+      if (limit !== undefined) {
+        const { headers, body } = refusedRequests.refuse(limit, socket.remoteAddress);
+        refuse(socket, () => response.writeHead(503, headers).end(body));
+        return;
+      }
+      track(socket, response);
+      turns.take(socket, response, () => handler(request, response));
     },
   );
+  // Node leaves out those above its limit without a word.
+  server.maxHeadersCount = maxHeaders + 1;
   // Else Node ends the connection with the client's half, before an answer that takes a while.
   Object.assign(server, { httpAllowHalfOpen: true });
   // Node begins to enforce headersTimeout when the server itself starts to listen, which this one never does.
   server.emit('listening');
 
+  function begin(socket: Socket): RequestLimit | undefined {
+    return turns.hasRoom(socket) ? connections.get(socket)?.requestBegan() : 'maxConcurrentStreams';
+  }
+
+  /** Answers in the request's turn, and then closes the connection: where its body ends is not waited for. */
+  function refuse(socket: Socket, answer: () => void): void {
+    turns.takeLast(socket);
+    answer();
+  }
+
   function track(socket: Socket, response: http.ServerResponse): void {
     responses.add(response);
-    connections.get(socket)?.requestBegan();
     response.once('close', () => {
       responses.delete(response);
       connections.get(socket)?.requestEnded(response.writableFinished);

@@ -4,15 +4,15 @@ import type { Logger } from 'pino';
 import { shareStanding } from './connection-standing.ts';
 import type { Connection } from './connections.ts';
 import type { DeadPeers } from './dead-peers.ts';
+import { limitFrames, type FrameFlood, type FrameLimits } from './frame-limit.ts';
 import type { RequestHandler } from './node-http.ts';
 import type { ProtocolServer, ProtocolServerOptions } from './protocol-server.ts';
 import { ReceiveWindows, type ReceiveWindowLimits } from './receive-windows.ts';
 import { isAnswered, limitResets, type GivenUpCallLimits } from './reset-limit.ts';
+import { isOffence, tellOffences } from './session-end.ts';
 
-const KiB = 1024;
-
-/** Calls that one connection may have open: each holds what the handler has for it, and its window of what was not read. */
-const maxConcurrentStreams = 256;
+/** Node counts what a session holds in these, in bytes. */
+const MB = 1_000_000;
 
 /** Most of such calls that a client may send in one go: there is no use in it, and each costs some 25 µs at once. */
 const resetsPerTurn = 64;
@@ -20,24 +20,22 @@ const resetsPerTurn = 64;
 /** A client that is told to go has so long to close its connection, in ms. */
 const lingerMs = 1000;
 
+/** What connections of HTTP/2 may hold and send. */
+export interface Http2Limits extends GivenUpCallLimits, FrameLimits, ReceiveWindowLimits {
+  /** How much may wait to be sent, heads included, in bytes: above it calls are refused. */
+  readonly maxUnsentBytes: number;
+}
+
 /** Speaks HTTP/2 on connections that it is given. */
 export function http2Server(
   handler: RequestHandler,
-  {
-    headTimeoutMs,
-    idleTimeoutMs,
-    maxGivenUpCalls,
-    maxGivenUpCallsPerSecond,
-    maxStreamWindowBytes,
-    maxUnreadBytes,
-    deadPeers,
-    logger,
-  }: ProtocolServerOptions &
-    GivenUpCallLimits &
-    ReceiveWindowLimits & { readonly deadPeers: DeadPeers; readonly logger: Logger },
+  options: ProtocolServerOptions &
+    Http2Limits & { readonly deadPeers: DeadPeers; readonly logger: Logger },
 ): ProtocolServer {
+  const { headTimeoutMs, idleTimeoutMs, deadPeers, logger, refusedRequests } = options;
+  const { maxConcurrentStreams, maxGivenUpCalls, maxGivenUpCallsPerSecond } = options;
   const sessions = new Set<http2.ServerHttp2Session>();
-  const windows = new ReceiveWindows({ maxStreamWindowBytes, maxUnreadBytes });
+  const windows = new ReceiveWindows(options);
   let draining = false;
 
   const server = http2.createServer(
@@ -45,11 +43,11 @@ export function http2Server(
       settings: {
         initialWindowSize: windows.initialBytes,
         maxConcurrentStreams,
-        maxHeaderListSize: 64 * KiB,
+        maxHeaderListSize: options.maxHeaderBytes,
       },
-      // In MB. The default of 10 counts what waits to be sent: ten downloads of 1 MiB chunks to slow readers
-      // would have new calls of that client refused.
-      maxSessionMemory: 256,
+      // The four that say what is asked for are among them.
+      maxHeaderListPairs: options.maxHeaders + 4,
+      maxSessionMemory: Math.ceil(options.maxUnsentBytes / MB),
       // nghttp2's own limit counts calls of any age and says INTERNAL_ERROR. It stays behind `limitResets`, which hears of
       // resets when a read is done: 64 KiB may hold some 2,400.
       streamResetBurst: 20 * maxGivenUpCalls,
@@ -59,7 +57,7 @@ export function http2Server(
       // Not before all that came with the head is read: a call that its client has given up by then is not begun, and a
       // body that was with it has ended.
       setImmediate(() => {
-        if (!request.stream.destroyed) {
+        if (!request.stream.closed && !request.stream.destroyed) {
           windows.callBegins(request.stream);
           handler(request, response);
         }
@@ -70,6 +68,7 @@ export function http2Server(
 
   function watch(session: http2.ServerHttp2Session, socket: Socket, connection: Connection): void {
     windows.watch(session, socket);
+    tellOffences(session);
     shareStanding(socket, session);
     sessions.add(session);
     session.once('close', () => sessions.delete(session));
@@ -88,6 +87,12 @@ export function http2Server(
         connection.flooded();
       },
     );
+
+    limitFrames(session, socket, options, (flood) => {
+      logger.info({ peer }, `connection ended: it sent too many frames of the type ${flood}`);
+      connection.flooded();
+      endCalmly(session, flood);
+    });
 
     session.once('error', (error) => {
       if (isOffence(error)) {
@@ -109,8 +114,13 @@ export function http2Server(
       }),
     );
     session.on('stream', (stream) => {
-      connection.requestBegan();
-      stream.on('close', () => connection.requestEnded(isAnswered(stream)));
+      const limit = connection.requestBegan();
+      if (limit === undefined) {
+        stream.on('close', () => connection.requestEnded(isAnswered(stream)));
+      } else {
+        refusedRequests.refuse(limit, peer);
+        stream.close(http2.constants.NGHTTP2_REFUSED_STREAM);
+      }
     });
     if (draining) {
       session.close();
@@ -140,10 +150,10 @@ export function http2Server(
   };
 }
 
-/**
- * Whether a connection ended because of what its client sent: nghttp2 tells a flood, of frames that it bounds or of
- * unknown ones, as an error of the protocol.
- */
-function isOffence(error: Error): boolean {
-  return 'code' in error && String(error.code).startsWith('ERR_HTTP2_');
+/** Ends a session for a flood of frames. Clients of gRPC ping less from then on when they read the text of the first. */
+function endCalmly(session: http2.ServerHttp2Session, flood: FrameFlood): void {
+  const code = http2.constants.NGHTTP2_ENHANCE_YOUR_CALM;
+  const text = flood === 'PING' ? 'too_many_pings' : 'too_many_settings';
+  session.goaway(code, 0, Buffer.from(text));
+  session.destroy(new Error(`the client sent too many frames of the type ${flood}`), code);
 }

@@ -4,16 +4,16 @@ import { OpenPort, type ConnectionSource, type PortAddress } from '../../runtime
 import { Connections, type ConnectionLimits } from './connections.ts';
 import { DeadPeers } from './dead-peers.ts';
 import { http1Server } from './http1-server.ts';
-import { http2Server } from './http2-server.ts';
+import { http2Server, type Http2Limits } from './http2-server.ts';
 import type { RequestHandler } from './node-http.ts';
+import type { RequestLimits } from './protocol-server.ts';
 import { RefusedConnections } from './refused-connections.ts';
-import type { ReceiveWindowLimits } from './receive-windows.ts';
-import type { GivenUpCallLimits } from './reset-limit.ts';
+import { RefusedRequests } from './refused-requests.ts';
 import { TlsWire, type TlsWireOptions } from './tls-wire.ts';
 import { plaintextWire } from './wire.ts';
 
 /** What a listener needs to begin. */
-export interface ListenerOptions extends ConnectionLimits, GivenUpCallLimits, ReceiveWindowLimits {
+export interface ListenerOptions extends ConnectionLimits, RequestLimits, Http2Limits {
   readonly host: string;
   /** 0 takes any free port. */
   readonly port: number;
@@ -56,8 +56,9 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   const connections = new Connections(options);
   const refused = new RefusedConnections(wire, logger);
   const deadPeers = new DeadPeers(deadPeerIntervalMs);
-  const http1 = http1Server(handler, options);
-  const http2 = http2Server(handler, { ...options, deadPeers });
+  const refusedRequests = new RefusedRequests(logger);
+  const http1 = http1Server(handler, { ...options, refusedRequests });
+  const http2 = http2Server(handler, { ...options, refusedRequests, deadPeers });
   let draining = false;
 
   function take(socket: Socket): void {

@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
-import type { FailureReason } from '../../domain/failure-reason.ts';
 import type { ReachedLimit } from './connections.ts';
 import { CountedLog } from './counted-log.ts';
+import { overloadAnswer } from './overload-answer.ts';
 import type { Wire } from './wire.ts';
 
 /** How long a client that is refused may take to say its protocol, and then to read why, in ms each. */
@@ -83,12 +83,9 @@ export class RefusedConnections {
 }
 
 function unavailable(message: string): string {
-  const reason: FailureReason = 'TOO_MANY_CONNECTIONS';
-  const body = JSON.stringify({ code: 'UNAVAILABLE', reason, message });
-  return (
-    'HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n' +
-    `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
-  );
+  const { headers, body } = overloadAnswer('TOO_MANY_CONNECTIONS', message);
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `HTTP/1.1 503 Service Unavailable\r\n${lines.join('')}\r\n${body}`;
 }
 
 /** The server's preface, which is its SETTINGS, and then GOAWAY with NO_ERROR (RFC 9113, sections 3.4 and 6.8). */

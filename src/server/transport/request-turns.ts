@@ -1,35 +1,72 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** More requests than these do not wait on one connection: as many as may be open on one of HTTP/2. */
-const maxWaiting = 256;
+/** So many more requests may come after one that is the last to be answered: they were sent before its answer was there. */
+const maxAfterLast = 64;
 
 interface Turns {
   isBusy: boolean;
   readonly waiting: { readonly response: ServerResponse; readonly work: () => void }[];
+  /** How many came after the last one that is answered; undefined where it has not come. */
+  afterLast: number | undefined;
 }
 
 /**
  * Does the work for a request of HTTP/1.1 when those before it on its connection are answered. A client may send many
  * requests at once (pipelining), but is answered one after the other: all but the first would be begun only to wait, and
- * for nothing if the client goes. A connection on which too many wait is closed.
+ * for nothing if the client goes.
  */
 export class RequestTurns {
+  readonly #limit: number;
   readonly #ofSocket = new WeakMap<Socket, Turns>();
+
+  /** @param limit how many may be open on one connection. */
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** Whether one more may wait on a connection. */
+  hasRoom(socket: Socket): boolean {
+    const turns = this.#turnsOf(socket);
+    return turns.waiting.length + (turns.isBusy ? 1 : 0) < this.#limit;
+  }
 
   /** @param work begins the work for the request that `response` answers. */
   take(socket: Socket, response: ServerResponse, work: () => void): void {
-    const turns = this.#ofSocket.get(socket) ?? { isBusy: false, waiting: [] };
-    this.#ofSocket.set(socket, turns);
+    const turns = this.#turnsOf(socket);
     if (turns.isBusy) {
       turns.waiting.push({ response, work });
-      if (turns.waiting.length > maxWaiting) {
-        turns.waiting.length = 0;
-        socket.destroy();
-      }
-      return;
+    } else {
+      this.#begin(turns, response, work);
     }
-    this.#begin(turns, response, work);
+  }
+
+  /** Says that a request is the last of its connection that is answered, when all before it are. */
+  takeLast(socket: Socket): void {
+    this.#turnsOf(socket).afterLast = 0;
+  }
+
+  /** Whether a request comes after the last one that is answered. A connection on which many do is closed. */
+  isAfterLast(socket: Socket): boolean {
+    const turns = this.#turnsOf(socket);
+    if (turns.afterLast === undefined) {
+      return false;
+    }
+    turns.afterLast += 1;
+    if (turns.afterLast > maxAfterLast) {
+      turns.waiting.length = 0;
+      socket.destroy();
+    }
+    return true;
+  }
+
+  #turnsOf(socket: Socket): Turns {
+    let turns = this.#ofSocket.get(socket);
+    if (turns === undefined) {
+      turns = { isBusy: false, waiting: [], afterLast: undefined };
+      this.#ofSocket.set(socket, turns);
+    }
+    return turns;
   }
 
   #begin(turns: Turns, response: ServerResponse, work: () => void): void {

@@ -1,4 +1,5 @@
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import { Allowance } from './allowance.ts';
 
 /** Calls that end later than this were no flood, in ms: of them there are no more than may be open at once. */
 const youngMs = 1000;
@@ -32,16 +33,10 @@ export interface ResetAllowance extends GivenUpCallLimits {
  */
 export function limitResets(
   session: ServerHttp2Session,
-  {
-    maxGivenUpCalls: burst,
-    maxGivenUpCallsPerSecond: perSecond,
-    perTurn,
-    maxConcurrentStreams,
-  }: ResetAllowance,
+  { maxGivenUpCalls, maxGivenUpCallsPerSecond, perTurn, maxConcurrentStreams }: ResetAllowance,
   onExceeded: () => void,
 ): void {
-  let allowance = burst;
-  let countedAt = performance.now();
+  const allowance = new Allowance(maxGivenUpCalls, maxGivenUpCallsPerSecond);
   /** Calls that began since the event loop last came round. */
   let begunThisTurn = 0;
 
@@ -55,20 +50,11 @@ export function limitResets(
     }
   }
 
-  function count(): void {
-    const now = performance.now();
-    allowance = Math.min(burst, allowance + ((now - countedAt) / 1000) * perSecond) - 1;
-    countedAt = now;
-    if (allowance < 0) {
-      calm();
-    }
-  }
-
   session.on('stream', (stream: ServerHttp2Stream) => {
     begunThisTurn += 1;
     if (begunThisTurn === 1) {
       setImmediate(() => (begunThisTurn = 0));
-    } else if (begunThisTurn > maxConcurrentStreams + Math.min(perTurn, allowance)) {
+    } else if (begunThisTurn > maxConcurrentStreams + Math.min(perTurn, allowance.left)) {
       // No call is answered in the turn in which it begins, so those that were open too many are given up. To wait until
       // each is told to have ended would be to begin all that has come, and a read may hold thousands.
       calm();
@@ -76,8 +62,8 @@ export function limitResets(
     }
     const begunAt = performance.now();
     stream.once('close', () => {
-      if (!isAnswered(stream) && performance.now() - begunAt < youngMs) {
-        count();
+      if (!isAnswered(stream) && performance.now() - begunAt < youngMs && !allowance.use()) {
+        calm();
       }
     });
   });

@@ -7,7 +7,7 @@ import { DarkroomError } from '../../domain/darkroom-error.ts';
 import { standingByCertificate, type ClientAuth } from './client-certificate.ts';
 import { rememberStanding } from './connection-standing.ts';
 import { CountedLog } from './counted-log.ts';
-import { HandshakePace } from './handshake-pace.ts';
+import { HandshakePace, type HandshakeLimits } from './handshake-pace.ts';
 import { resumeSoon, tellFirstWords } from './first-bytes.ts';
 import type { BegunConnection, Wire } from './wire.ts';
 
@@ -45,11 +45,9 @@ const tlsRequired = new DarkroomError(
 );
 
 /** What TLS is spoken with. */
-export interface TlsWireOptions {
+export interface TlsWireOptions extends HandshakeLimits {
   readonly source: TlsSource;
   readonly clientAuth: ClientAuth;
-  /** How many handshakes of one peer are begun in a second; more wait. */
-  readonly handshakesPerPeer: number;
   readonly logger: Logger;
 }
 
@@ -72,7 +70,7 @@ export class TlsWire implements Wire {
   constructor(options: TlsWireOptions) {
     const { source, logger } = options;
     this.#options = options;
-    this.#pace = new HandshakePace(options.handshakesPerPeer);
+    this.#pace = new HandshakePace(options);
     this.#failures = new CountedLog(logger, 'info', 'failed');
     this.#ticketPeriod = presentTicketPeriod();
     this.#server = this.#serverWith(source.material);
@@ -104,12 +102,14 @@ export class TlsWire implements Wire {
     const timer = setTimeout(() => socket.destroy(), Math.max(0, until - performance.now()));
     const handshake: Handshake = {
       done: (secured) => {
+        const began = performance.now();
         leave();
         const protocol = secured.alpnProtocol === 'h2' ? 'http2' : 'http1';
         if (this.#options.source.material.clientCa !== undefined) {
           rememberStanding(secured, standingByCertificate(secured, this.#options.clientAuth));
         }
         begun({ socket: secured, protocol });
+        this.#pace.took(performance.now() - began);
       },
     };
     const leave = (): void => {

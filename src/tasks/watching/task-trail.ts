@@ -4,6 +4,7 @@ import type { EventRecord, TaskReader, TaskSnapshot } from '../reading/task-read
 import { encodeResumeToken } from './resume-token.ts';
 import type { TaskChange, TaskChangeSource } from './task-feed.ts';
 import { wakeInTurns, type Wakeable } from './wakes.ts';
+import type { WatchPlaces } from './watch-places.ts';
 
 /** Events that a trail keeps. Who is further behind reads them from the database. */
 const maxEvents = 32;
@@ -153,11 +154,13 @@ function lastWithoutGap(events: readonly EventRecord[], upTo: number): readonly 
 export class TaskTrails {
   readonly reader: TaskReader;
   readonly feed: TaskChangeSource;
+  readonly places: WatchPlaces;
   readonly #trails = new Map<string, { trail: TaskTrail; unsubscribe: () => void }>();
 
-  constructor(reader: TaskReader, feed: TaskChangeSource) {
+  constructor(reader: TaskReader, feed: TaskChangeSource, places: WatchPlaces) {
     this.reader = reader;
     this.feed = feed;
+    this.places = places;
   }
 
   /** How many tasks are watched. */

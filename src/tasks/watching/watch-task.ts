@@ -14,6 +14,7 @@ import type { Task } from '../../records/task.ts';
 import { watchIntervals, type WantedIntervals, type WatchIntervals } from './watch-intervals.ts';
 import { messagesOf, throwIfDraining, untilOver, type Watch, type WatchSignals } from './watch.ts';
 import type { Wakeable } from './wakes.ts';
+import type { WatchPlace } from './watch-places.ts';
 
 /** What WatchTask is asked, unchecked. */
 export interface WatchTaskRequest extends WantedIntervals {
@@ -49,7 +50,7 @@ export type WatchTaskMessage = { readonly resumeToken: string } & (
  * a token of the terminal event itself gets what was told of the task since, which is the link to its
  * retry or nothing, and the end.
  *
- * @throws DarkroomError FIELD_INVALID, TASK_NOT_FOUND, RESUME_TOKEN_INVALID, SERVER_DRAINING; the
+ * @throws DarkroomError FIELD_INVALID, TOO_MANY_WATCHES, TASK_NOT_FOUND, RESUME_TOKEN_INVALID, SERVER_DRAINING; the
  *   signal's reason when the caller went or its deadline passed.
  */
 export function watchTask(
@@ -92,11 +93,13 @@ export class TaskWatch implements Watch<WatchTaskMessage>, Sleeper {
   #isReadingPast = false;
   #failure: { readonly error: unknown } | undefined;
   #hasEnded = false;
+  #place: WatchPlace | undefined;
   alarm: Alarm | undefined;
 
   private constructor(
     trails: TaskTrails,
     trail: TaskTrail,
+    place: WatchPlace,
     reader: Wakeable,
     intervals: WatchIntervals,
     drainSignal: AbortSignal,
@@ -104,6 +107,7 @@ export class TaskWatch implements Watch<WatchTaskMessage>, Sleeper {
   ) {
     this.#trails = trails;
     this.#trail = trail;
+    this.#place = place;
     this.#reader = reader;
     this.#intervals = intervals;
     this.#drainSignal = drainSignal;
@@ -134,6 +138,7 @@ export class TaskWatch implements Watch<WatchTaskMessage>, Sleeper {
     const { resumeToken } = request;
     const revision = resumeToken === '' ? undefined : decodeResumeToken(resumeToken, taskId);
 
+    const place = trails.places.take(caller);
     const trail = trails.follow(taskId, visibleProject(caller), reader);
     try {
       await untilOver(trail.refresh(), signals);
@@ -144,7 +149,10 @@ export class TaskWatch implements Watch<WatchTaskMessage>, Sleeper {
       if (revision !== undefined && revision > task.revision) {
         throw invalidResumeToken(`is ahead of the task, which is at revision ${task.revision}`);
       }
-      return new TaskWatch(trails, trail, reader, intervals, signals.drainSignal, revision);
+      return new TaskWatch(trails, trail, place, reader, intervals, signals.drainSignal, revision);
+    } catch (error) {
+      place.leave();
+      throw error;
     } finally {
       trails.unfollow(trail, reader);
     }
@@ -181,6 +189,8 @@ export class TaskWatch implements Watch<WatchTaskMessage>, Sleeper {
 
   close(): void {
     this.#hasEnded = true;
+    this.#place?.leave();
+    this.#place = undefined;
     this.#calm?.();
     unfollowDrain(this.#drainSignal, this);
     this.#trails.unfollow(this.#trail, this);

@@ -17,6 +17,7 @@ import type { Task } from '../../records/task.ts';
 import { watchIntervals, type WantedIntervals, type WatchIntervals } from './watch-intervals.ts';
 import { messagesOf, throwIfDraining, type Watch, type WatchSignals } from './watch.ts';
 import type { Wakeable } from './wakes.ts';
+import type { WatchPlace, WatchPlaces } from './watch-places.ts';
 
 /** What WatchTasks is asked, unchecked. */
 export interface WatchTasksRequest extends WantedIntervals {
@@ -35,6 +36,7 @@ export interface WatchTasksSources {
   readonly database: Database;
   readonly feed: TaskChangeSource;
   readonly reader: TaskReader;
+  readonly places: WatchPlaces;
 }
 
 /** Tasks of a page of the list, and of one read of changes. */
@@ -50,7 +52,7 @@ const maxEnded = 10_000;
  * Memory grows with the live tasks that match, and with nothing else. A change of a task that has ended,
  * which can only be its link to a retry, may be told twice.
  *
- * @throws DarkroomError FIELD_INVALID, SERVER_DRAINING; the signal's reason when the caller went or its
+ * @throws DarkroomError FIELD_INVALID, TOO_MANY_WATCHES, SERVER_DRAINING; the signal's reason when the caller went or its
  *   deadline passed.
  */
 export function watchTasks(
@@ -108,10 +110,12 @@ export class TasksWatch implements Watch<WatchTasksMessage>, Sleeper {
   #isTaking = false;
   #failure: { readonly error: unknown } | undefined;
   #hasEnded = false;
+  #place: WatchPlace | undefined;
   alarm: Alarm | undefined;
 
   private constructor(
     sources: WatchTasksSources,
+    place: WatchPlace,
     caller: Caller,
     filter: TaskFilter,
     intervals: WatchIntervals,
@@ -119,6 +123,7 @@ export class TasksWatch implements Watch<WatchTasksMessage>, Sleeper {
     reader: Wakeable,
   ) {
     this.#sources = sources;
+    this.#place = place;
     this.#caller = caller;
     this.#filter = filter;
     this.#intervals = intervals;
@@ -133,7 +138,7 @@ export class TasksWatch implements Watch<WatchTasksMessage>, Sleeper {
   /**
    * Begins a watch as `watchTasks` does it, for a reader who takes its messages when he is woken.
    *
-   * @throws DarkroomError FIELD_INVALID.
+   * @throws DarkroomError FIELD_INVALID, TOO_MANY_WATCHES.
    */
   static async begin(
     sources: WatchTasksSources,
@@ -147,7 +152,8 @@ export class TasksWatch implements Watch<WatchTasksMessage>, Sleeper {
       filter: checkTaskFilter(checks, request.filter),
       intervals: watchIntervals(checks, request),
     });
-    return new TasksWatch(sources, caller, filter, intervals, drainSignal, reader);
+    const place = sources.places.take(caller);
+    return new TasksWatch(sources, place, caller, filter, intervals, drainSignal, reader);
   }
 
   get hasEnded(): boolean {
@@ -174,6 +180,8 @@ export class TasksWatch implements Watch<WatchTasksMessage>, Sleeper {
 
   close(): void {
     this.#hasEnded = true;
+    this.#place?.leave();
+    this.#place = undefined;
     unfollowDrain(this.#drainSignal, this);
     this.#changes.close();
     forgetAlarm(this);

@@ -54,6 +54,7 @@ describe.skipIf(!canMakeCertificates)('over TLS', () => {
     options: Partial<ListenerOptions> & {
       readonly tlsSource?: ChangingTls;
       readonly handshakesPerPeer?: number;
+      readonly handshakeShare?: number;
     } = {},
   ): Promise<TestListener> {
     const open = new Set<() => void>();
@@ -67,6 +68,7 @@ describe.skipIf(!canMakeCertificates)('over TLS', () => {
         source: options.tlsSource ?? new ChangingTls(server),
         clientAuth: 'required',
         handshakesPerPeer: options.handshakesPerPeer ?? 1000,
+        handshakeShare: options.handshakeShare ?? 100,
       },
       handler(request, response) {
         const answer = (): void => {
