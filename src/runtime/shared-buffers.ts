@@ -29,20 +29,38 @@ declare const WebAssembly: {
  * memory of the ordinary kind, so that slow senders slow nobody down.
  */
 const mostBytes = 32 * 1024 * 1024;
+/** Buffers are let go when none was taken for so long. Sooner than V8 collects a process that has come to rest, 8 s. */
+const restMs = 4000;
 
-/** Buffers that nobody uses, by their size; those used last are last, since they are still in the processor's caches. */
+/**
+ * Buffers that nobody uses, by their size; those used last are last, since they are still in the processor's caches. Sizes
+ * that were used last are last, too.
+ */
 const idle = new Map<number, SharedArrayBuffer[]>();
 /** Buffers that somebody uses. What is never given back goes with the garbage. */
 const lent = new WeakSet<SharedArrayBuffer>();
-/** Bytes of each that are used, and so are there. */
-const sizes = new WeakMap<SharedArrayBuffer, number>();
 /** Those that begin with a page. */
 const inPages = new WeakSet<ArrayBufferLike>();
-/** Bytes of all buffers that are there. */
+/** Bytes of all buffers that are kept. */
 let keptBytes = 0;
-const gone = new FinalizationRegistry<number>((bytes) => {
-  keptBytes -= bytes;
+/** Bytes of buffers that are not kept any more, and are memory all the same until V8 collects them. */
+let droppedBytes = 0;
+/** What a buffer counts for, and in which of the two counts. */
+interface Account {
+  readonly bytes: number;
+  isDropped: boolean;
+}
+const accounts = new WeakMap<SharedArrayBuffer, Account>();
+const gone = new FinalizationRegistry<Account>(({ bytes, isDropped }) => {
+  if (isDropped) {
+    droppedBytes -= bytes;
+  } else {
+    keptBytes -= bytes;
+  }
 });
+/** Runs while buffers are idle. */
+let rest: NodeJS.Timeout | undefined;
+let wasUsed = false;
 
 /**
  * A buffer with any content, used before or fresh, from this memory if there is room and else of the ordinary kind. Whoever
@@ -53,18 +71,20 @@ const gone = new FinalizationRegistry<number>((bytes) => {
  */
 export function takeBuffer(bytes: number, lead = 0): Uint8Array {
   const size = sizeFor(bytes);
+  wasUsed = true;
   const used = bytes < leastBytes / 2 ? undefined : idle.get(size)?.pop();
   if (used !== undefined) {
     lent.add(used);
     return new Uint8Array(used, pageBytes - lead, bytes);
   }
-  if (bytes < leastBytes / 2 || !hasRoom(size)) {
+  if (bytes < leastBytes / 2 || !makeRoom(size)) {
     return new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer);
   }
   const fresh = sharedMemory(size);
   keptBytes += size;
-  sizes.set(fresh, size);
-  gone.register(fresh, size);
+  const account: Account = { bytes: size, isDropped: false };
+  accounts.set(fresh, account);
+  gone.register(fresh, account);
   lent.add(fresh);
   return new Uint8Array(fresh, pageBytes - lead, bytes);
 }
@@ -81,13 +101,12 @@ export function isInPages(data: Uint8Array): boolean {
 export function giveBack(data: Uint8Array): void {
   const { buffer } = data;
   if (buffer instanceof SharedArrayBuffer && lent.delete(buffer)) {
-    const size = sizes.get(buffer) ?? 0;
-    const others = idle.get(size);
-    if (others === undefined) {
-      idle.set(size, [buffer]);
-    } else {
-      others.push(buffer);
-    }
+    const size = accounts.get(buffer)?.bytes ?? 0;
+    const others = idle.get(size) ?? [];
+    others.push(buffer);
+    idle.delete(size);
+    idle.set(size, others);
+    rest ??= setTimeout(dropAtRest, restMs).unref();
   }
 }
 
@@ -138,10 +157,39 @@ function sharedMemory(bytes: number): SharedArrayBuffer {
   }
 }
 
-/** Idle buffers of other sizes are let go, so that the memory is had by the sizes that are asked for. */
-function hasRoom(size: number): boolean {
-  if (keptBytes + size > mostBytes) {
-    idle.clear();
+/**
+ * Idle buffers of other sizes are let go, so that the memory is had by the sizes that are asked for. Their memory comes back
+ * when V8 collects them, which may be long: half as many bytes a second were taken by a first upload with chunks of another
+ * size, while it waited for that. So they may be there beside those that are kept, as many bytes once more.
+ */
+function makeRoom(size: number): boolean {
+  for (const [idleSize, buffers] of idle) {
+    const lacking = keptBytes + size - mostBytes;
+    if (idleSize !== size && lacking > 0) {
+      const droppable = Math.floor((mostBytes - droppedBytes) / idleSize);
+      buffers.splice(0, Math.min(Math.ceil(lacking / idleSize), droppable)).forEach(drop);
+    }
   }
   return keptBytes + size <= mostBytes;
+}
+
+function drop(buffer: SharedArrayBuffer): void {
+  const account = accounts.get(buffer);
+  if (account !== undefined) {
+    account.isDropped = true;
+    keptBytes -= account.bytes;
+    droppedBytes += account.bytes;
+  }
+}
+
+/** A service without uploads needs no memory for them. */
+function dropAtRest(): void {
+  rest = undefined;
+  if (wasUsed) {
+    wasUsed = false;
+    rest = setTimeout(dropAtRest, restMs).unref();
+    return;
+  }
+  idle.forEach((buffers) => buffers.forEach(drop));
+  idle.clear();
 }

@@ -1,18 +1,20 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type * as sharedBuffers from '../../src/runtime/shared-buffers.ts';
 
 /**
- * The memory of this file alone: other files of the same worker have left buffers in use of the one that the service shares,
+ * Memory of this file alone: other files of the same worker have left buffers in use of the one that the service shares,
  * so that there may be none for these tests.
  */
-const memoryOfItsOwn: string = '../../src/runtime/shared-buffers.ts?own';
-const { copyBytes, giveBack, isInPages, takeBuffer } = (await import(
-  memoryOfItsOwn
-)) as typeof sharedBuffers;
+const { copyBytes, giveBack, isInPages, takeBuffer } = await memoryOfItsOwn('own');
 
 const MiB = 1024 * 1024;
+
+async function memoryOfItsOwn(name: string): Promise<typeof sharedBuffers> {
+  const specifier: string = `../../src/runtime/shared-buffers.ts?${name}`;
+  return (await import(specifier)) as typeof sharedBuffers;
+}
 
 /** The address space of this process that is reserved. */
 function virtualBytes(): number {
@@ -77,6 +79,38 @@ test('no more than 32 MiB are shared; who comes then gets ordinary memory, until
   expect(taken.at(-1)?.buffer).toBeInstanceOf(ArrayBuffer);
   taken.forEach(giveBack);
   expect(takeBuffer(MiB).buffer).toBeInstanceOf(SharedArrayBuffer);
+});
+
+test('a size that comes anew has the room of idle ones of other sizes, before V8 has collected them', async () => {
+  const memory = await memoryOfItsOwn('sizes');
+  const small = Array.from({ length: 31 }, () => memory.takeBuffer(MiB));
+  small.forEach(memory.giveBack);
+  const large = Array.from({ length: 7 }, () => memory.takeBuffer(4 * MiB));
+  expect(large.every(({ buffer }) => buffer instanceof SharedArrayBuffer)).toBe(true);
+  large.forEach(memory.giveBack);
+  // Back and forth is bounded all the same: what was let go is memory until it is collected.
+  const smallAgain = Array.from({ length: 31 }, () => memory.takeBuffer(MiB));
+  expect(
+    smallAgain.filter(({ buffer }) => buffer instanceof SharedArrayBuffer).length,
+  ).toBeLessThan(12);
+  // Held until here, so that none was collected meanwhile.
+  expect(small).toHaveLength(31);
+});
+
+test('buffers that nobody takes for a while are let go', async () => {
+  vi.useFakeTimers();
+  try {
+    const memory = await memoryOfItsOwn('rest');
+    const buffer = memory.takeBuffer(MiB);
+    memory.giveBack(buffer);
+    const again = memory.takeBuffer(MiB);
+    expect(again.buffer).toBe(buffer.buffer);
+    memory.giveBack(again);
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(memory.takeBuffer(MiB).buffer).not.toBe(buffer.buffer);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 test('bytes are copied as they are, from anywhere to anywhere', () => {
