@@ -86,8 +86,8 @@ it('holds a client back whose handler does not read', async () => {
     stream.write(message);
   }
   // The stream's window, and what Node keeps in front of the handler.
-  await expect.poll(() => stream.session?.socket.bytesWritten).toBeGreaterThan(3 * MiB);
-  expect(stream.session?.socket.bytesWritten).toBeLessThan(6 * MiB);
+  await expect.poll(() => stream.session?.socket.bytesWritten).toBeGreaterThan(MiB / 4);
+  expect(stream.session?.socket.bytesWritten).toBeLessThan(MiB);
   go.resolve();
   stream.end();
   await once(stream, 'close');
