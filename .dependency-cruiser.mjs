@@ -95,6 +95,7 @@ export const rooms = {
   images: [
     'imports',
     'secrets',
+    'tasks/control',
     'tasks/reading',
     'tasks/ledger',
     'access',
@@ -135,6 +136,7 @@ export const rooms = {
     'server/errors',
     'server/transport',
     'images',
+    'quotas',
     'uploads/receiving',
     'tasks/reading',
     'access',

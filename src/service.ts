@@ -297,8 +297,19 @@ async function start(
   server.serve({
     httpRoutes: restRoutes({
       database,
+      ledger,
       downloads,
       images,
+      uploads,
+      quotas,
+      reach,
+      secretKeys,
+      onBlobsReleased,
+      onImportDue,
+      maxChunkBytes: settings.maxChunkBytes,
+      maxImageBytes: settings.maxImageBytes,
+      pace: { idleTimeoutMs: settings.streamIdleTimeoutMs, minRate: settings.minUploadRate },
+      storeFolder: blobFolder,
       historyRetentionMs: settings.historyRetentionMs,
     }),
     routes(router) {

@@ -36,6 +36,9 @@ export const failureReasons = {
   TASK_STATE_INVALID: { code: Code.FAILED_PRECONDITION, retryable: false },
   TASK_TERMINAL: { code: Code.FAILED_PRECONDITION, retryable: false },
   TASK_EXPIRED: { code: Code.DEADLINE_EXCEEDED, retryable: true },
+  // What a sender states contradicts what was stated before, or what it sent.
+  STATEMENT_MISMATCH: { code: Code.FAILED_PRECONDITION, retryable: true },
+  SIZE_UNSTATED: { code: Code.FAILED_PRECONDITION, retryable: true },
   WRITER_ACTIVE: { code: Code.FAILED_PRECONDITION, retryable: true },
   ETAG_MISMATCH: { code: Code.ABORTED, retryable: true },
   OFFSET_MISMATCH: { code: Code.ABORTED, retryable: true },

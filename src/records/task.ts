@@ -44,6 +44,12 @@ const TaskSchema = defineEntity({
     /** What the finish stated, once one was taken; the task then completes by itself. */
     finishSize: p.bigint('number').nullable(),
     finishSha256: p.text().nullable(),
+    /** What the sender of the bytes said of the whole before the first of them, where the creator stated nothing. */
+    announcedSize: p.bigint('number').nullable(),
+    /** Whether what comes waits for an import, which makes it the image. */
+    isStaging: p.boolean(),
+    /** The bytes that wait for it, all of them; null until the last has come. */
+    stagedSize: p.bigint('number').nullable(),
     /** Whether what comes is compressed, and the image is what is inside. */
     decompress: p.boolean(),
     /** Of the committed bytes, how many are unpacked by the try that is under way, or was the last. */

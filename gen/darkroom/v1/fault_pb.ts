@@ -43,6 +43,10 @@ export const file_darkroom_v1_fault: GenFile = /*@__PURE__*/
  *   STORED_BYTES_LOST        DATA_LOSS            stored bytes vanished from under a task; fatal
  *   DATABASE_UNAVAILABLE     UNAVAILABLE          the database was away for too long; survived
  *   INTERNAL                 INTERNAL             a defect of the service; survived
+ *   STATEMENT_MISMATCH       FAILED_PRECONDITION  the size that a sender states, or where its body ends, contradicts what was
+ *                                                 stated before; survived
+ *   SIZE_UNSTATED            FAILED_PRECONDITION  nothing tells whether a body without a size is the whole image, after one
+ *                                                 that broke off; survived
  *   SIZE_SHORT               OUT_OF_RANGE         finish came before the stated size was reached; fatal
  *   SIZE_EXCEEDED            OUT_OF_RANGE         more bytes came than were stated or are allowed; fatal
  *   DIGEST_MISMATCH          DATA_LOSS            the sha256 of all bytes is not the stated one; fatal

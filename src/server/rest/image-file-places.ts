@@ -1,20 +1,105 @@
+import { readOwnImage } from '../../access/find-image.ts';
+import { DarkroomError } from '../../domain/darkroom-error.ts';
 import type { DownloadParts } from '../../images/download-image.ts';
+import { latestTask, type UploadTarget } from '../../images/upload-target.ts';
+import type { ImageId } from '../../records/ids.ts';
+import type { UploadTerms } from '../../uploads/receiving/upload-body.ts';
+import type { HttpCall } from '../http/http-endpoints.ts';
 import { imageIdIn } from './id-in-path.ts';
 import { sendImageFile } from './image-file.ts';
 import { imagePath } from './image-view.ts';
 import type { Place } from './place.ts';
+import { sendNothing } from './rest-answer.ts';
+import { receiveImage, type ReceiveParts } from './upload/receive-image.ts';
+import { tellStanding, uploadFailure } from './upload/upload-answer.ts';
 
 /** What it takes to move the bytes of images. */
-export interface ImageFilePlacesParts {
+export interface ImageFilePlacesParts extends ReceiveParts {
   readonly downloads: DownloadParts;
 }
 
-/** The bytes of images. */
-export function imageFilePlaces({ downloads }: ImageFilePlacesParts): readonly Place[] {
+/**
+ * The bytes of images. They are taken while the service stops, too: a sender that is turned away has read of its source by then,
+ * and nothing would tell that it has, when it sends the rest to another process.
+ */
+export function imageFilePlaces(parts: ImageFilePlacesParts): readonly Place[] {
+  const { database, downloads } = parts;
+
+  /** How far the upload of an image is that has no bytes to read yet: where its sender goes on. */
+  async function tellUpload(call: HttpCall, imageId: ImageId): Promise<boolean> {
+    const { caller } = call.context;
+    const image = await readOwnImage(database, caller, imageId).catch(() => undefined);
+    if (image?.state !== 'QUEUED') {
+      return false;
+    }
+    const task = await latestTask(database, image);
+    tellStanding(call, task.id, task.committedSize, task.stagedSize != null);
+    return true;
+  }
+
+  async function sendFile(call: HttpCall): Promise<void> {
+    const imageId = imageIdIn(call);
+    try {
+      await sendImageFile(downloads, call, imageId);
+    } catch (error) {
+      const isQueued = error instanceof DarkroomError && error.reason === 'IMAGE_STATE_INVALID';
+      if (isQueued && (await tellUpload(call, imageId)) && call.request.method === 'HEAD') {
+        sendNothing(call);
+        return;
+      }
+      throw error;
+    }
+  }
+
+  async function takeFile(call: HttpCall, purpose: UploadTerms['purpose']): Promise<void> {
+    const imageId = imageIdIn(call);
+    call.context.outcome.subject = { imageId };
+    let target: UploadTarget | undefined;
+    const onTarget = (found: UploadTarget): void => {
+      target = found;
+      call.context.outcome.subject = { imageId, taskId: found.task.id };
+    };
+    try {
+      const { outcome, isWhole } = await receiveImage(parts, call, imageId, purpose, onTarget);
+      tellStanding(call, outcome.taskId, outcome.committedSize, isWhole);
+      if (isWhole) {
+        sendNothing(call);
+      } else {
+        call.response.statusCode = 202;
+        call.response.end();
+      }
+    } catch (error) {
+      if (target !== undefined && !call.response.headersSent) {
+        tellStanding(call, target.task.id, committedSizeOf(error), false);
+      }
+      throw uploadFailure(error, {
+        wasActive: target?.image.state === 'ACTIVE',
+        isDeleted: target !== undefined && (await isDeleted(call, imageId)),
+      });
+    }
+  }
+
+  async function isDeleted({ context }: HttpCall, imageId: ImageId): Promise<boolean> {
+    const image = await readOwnImage(database, context.caller, imageId).catch(() => undefined);
+    return image?.state === 'DELETED';
+  }
+
   return [
     {
       path: `${imagePath(':id')}/file`,
-      methods: { GET: (call) => sendImageFile(downloads, call, imageIdIn(call)) },
+      methods: { GET: sendFile, PUT: (call) => takeFile(call, 'publish') },
+      whileDraining: true,
+    },
+    {
+      path: `${imagePath(':id')}/stage`,
+      methods: { PUT: (call) => takeFile(call, 'stage') },
+      whileDraining: true,
     },
   ];
+}
+
+/** How many bytes are stored, as the session that has ended says. */
+function committedSizeOf(error: unknown): number | undefined {
+  const committed = error instanceof DarkroomError && error.metadata['committed_size'];
+  return typeof committed === 'string' ? Number(committed) : undefined;
 }

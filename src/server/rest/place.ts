@@ -10,6 +10,8 @@ export interface Place {
   /** As `HttpRoute.path`. */
   readonly path: string;
   readonly methods: Readonly<Partial<Record<HttpRoute['method'], PlaceHandler>>>;
+  /** Whether what changes something is done while the service stops; false if not set. */
+  readonly whileDraining?: boolean;
 }
 
 const allMethods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
@@ -27,7 +29,10 @@ export function routesOf(places: readonly Place[]): readonly HttpRoute[] {
   };
   return [
     ...places.flatMap((place) =>
-      methodsOf(place).map(([method, handle]) => route(method, place.path, handle)),
+      methodsOf(place).map(([method, handle]) => {
+        const whileDraining = method !== 'GET' && place.whileDraining === true;
+        return route(method, place.path, handle, whileDraining);
+      }),
     ),
     ...places
       .filter(({ path }) => !path.startsWith('/v2/'))
@@ -50,10 +55,16 @@ function otherMethods({ methods }: Place): HttpRoute['method'][] {
 }
 
 /** Its errors are told in OpenStack's way, that the service is stopping too. */
-function route(method: HttpRoute['method'], path: string, handle: PlaceHandler): HttpRoute {
+function route(
+  method: HttpRoute['method'],
+  path: string,
+  handle: PlaceHandler,
+  whileDraining = false,
+): HttpRoute {
   return {
     method,
     path,
+    whileDraining,
     handle(call) {
       tellRequestId(call);
       return handle(call);

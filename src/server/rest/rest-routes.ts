@@ -1,13 +1,19 @@
 import type { HttpRoute } from '../http/http-endpoints.ts';
 import { imageFilePlaces, type ImageFilePlacesParts } from './image-file-places.ts';
 import { imagePlaces, type ImagePlacesParts } from './image-places.ts';
+import { importPlaces, type ImportPlacesParts } from './import-places.ts';
+import { infoPlaces, type InfoPlacesParts } from './info-places.ts';
 import { routesOf } from './place.ts';
 import { schemaPlaces } from './schema-places.ts';
 import { taskPlaces, type TaskPlacesParts } from './task-places.ts';
 import { versionPlaces } from './version-places.ts';
 
 /** What OpenStack's Image API needs of the service. */
-export type RestParts = ImagePlacesParts & ImageFilePlacesParts & TaskPlacesParts;
+export type RestParts = ImagePlacesParts &
+  ImageFilePlacesParts &
+  ImportPlacesParts &
+  InfoPlacesParts &
+  TaskPlacesParts;
 
 /**
  * OpenStack's Image API, version 2, over the same images and tasks as the contract. It translates, and decides
@@ -19,6 +25,8 @@ export function restRoutes(parts: RestParts): readonly HttpRoute[] {
     ...taskPlaces(parts),
     ...imagePlaces(parts),
     ...imageFilePlaces(parts),
+    ...importPlaces(parts),
+    ...infoPlaces(parts),
     ...schemaPlaces,
   ]);
 }

@@ -7,6 +7,9 @@ import type { RequestBody } from './request-body.ts';
 /** How long the rest of a request that nobody wants is still read, so that its client sees the answer. */
 const discardMs = 10_000;
 
+/** The same at most where its client must be let send all, in ms, as long as it goes on. */
+const longestDiscardMs = 3_600_000;
+
 /**
  * Writes an RPC's response. Resolves when all of it is handed to Node, or when the client is gone: then
  * the body is told to end.
@@ -50,6 +53,9 @@ export async function writeResponse(
  * HTTP/2 the client is told to stop (RST_STREAM with NO_ERROR, RFC 9113, section 8.1); over HTTP/1.1, where it
  * cannot be told, its bytes are read and dropped for 10 s, since closing at once would take the answer away
  * from a client that is still sending.
+ *
+ * A PUT in chunks is read to its end while it goes on. Its client may read a source of which it has no more than one
+ * reading, such as Nova and the clients of OpenStack do: a broken connection would have it send the rest as if it were all.
  */
 export function discardRestAfter(
   request: NodeRequest,
@@ -86,8 +92,17 @@ export function discardRestAfter(
       request.resume();
       return;
     }
-    const timer = setTimeout(() => request.destroy(), discardMs).unref();
-    request.once('close', () => clearTimeout(timer));
+    const begin = performance.now();
+    const isOneReading = request.method === 'PUT' && 'transfer-encoding' in request.headers;
+    let received = request.socket.bytesRead;
+    const timer = setInterval(() => {
+      const goesOn = request.socket.bytesRead > received;
+      received = request.socket.bytesRead;
+      if (!isOneReading || !goesOn || performance.now() - begin > longestDiscardMs) {
+        request.destroy();
+      }
+    }, discardMs).unref();
+    request.once('close', () => clearInterval(timer));
     request.resume();
   });
 }

@@ -6,7 +6,7 @@ import type { Image } from '../../records/image.ts';
 import type { FaultReport } from './fault-report.ts';
 import type { LedgerRows } from './ledger-rows.ts';
 import { Fault } from '../../records/fault.ts';
-import { openTask, recordEvent } from './open-task.ts';
+import { openTask, recordEvent, type NewTask } from './open-task.ts';
 import { isTerminal, nextState, type TaskTransition } from './state-machine.ts';
 import { transitionError } from './task-errors.ts';
 import type { TaskEventKind } from '../../records/task-event.ts';
@@ -127,8 +127,15 @@ export class LedgerEntry {
    * Makes the next attempt at a task that failed or was cancelled, and links both.
    *
    * @param takeOver whether the new task takes over the committed bytes.
+   * @param other what it does otherwise than the old one.
    */
-  retry(requestId: string | null, caller: Caller, takeOver: boolean, cause: string): Task {
+  retry(
+    requestId: string | null,
+    caller: Caller,
+    takeOver: boolean,
+    cause: string,
+    other: Partial<NewTask> = {},
+  ): Task {
     const old = this.task;
     this.#transit('LINK_RETRY');
     const next = openTask(this.rows, this.image, caller, this.now, {
@@ -141,6 +148,7 @@ export class LedgerEntry {
       source: old.source ?? null,
       decompress: old.decompress,
       idleTimeoutMs: old.idleTimeoutMs,
+      ...other,
       cause,
       retryOf: old,
       takeOver: takeOver && old.blobId ? { blobId: old.blobId, from: old } : undefined,

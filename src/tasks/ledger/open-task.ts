@@ -68,6 +68,10 @@ export function openTask(
     expectedSha256: spec.expectedSha256,
     expectedSha512: spec.expectedSha512,
     source: spec.source,
+    // Of the bytes: whoever begins anew may say something else.
+    announcedSize: spec.takeOver?.from.announcedSize ?? null,
+    isStaging: spec.takeOver?.from.isStaging ?? false,
+    stagedSize: spec.takeOver?.from.stagedSize ?? null,
     decompress: spec.decompress,
     unpackedSize: 0,
     blobId,

@@ -126,6 +126,7 @@ const parkedLimit = 256;
 export class ParkedDigests {
   readonly #pool: Pick<DigestPool, 'open'>;
   readonly #parked = new Map<BlobId, DigestedPrefix>();
+  readonly #withSha512 = new WeakSet<DigestStream>();
 
   constructor(pool: Pick<DigestPool, 'open'>) {
     this.#pool = pool;
@@ -139,11 +140,16 @@ export class ParkedDigests {
   ): DigestedPrefix {
     const parked = this.#parked.get(blobId);
     this.#parked.delete(blobId);
-    if (parked && parked.position <= committedSize && !parked.stream.isLost) {
+    const hasAll = parked && (!wishes.sha512 || this.#withSha512.has(parked.stream));
+    if (hasAll && parked.position <= committedSize && !parked.stream.isLost) {
       return parked;
     }
     parked?.stream.close();
-    return { stream: new DeferredDigest(wishes, () => this.#pool.open(wishes)), position: 0 };
+    const stream = new DeferredDigest(wishes, () => this.#pool.open(wishes));
+    if (wishes.sha512) {
+      this.#withSha512.add(stream);
+    }
+    return { stream, position: 0 };
   }
 
   /** Keeps the digest of a blob's first `position` bytes if these are committed, and closes it if not. */

@@ -33,6 +33,12 @@ const hasLiveWriter = `
   exists (select from processes
            where processes.id = task.writer_process_id and ${hasSignOfLife}) as has_live_writer`;
 
+// By the index tasks_image_id_attempt_key.
+const hasBrokenOff = `
+  exists (select from tasks as past
+           where past.image_id = task.image_id and past.type <> 'IMPORT' and past.start_time is not null
+             and past.finish_size is null and past.staged_size is null) as has_broken_off`;
+
 /** The segments of a task's blob, in order. */
 export const segmentFacts: LedgerFacts<BlobSegment[]> = {
   name: 'segments',
@@ -56,6 +62,8 @@ export interface AttachFacts {
   readonly writers: Readonly<Record<string, number>>;
   /** What was set for the task's project in place of the settings. */
   readonly limits: TransferLimits;
+  /** Whether a stream of the image ended without its end; false where it was not asked for. */
+  readonly hasBrokenOff: boolean;
 }
 
 export const attachFacts: LedgerFacts<AttachFacts> = {
@@ -66,7 +74,15 @@ export const attachFacts: LedgerFacts<AttachFacts> = {
     segments: segmentsOf(row),
     writers: (row['writers'] ?? {}) as Readonly<Record<string, number>>,
     limits: row['limits'] ?? {},
+    hasBrokenOff: row['has_broken_off'] === true,
   }),
+};
+
+/** The same, of an image whose earlier streams matter. Those of ended tasks do not change, and the task's own is its row's. */
+export const attachFactsWithPast: LedgerFacts<AttachFacts> = {
+  name: 'attach with past',
+  columns: [attachFacts.columns, hasBrokenOff].join(', '),
+  of: attachFacts.of,
 };
 
 /** The streams that write besides a task's own. */

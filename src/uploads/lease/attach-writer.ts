@@ -16,7 +16,13 @@ import type { TaskLedger } from '../../tasks/ledger/task-ledger.ts';
 import type { Task } from '../../records/task.ts';
 import type { Image } from '../../records/image.ts';
 import type { LockedEntry } from '../../tasks/ledger/locked-entry.ts';
-import { attachFacts, writerFacts, writersBesides, type AttachFacts } from './attach-facts.ts';
+import {
+  attachFacts,
+  attachFactsWithPast,
+  writerFacts,
+  writersBesides,
+  type AttachFacts,
+} from './attach-facts.ts';
 import {
   admissionOf,
   admitUpload,
@@ -25,6 +31,8 @@ import {
   mayImport,
   type UploadAdmission,
 } from './upload-admission.ts';
+import { leaseOf } from './lease-of.ts';
+import { agreeOnTerms, type UploadTerms } from './upload-terms.ts';
 import { fencedError, type WriterLease } from './writer-lease.ts';
 
 /** A task that has SUCCEEDED, and its image. */
@@ -44,7 +52,13 @@ export type Attachment =
 /** Who wants to write, and why. */
 export type WriterRole =
   /** A client that sends. Without an epoch it is taken only if no other stream has the upload. */
-  | { readonly kind: 'client'; readonly caller: Caller; readonly epoch: number | undefined }
+  | {
+      readonly kind: 'client';
+      readonly caller: Caller;
+      readonly epoch: number | undefined;
+      /** Of a stream without frames. */
+      readonly terms?: UploadTerms | undefined;
+    }
   /** The service itself, which fetches the bytes of an import. */
   | { readonly kind: 'import'; readonly maxOfProject: number }
   /** The service itself, which completes what was received. */
@@ -69,7 +83,7 @@ const writerActiveRetryDelayMs = 1000;
  * Near the limit of uploads it is decided under a lock, else at once.
  *
  * @throws DarkroomError TASK_NOT_FOUND, TASK_TERMINAL, TASK_EXPIRED, TASK_STATE_INVALID (a client, of an
- *   import), WRITER_ACTIVE, WRITER_FENCED, TOO_MANY_UPLOADS.
+ *   import), WRITER_ACTIVE, WRITER_FENCED, TOO_MANY_UPLOADS; as `agreeOnTerms`.
  */
 export async function attachWriter(
   ledger: TaskLedger,
@@ -83,8 +97,9 @@ export async function attachWriter(
     const outcome = await ledger.tryChange(taskId, (entry) => claimImport(entry, writer, role));
     return outcome?.value ?? { kind: 'taken' };
   }
-  const caller = role.kind === 'client' ? role.caller : undefined;
-  const attachment = await ledger.changeAtOnce(taskId, caller, attachFacts, (entry, facts) =>
+  const { caller, terms } = role.kind === 'client' ? role : { caller: undefined, terms: undefined };
+  const asked = terms === undefined ? attachFacts : attachFactsWithPast;
+  const attachment = await ledger.changeAtOnce(taskId, caller, asked, (entry, facts) =>
     hasAmpleRoom(writersBesides(entry.task, facts), admissionOf(admission, facts.limits))
       ? decideAttachment(entry, writer, facts)
       : undefined,
@@ -92,7 +107,7 @@ export async function attachWriter(
   return (
     attachment ??
     ledger.change(taskId, caller, async (entry) => {
-      const facts = await entry.readFacts(attachFacts);
+      const facts = await entry.readFacts(asked);
       const attached = decideAttachment(entry, writer, facts);
       if (attached.kind === 'lease') {
         await admitUpload(entry.em, entry.task, admissionOf(admission, facts.limits));
@@ -123,6 +138,9 @@ function decideAttachment(
   }
   if (isWriterActive(entry, writer, facts)) {
     throw writerActive(task);
+  }
+  if (role.kind === 'client' && role.terms !== undefined) {
+    agreeOnTerms(task, role.terms, facts.hasBrokenOff);
   }
   return attach(entry, writer, facts);
 }
@@ -155,7 +173,8 @@ function attach(entry: LedgerEntry, writer: WouldBeWriter, { segments }: AttachF
   task.writerPeer = writer.peer;
   task.writerSince = entry.now;
   const own = continued ?? beginSegment(entry, blobId);
-  return { kind: 'lease', lease: leaseOf(entry, writer.processId, own, segments) };
+  const terms = writer.role.kind === 'client' ? writer.role.terms : undefined;
+  return { kind: 'lease', lease: leaseOf(entry, writer.processId, own, segments, terms) };
 }
 
 function enterTransfer(entry: LedgerEntry, { role, peer }: WouldBeWriter): void {
@@ -285,43 +304,6 @@ function beginSegment({ task, rows, now }: LedgerEntry, blobId: BlobId): BlobSeg
   };
   rows.putSegment(segment);
   return segment;
-}
-
-function leaseOf(
-  { task, image }: LedgerEntry,
-  processId: ProcessId,
-  own: BlobSegment,
-  segments: readonly BlobSegment[],
-): WriterLease {
-  const { id, startOffset, length, storedBytes } = own;
-  return {
-    taskId: task.id,
-    taskType: task.type,
-    epoch: task.writerEpoch,
-    processId,
-    blobId: own.blobId,
-    segment: { id, startOffset, length, storedBytes },
-    earlier: segments
-      .filter((segment) => segment !== own && segment.length > 0)
-      .map((segment) => ({
-        id: segment.id,
-        startOffset: segment.startOffset,
-        length: segment.length,
-      })),
-    committedSize: task.committedSize,
-    storedBytes: task.storedBytes,
-    expectedSize: task.expectedSize ?? null,
-    expectedSha256: task.expectedSha256 ?? null,
-    expectedSha512: task.expectedSha512 ?? null,
-    declared: {
-      diskFormat: image.diskFormat,
-      containerFormat: task.decompress ? 'COMPRESSED' : image.containerFormat,
-      isUnpackedLater: task.decompress,
-    },
-    decompress: task.decompress,
-    idleTimeoutMs: task.idleTimeoutMs,
-    finishSize: task.finishSize ?? null,
-  };
 }
 
 function writerActive(task: Task): DarkroomError {

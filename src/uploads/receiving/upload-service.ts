@@ -11,7 +11,9 @@ import { UploadCalls, type UploadCall, type UploadOutcome } from './upload-calls
 import { assertSound, type ChunkFrame, type HoleFrame, type UploadFrame } from './upload-frame.ts';
 import type { UploadIntake } from './upload-intake.ts';
 import type { UploadParts } from './upload-parts.ts';
+import { endOfBody, type UploadBody } from './upload-body.ts';
 import { UploadStream, type DataTaker, type UploadConnection } from './upload-stream.ts';
+import { importStaged, markStaged } from './staged-upload.ts';
 import type { WriterLease } from '../lease/writer-lease.ts';
 
 export type { UploadOutcome };
@@ -59,9 +61,7 @@ export class UploadService implements UploadIntake {
     frames: AsyncIterator<UploadFrame>,
     connection: UploadConnection,
   ): Promise<UploadOutcome> {
-    const { streamIdleTimeoutMs, minUploadRate, maxChunkBytes } = this.#parts.limits;
-    const pace = { idleTimeoutMs: streamIdleTimeoutMs, minRate: minUploadRate };
-    const stream = new UploadStream(frames, connection, pace, maxChunkBytes);
+    const stream = this.#streamOf(frames, connection);
     try {
       const header = await stream.header();
       return await this.#take({
@@ -75,6 +75,53 @@ export class UploadService implements UploadIntake {
         send: (interruption, take) => stream.receive(interruption, take),
         settle: settleUpload,
       });
+    } catch (error) {
+      throw this.#known(error);
+    } finally {
+      stream.end();
+    }
+  }
+
+  /**
+   * Takes the bytes of a stream that has no frames, and whose end stands for the finish. Resolves when all is durable, and
+   * where the end is the image's, when the image is ACTIVE, or all of it staged.
+   *
+   * @throws DarkroomError any of UploadImage's; STATEMENT_MISMATCH, SIZE_UNSTATED; what could be kept is durable and the
+   *   fault recorded.
+   */
+  async receiveBody(
+    caller: Caller,
+    body: UploadBody,
+    connection: UploadConnection,
+  ): Promise<UploadOutcome> {
+    const { taskId, terms, writerEpoch: epoch } = body;
+    const stream = this.#streamOf(body.chunks, connection);
+    let staged: FinishClaim | undefined;
+    try {
+      this.#assertNotTooLarge(terms.stated.size);
+      const outcome = await this.#take({
+        role: { kind: 'client', caller, epoch, terms },
+        taskId,
+        peer: connection.peer,
+        send: async (interruption, take, lease) => {
+          let position = body.offset;
+          await stream.receive(interruption, async (frame) => {
+            position += frame.kind === 'chunk' ? frame.data.byteLength : frame.length;
+            await take(frame);
+          });
+          const end = endOfBody(body, position, lease);
+          if (end.kind !== 'whole' || terms.purpose === 'publish') {
+            return end.kind === 'whole' ? end : undefined;
+          }
+          staged = end;
+          return undefined;
+        },
+        settle: settleUpload,
+      });
+      if (staged !== undefined && !outcome.complete) {
+        await markStaged(this.#parts.ledger, caller, outcome, staged);
+      }
+      return outcome;
     } catch (error) {
       throw this.#known(error);
     } finally {
@@ -121,6 +168,27 @@ export class UploadService implements UploadIntake {
   async resume(caller: Caller, taskId: TaskId, peer: string): Promise<Task> {
     await this.#calls.brokenOffEnded(taskId, caller, endPatienceMs);
     return giveToNewWriter(this.#parts.ledger, taskId, caller, peer);
+  }
+
+  /**
+   * Resolves when a stream of the task that has just broken off here is recorded, or soon: whoever sends again must not find
+   * it still there.
+   */
+  untilBrokenOffEnded(caller: Caller, taskId: TaskId): Promise<void> {
+    return this.#calls.brokenOffEnded(taskId, caller, endPatienceMs);
+  }
+
+  /**
+   * Makes staged bytes the image's: resolves once it is certain that they will be, unless their checks fail, which goes on
+   * by itself.
+   *
+   * @throws DarkroomError as `importStaged`.
+   */
+  async importStaged(caller: Caller, taskId: TaskId): Promise<void> {
+    const claim = await importStaged(this.#parts.ledger, caller, taskId);
+    this.complete(taskId, claim).catch((error: unknown) => {
+      this.#parts.logger.info({ err: error, taskId }, 'staged bytes could not be imported');
+    });
   }
 
   /**
@@ -180,6 +248,24 @@ export class UploadService implements UploadIntake {
    */
   drain(): Promise<void> {
     return this.#calls.drain();
+  }
+
+  #streamOf(frames: AsyncIterator<UploadFrame>, connection: UploadConnection): UploadStream {
+    const { streamIdleTimeoutMs, minUploadRate, maxChunkBytes } = this.#parts.limits;
+    const pace = { idleTimeoutMs: streamIdleTimeoutMs, minRate: minUploadRate };
+    return new UploadStream(frames, connection, pace, maxChunkBytes);
+  }
+
+  /** Before a byte is taken, and without an end to the task. @throws DarkroomError SIZE_EXCEEDED */
+  #assertNotTooLarge(size: number | undefined): void {
+    const { maxImageBytes } = this.#parts.limits;
+    if (size !== undefined && size > maxImageBytes) {
+      throw new DarkroomError(
+        'SIZE_EXCEEDED',
+        `The image is said to have ${size} bytes, and ${maxImageBytes} are the most that is taken.`,
+        { metadata: { limit: String(maxImageBytes) } },
+      );
+    }
   }
 
   async #take(call: UploadCall): Promise<UploadOutcome> {

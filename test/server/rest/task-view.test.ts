@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { Database } from '../../../src/database/database.ts';
 import { DarkroomError } from '../../../src/domain/darkroom-error.ts';
 import type { ImageService } from '../../../src/images/image-service.ts';
-import { restRoutes } from '../../../src/server/rest/rest-routes.ts';
+import { restRoutes, type RestParts } from '../../../src/server/rest/rest-routes.ts';
 import type { DownloadParts } from '../../../src/images/download-image.ts';
 import { connectTestDatabase } from '../../support/test-database.ts';
 import { makeTask, stranger } from '../../tasks/task-fixtures.ts';
@@ -385,7 +385,7 @@ describe('the view', () => {
       downloads: {} as DownloadParts,
       images: { getOwnImage } as unknown as ImageService,
       historyRetentionMs: 1000,
-    });
+    } as RestParts);
     const { url } = await startFakeServer({ httpRoutes: routes });
     const response = await fetch(`${url}/v2/images/${randomUUID()}/tasks`);
     expect([response.status, response.headers.get('retry-after')]).toEqual([503, '3']);

@@ -1,0 +1,49 @@
+import type { BlobSegment } from '../../records/blob.ts';
+import type { ProcessId } from '../../records/ids.ts';
+import type { LedgerEntry } from '../../tasks/ledger/ledger-entry.ts';
+import { sizeSaid, type UploadTerms } from './upload-terms.ts';
+import type { WriterLease } from './writer-lease.ts';
+
+/**
+ * The lease of a writer that was attached to a task.
+ *
+ * @param own the segment that it writes, of all that the blob has.
+ * @param terms of a stream without frames.
+ */
+export function leaseOf(
+  { task, image }: LedgerEntry,
+  processId: ProcessId,
+  own: BlobSegment,
+  segments: readonly BlobSegment[],
+  terms: UploadTerms | undefined,
+): WriterLease {
+  const { id, startOffset, length, storedBytes } = own;
+  return {
+    taskId: task.id,
+    taskType: task.type,
+    epoch: task.writerEpoch,
+    processId,
+    blobId: own.blobId,
+    segment: { id, startOffset, length, storedBytes },
+    earlier: segments
+      .filter((segment) => segment !== own && segment.length > 0)
+      .map((segment) => ({
+        id: segment.id,
+        startOffset: segment.startOffset,
+        length: segment.length,
+      })),
+    committedSize: task.committedSize,
+    storedBytes: task.storedBytes,
+    expectedSize: terms ? sizeSaid(task) : (task.expectedSize ?? null),
+    expectedSha256: task.expectedSha256 ?? null,
+    expectedSha512: terms?.stated.sha512 ?? task.expectedSha512 ?? null,
+    declared: {
+      diskFormat: image.diskFormat,
+      containerFormat: task.decompress ? 'COMPRESSED' : image.containerFormat,
+      isUnpackedLater: task.decompress,
+    },
+    decompress: task.decompress,
+    idleTimeoutMs: task.idleTimeoutMs,
+    finishSize: task.finishSize ?? null,
+  };
+}
