@@ -1,4 +1,6 @@
 import { readdir } from 'node:fs/promises';
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ConnectError, type Client } from '@connectrpc/connect';
@@ -20,14 +22,19 @@ import { jsonBodies } from './kinds/json-bodies.ts';
 import { messages } from './kinds/messages.ts';
 import { restRequests } from './kinds/rest-requests.ts';
 import { tokens } from './kinds/tokens.ts';
+import { ServiceHeap } from './service-heap.ts';
 import type { FuzzCase, FuzzTarget } from './target.ts';
 
 const MiB = 1024 * 1024;
 
 /** Cases at the same time. */
 const atOnce = 16;
-/** So many more MiB may be resident at the end than after the first part of the cases. */
-const mostGrowthMiB = 160;
+/** So many times the memory is looked at, in equal parts of the cases. */
+const looks = 10;
+/** From this look on the service is warm. */
+const warmLook = 3;
+/** So many more MiB may be needed at the end than when the service was warm, after all garbage was collected. */
+const mostGrowthMiB = 16;
 /** So many more files may be open at the end than at the beginning: connections of the database come and go. */
 const mostMoreFiles = 30;
 
@@ -68,12 +75,15 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzVerdict> {
       description: undefined,
       lifetimeMs: undefined,
     });
-    const service = await startFuzzedService(stage, tokensFile, violate);
+    const inspectorPort = await freePort();
+    const service = await startFuzzedService(stage, tokensFile, inspectorPort, violate);
+    const memory = { pid: service.pid, heap: await ServiceHeap.open(inspectorPort) };
+    stage.defer(() => Promise.resolve(memory.heap.close()));
     const authorization = `Bearer ${token}`;
     const others = imagesAs(service.url, authorization);
     const steady = serveOthers(others, violate);
     const target = await targetOf(service, others, authorization);
-    await playCases(options, target, stage.folder, service.pid, violate);
+    await playCases(options, target, stage.folder, memory, violate);
     target.client.close();
     await steady.stop();
     options.print(
@@ -89,6 +99,7 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzVerdict> {
 function startFuzzedService(
   stage: Stage,
   tokensFile: string,
+  inspectorPort: number,
   violate: (text: string) => void,
 ): Promise<BenchService> {
   return startPostgres(stage).then(({ url }) =>
@@ -100,6 +111,7 @@ function startFuzzedService(
         DARKROOM_FLOOD_PAUSE_MS: '0',
         DARKROOM_IMPORT_MAX_TRIES: '1',
         DARKROOM_LOG_LEVEL: 'debug',
+        NODE_OPTIONS: `--inspect=127.0.0.1:${inspectorPort}`,
       },
       onLogLine(line) {
         const { level, code, msg } = JSON.parse(line) as Readonly<Record<string, unknown>>;
@@ -130,7 +142,7 @@ async function playCases(
   { cases, seed, from, only, print, signal }: FuzzOptions,
   target: FuzzTarget,
   folder: string,
-  pid: number,
+  { pid, heap }: { readonly pid: number; readonly heap: ServiceHeap },
   violate: (text: string) => void,
 ): Promise<void> {
   const kinds = (
@@ -150,6 +162,16 @@ async function playCases(
   const filesBefore = await openFiles();
   let next = from;
   let warm: number | undefined;
+  /** What the service needs, in MiB, told with what it has. */
+  const look = async (played: number): Promise<number> => {
+    const needed = await heap.needed();
+    const { resident } = await memoryOf(pid);
+    const [objects, beside, has] = [needed.heap, needed.external, resident].map(inMiB);
+    print(
+      `after ${played} cases: ${objects} MiB needed in the heap, ${beside} beside it, of ${has} resident`,
+    );
+    return (needed.heap + needed.external) / MiB;
+  };
   const end = from + cases;
 
   async function play(): Promise<void> {
@@ -166,8 +188,10 @@ async function playCases(
       if (isDefect(answer)) {
         violate(`case ${number}, ${name}, ${answer.what}: ${answer.outcome} ${answer.text}`);
       }
-      if (number - from === Math.floor(cases / 4)) {
-        warm = (await memoryOf(pid)).resident;
+      const part = ((number - from + 1) * looks) / cases;
+      if (Number.isInteger(part) && part < looks) {
+        const needed = await look(number - from + 1);
+        warm = part >= warmLook ? (warm ?? needed) : undefined;
       }
     }
   }
@@ -177,13 +201,10 @@ async function playCases(
     print(`${String(count).padStart(8)}  ${key}`);
   }
   target.client.close();
-  const { resident } = await memoryOf(pid);
-  const growth = Math.round((resident - (warm ?? resident)) / MiB);
-  print(
-    `resident at the end: ${Math.round(resident / MiB)} MiB, ${growth} more than after a quarter`,
-  );
+  const needed = await look(end - from);
+  const growth = Math.round(needed - (warm ?? needed));
   if (growth > mostGrowthMiB) {
-    violate(`it grew by ${growth} MiB`);
+    violate(`it needs ${growth} MiB more than when it was warm`);
   }
   // Closed connections are told to the service a moment later.
   let files = await openFiles();
@@ -194,6 +215,20 @@ async function playCases(
   if (files > filesBefore + mostMoreFiles) {
     violate(`${files - filesBefore} more files are open than at the beginning`);
   }
+}
+
+function inMiB(bytes: number): number {
+  return Math.round(bytes / MiB);
+}
+
+/** A port that nobody listens on just now. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
 }
 
 const newImage = {
