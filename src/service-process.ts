@@ -91,12 +91,18 @@ async function start(): Promise<Running> {
 
 /** What is spoken on the port; undefined for plaintext. The files are looked after for as long as this process lives. */
 async function openTls(): Promise<TlsSource | undefined> {
-  const { tlsCertFile, tlsKeyFile, tlsClientCaFile, tlsReloadIntervalMs } = settings;
+  const { tlsCertFile, tlsKeyFile, tlsClientCaFile, tlsClientCrlFile, tlsReloadIntervalMs } =
+    settings;
   if (tlsCertFile === undefined || tlsKeyFile === undefined) {
     return undefined;
   }
   const { TlsFiles } = await import('./tls/tls-files.ts');
-  const paths = { certFile: tlsCertFile, keyFile: tlsKeyFile, clientCaFile: tlsClientCaFile };
+  const paths = {
+    certFile: tlsCertFile,
+    keyFile: tlsKeyFile,
+    clientCaFile: tlsClientCaFile,
+    clientCrlFile: tlsClientCrlFile,
+  };
   return TlsFiles.open({ paths, intervalMs: tlsReloadIntervalMs, logger });
 }
 

@@ -16,6 +16,10 @@ export const tlsSettingSpecs = {
     'DARKROOM_TLS_CLIENT_CA_FILE',
     'Authorities as PEM by which certificates of clients are checked; without it clients are asked for none.',
   ),
+  tlsClientCrlFile: file(
+    'DARKROOM_TLS_CLIENT_CRL_FILE',
+    'Revocation lists of those authorities as PEM, one of each, and of those between them and the clients; without it none is asked.',
+  ),
   tlsClientAuth: setting<'required' | 'optional' | undefined>({
     env: 'DARKROOM_TLS_CLIENT_AUTH',
     schema: z.enum(['required', 'optional']).optional(),
@@ -59,13 +63,22 @@ interface WireSettings {
   readonly tlsCertFile: string | undefined;
   readonly tlsKeyFile: string | undefined;
   readonly tlsClientCaFile: string | undefined;
+  readonly tlsClientCrlFile: string | undefined;
   readonly tlsClientAuth: 'required' | 'optional' | undefined;
   readonly plaintext: 'loopback-only' | 'allowed-on-any-network';
 }
 
 /** What is wrong with settings of the wire that are each allowed by themselves: a sentence for each. */
 export function wireProblems(settings: WireSettings): string[] {
-  const { host, tlsCertFile, tlsKeyFile, tlsClientCaFile, tlsClientAuth, plaintext } = settings;
+  const {
+    host,
+    tlsCertFile,
+    tlsKeyFile,
+    tlsClientCaFile,
+    tlsClientCrlFile,
+    tlsClientAuth,
+    plaintext,
+  } = settings;
   const problems: string[] = [];
   if ((tlsCertFile === undefined) !== (tlsKeyFile === undefined)) {
     const [set, missing] =
@@ -92,6 +105,11 @@ export function wireProblems(settings: WireSettings): string[] {
     problems.push(
       `DARKROOM_TLS_CLIENT_AUTH is ${tlsClientAuth}, but nothing says whose certificates are good: set ` +
         'DARKROOM_TLS_CLIENT_CA_FILE, too',
+    );
+  }
+  if (tlsClientCrlFile !== undefined && tlsClientCaFile === undefined) {
+    problems.push(
+      'DARKROOM_TLS_CLIENT_CRL_FILE is set, but nothing says whose certificates are good: set DARKROOM_TLS_CLIENT_CA_FILE, too',
     );
   }
   return problems;

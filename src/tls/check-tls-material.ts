@@ -3,6 +3,7 @@ import { createSecureContext } from 'node:tls';
 import { quoted } from '../domain/quoted.ts';
 import { alternativeNames } from './alternative-names.ts';
 import { settingOfFile, type TlsPaths } from './read-tls-files.ts';
+import { revocationListsIn, subjectOf, type RevocationList } from './revocation-lists.ts';
 import { TlsFilesError, type TlsMaterial } from './tls-material.ts';
 
 /** Purposes of certificates (RFC 5280, section 4.2.1.12). */
@@ -14,6 +15,7 @@ export interface TlsFacts {
   /** The certificate of the service. */
   readonly leaf: X509Certificate;
   readonly authorities: readonly X509Certificate[];
+  readonly revocationLists: readonly RevocationList[];
 }
 
 /**
@@ -27,11 +29,16 @@ export function checkTlsMaterial(material: TlsMaterial, paths: TlsPaths, now: nu
   const name = (which: keyof TlsPaths): string => `${settingOfFile[which]} (${paths[which]})`;
   const chain = certificatesIn(material.certificate, name('certFile'));
   const key = privateKeyIn(material.key, name('keyFile'));
-  const { clientCa } = material;
+  const { clientCa, clientCrl } = material;
   const authorities = clientCa === undefined ? [] : certificatesIn(clientCa, name('clientCaFile'));
+  const revocationLists =
+    clientCrl === undefined ? [] : revocationListsIn(clientCrl, name('clientCrlFile'));
   const [leaf] = chain;
   assertMatch(chain, key, name);
   assertValidNow(leaf, name('certFile'), now);
+  if (clientCrl !== undefined) {
+    assertLists(revocationLists, authorities, name('clientCrlFile'), now);
+  }
   const purposes = leaf.keyUsage as string[] | undefined;
   if (purposes !== undefined && !purposes.some((one) => one === serverAuth || one === anyPurpose)) {
     throw new TlsFilesError(
@@ -39,7 +46,12 @@ export function checkTlsMaterial(material: TlsMaterial, paths: TlsPaths, now: nu
     );
   }
   try {
-    createSecureContext({ cert: material.certificate, key: material.key, ca: clientCa });
+    createSecureContext({
+      cert: material.certificate,
+      key: material.key,
+      ca: clientCa,
+      crl: revocationLists.map(({ pem }) => pem),
+    });
   } catch (error) {
     // Such as a key that is too short. The text of OpenSSL names it, and nothing of the key.
     const why = error instanceof Error ? error.message : String(error);
@@ -48,7 +60,7 @@ export function checkTlsMaterial(material: TlsMaterial, paths: TlsPaths, now: nu
       { cause: error },
     );
   }
-  return { leaf, authorities };
+  return { leaf, authorities, revocationLists };
 }
 
 /** What people know a certificate by: for the log. */
@@ -134,6 +146,32 @@ function assertMatch(
       : `the key of ${name('keyFile')} is that of certificate ${at + 2} of ${name('certFile')}, not of the first: put the ` +
           'certificate of the service first, and after it those between it and the root',
   );
+}
+
+/** OpenSSL refuses every client of an authority of which there is no list that is valid now. */
+function assertLists(
+  lists: readonly RevocationList[],
+  authorities: readonly X509Certificate[],
+  name: string,
+  now: number,
+): void {
+  for (const authority of authorities) {
+    const of = subjectOf(authority);
+    const known = lists.filter(({ issuer }) => issuer === of);
+    const subject = quoted(authority.subject.replaceAll('\n', ', '));
+    if (known.length === 0) {
+      throw new TlsFilesError(
+        `${name} has no list of the authority ${subject}, so that all its clients would be refused: add it`,
+      );
+    }
+    const latest = Math.max(...known.map(({ nextUpdate }) => nextUpdate.getTime()));
+    if (latest < now) {
+      throw new TlsFilesError(
+        `the list of the authority ${subject} in ${name} was to be replaced by ${new Date(latest).toISOString()}, so that ` +
+          'all its clients would be refused: fetch the present one',
+      );
+    }
+  }
 }
 
 function assertValidNow(leaf: X509Certificate, name: string, now: number): void {

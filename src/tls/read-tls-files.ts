@@ -7,6 +7,8 @@ export interface TlsPaths {
   readonly keyFile: string;
   /** Undefined where clients are asked for no certificate. */
   readonly clientCaFile: string | undefined;
+  /** Undefined where no list says which certificates of clients are taken back. */
+  readonly clientCrlFile: string | undefined;
 }
 
 /** The settings of the files, by which messages name them. */
@@ -14,19 +16,22 @@ export const settingOfFile: Readonly<Record<keyof TlsPaths, string>> = {
   certFile: 'DARKROOM_TLS_CERT_FILE',
   keyFile: 'DARKROOM_TLS_KEY_FILE',
   clientCaFile: 'DARKROOM_TLS_CLIENT_CA_FILE',
+  clientCrlFile: 'DARKROOM_TLS_CLIENT_CRL_FILE',
 };
 
-/** Far more than any chain or list of authorities has. In bytes. */
+/** Far more than any chain or list of authorities has, and as much as some 100,000 revocations. In bytes. */
 const maxFileBytes = 4 * 1024 * 1024;
 
 /** Reads the files, whatever is in them. @throws TlsFilesError where one cannot be read. */
 export async function readTlsFiles(paths: TlsPaths): Promise<TlsMaterial> {
-  const [certificate, key, clientCa] = await Promise.all([
+  const { clientCaFile, clientCrlFile } = paths;
+  const [certificate, key, clientCa, clientCrl] = await Promise.all([
     read('certFile', paths.certFile),
     read('keyFile', paths.keyFile),
-    paths.clientCaFile === undefined ? undefined : read('clientCaFile', paths.clientCaFile),
+    clientCaFile === undefined ? undefined : read('clientCaFile', clientCaFile),
+    clientCrlFile === undefined ? undefined : read('clientCrlFile', clientCrlFile),
   ]);
-  return { certificate, key, clientCa };
+  return { certificate, key, clientCa, clientCrl };
 }
 
 /** Whether users of this machine who are neither owner nor of the group may read the key. */
@@ -45,7 +50,7 @@ async function read(which: keyof TlsPaths, path: string): Promise<string> {
     }
     if (file.size > maxFileBytes) {
       throw new TlsFilesError(
-        `${name} has ${file.size} bytes: give a file in PEM form, of a few KiB`,
+        `${name} has ${file.size} bytes: give a file in PEM form, of ${maxFileBytes} bytes at most`,
       );
     }
     return await readFile(path, 'latin1');

@@ -99,7 +99,7 @@ export class TlsFiles implements TlsSource {
 
   async #look(): Promise<void> {
     const { paths, intervalMs } = this.#options;
-    const isSettled = this.#settle(await look(paths));
+    const isSettled = this.#settle(await look(paths, this.#taken));
     this.#expiry.look(this.#taken.facts, Date.now());
     this.#lookIn(isSettled ? intervalMs : Math.min(intervalMs, longestSettleMs));
   }
@@ -142,11 +142,15 @@ export class TlsFiles implements TlsSource {
   }
 }
 
-async function look(paths: TlsPaths): Promise<Found> {
+/** @param taken what is in use: if it is found again it is not checked again. */
+async function look(paths: TlsPaths, taken?: Found): Promise<Found> {
   let digest = '';
   try {
     const material = await readTlsFiles(paths);
     digest = createHash('sha256').update(JSON.stringify(material)).digest('hex');
+    if (digest === taken?.digest) {
+      return taken;
+    }
     return { kind: 'good', digest, material, facts: checkTlsMaterial(material, paths, Date.now()) };
   } catch (error) {
     const wrong =

@@ -5,6 +5,8 @@ export interface TlsMaterial {
   readonly key: string;
   /** Authorities by which certificates of clients are checked; undefined where none is asked for. */
   readonly clientCa: string | undefined;
+  /** What those authorities have taken back; undefined where that is not asked. */
+  readonly clientCrl: string | undefined;
 }
 
 /** Where the material comes from, and comes anew. */

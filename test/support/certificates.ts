@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, X509Certificate } from 'node:crypto';
 import type { TlsMaterial, TlsSource } from '../../src/tls/tls-material.ts';
 import { hasProgram } from './disk-images.ts';
 
@@ -64,6 +64,32 @@ export class Certificates {
     return this.issue(authority, 'server', { names: 'DNS:localhost,IP:127.0.0.1', ...wish });
   }
 
+  /**
+   * What an authority says of those whom it has taken back, as PEM.
+   *
+   * @param hours until the next list; below 0 it should have come already.
+   */
+  async revocationList(
+    authority: Identity,
+    revoked: readonly Identity[] = [],
+    hours = 24,
+  ): Promise<string> {
+    const base = join(this.folder, `list-${(this.#count += 1)}`);
+    const lines = revoked.map(({ cert }) => {
+      const serial = new X509Certificate(cert).serialNumber;
+      return `R\t${timeOf(24).slice(2)}\t${timeOf(-1).slice(2)}\t${serial}\tunknown\t/CN=revoked\n`;
+    });
+    await writeFile(`${base}.index`, lines.join(''));
+    await writeFile(
+      `${base}.cnf`,
+      `[ca]\ndefault_ca=own\n[own]\ndatabase=${base}.index\ndefault_md=sha256\n`,
+    );
+    const signer = ['-cert', authority.certFile, '-keyfile', authority.keyFile];
+    const times = ['-crl_lastupdate', timeOf(-48), '-crl_nextupdate', timeOf(hours)];
+    openssl('ca', '-config', `${base}.cnf`, '-gencrl', ...signer, ...times, '-out', `${base}.pem`);
+    return readFileSync(`${base}.pem`, 'utf8');
+  }
+
   async #make(name: string, above: Identity | undefined, wish: Wish): Promise<Identity> {
     const base = join(this.folder, `${name}-${(this.#count += 1)}`);
     const certFile = `${base}.pem`;
@@ -102,6 +128,12 @@ export class Certificates {
   }
 }
 
+/** A time so many hours from now, as openssl writes it. */
+function timeOf(hours: number): string {
+  const iso = new Date(Date.now() + hours * 3600_000).toISOString();
+  return iso.replace(/[-:T]|\.\d+/g, '');
+}
+
 /** Runs openssl to its end. @returns what it wrote */
 export function openssl(...args: string[]): string {
   const { status, stdout, stderr } = spawnSync('openssl', args, { encoding: 'utf8' });
@@ -114,13 +146,18 @@ export function openssl(...args: string[]): string {
 /** The settings with which a service has an identity. */
 export function tlsEnv(
   server: Identity,
-  more: { readonly clientCa?: Identity; readonly clientAuth?: string } = {},
+  more: {
+    readonly clientCa?: Identity;
+    readonly clientAuth?: string;
+    readonly clientCrlFile?: string;
+  } = {},
 ): Record<string, string> {
   return {
     DARKROOM_TLS_CERT_FILE: server.certFile,
     DARKROOM_TLS_KEY_FILE: server.keyFile,
     DARKROOM_TLS_RELOAD_INTERVAL_MS: '100',
     ...(more.clientCa && { DARKROOM_TLS_CLIENT_CA_FILE: more.clientCa.certFile }),
+    ...(more.clientCrlFile !== undefined && { DARKROOM_TLS_CLIENT_CRL_FILE: more.clientCrlFile }),
     ...(more.clientAuth !== undefined && { DARKROOM_TLS_CLIENT_AUTH: more.clientAuth }),
   };
 }
@@ -132,7 +169,7 @@ export class ChangingTls implements TlsSource {
   material: TlsMaterial;
 
   constructor(server: Identity, clientCa?: Identity, ticketSecret: Buffer = randomBytes(32)) {
-    this.material = { certificate: server.cert, key: server.key, clientCa: clientCa?.cert };
+    this.material = materialOf(server, clientCa);
     this.ticketSecret = ticketSecret;
   }
 
@@ -140,8 +177,12 @@ export class ChangingTls implements TlsSource {
     this.#listeners.push(listener);
   }
 
-  change(server: Identity, clientCa?: Identity): void {
-    this.material = { certificate: server.cert, key: server.key, clientCa: clientCa?.cert };
+  change(server: Identity, clientCa?: Identity, clientCrl?: string): void {
+    this.material = materialOf(server, clientCa, clientCrl);
     this.#listeners.forEach((listener) => listener(this.material));
   }
+}
+
+function materialOf(server: Identity, clientCa?: Identity, clientCrl?: string): TlsMaterial {
+  return { certificate: server.cert, key: server.key, clientCa: clientCa?.cert, clientCrl };
 }

@@ -67,6 +67,7 @@ describe.skipIf(!canMakeCertificates)('files of TLS', () => {
       certFile: file('cert'),
       keyFile: file('key'),
       clientCaFile: clientCa === undefined ? undefined : file('ca'),
+      clientCrlFile: undefined,
     };
   }
 
@@ -284,6 +285,7 @@ describe.skipIf(!canMakeCertificates)('files of TLS', () => {
       const facts = {
         leaf: new X509Certificate(leaf),
         authorities: authorities.map((one) => new X509Certificate(one)),
+        revocationLists: [],
       };
       times.forEach((time) => expiry.look(facts, time));
       return logger.lines;

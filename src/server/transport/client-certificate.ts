@@ -12,6 +12,16 @@ const sentences: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: 'has expired, or an authority above it has: renew it',
   CERT_NOT_YET_VALID: 'is not valid yet: look at the clocks of both machines',
   CERT_SIGNATURE_FAILURE: 'is not signed by who it says: have another made',
+  CERT_REVOKED: 'was taken back by its authority: have a new one made',
+  UNABLE_TO_GET_CRL:
+    'cannot be looked up: DARKROOM_TLS_CLIENT_CRL_FILE has no list of the authority that made it, or of one above that; an ' +
+    'operator has to add it',
+  CRL_HAS_EXPIRED:
+    'cannot be looked up: the list in DARKROOM_TLS_CLIENT_CRL_FILE was to be replaced by now; an operator has to do so',
+  CRL_NOT_YET_VALID:
+    'cannot be looked up: the list in DARKROOM_TLS_CLIENT_CRL_FILE is not valid yet; look at the clocks of both machines',
+  CRL_SIGNATURE_FAILURE:
+    'cannot be looked up: the list in DARKROOM_TLS_CLIENT_CRL_FILE is not signed by its authority; an operator has to replace it',
   INVALID_PURPOSE: 'is not for clients: have one made with the extended key usage clientAuth',
 };
 const unknownAuthority =

@@ -4,6 +4,7 @@ import { createServer, type Server, type TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
 import type { TlsMaterial, TlsSource } from '../../tls/tls-material.ts';
 import { DarkroomError } from '../../domain/darkroom-error.ts';
+import { isRevoked, revocationListsIn, revocationListBlocks } from '../../tls/revocation-lists.ts';
 import { standingByCertificate, type ClientAuth } from './client-certificate.ts';
 import { rememberStanding } from './connection-standing.ts';
 import { CountedLog } from './counted-log.ts';
@@ -64,6 +65,8 @@ export class TlsWire implements Wire {
   readonly #pace: HandshakePace;
   /** By the addresses of both ends: by these alone Node tells which connection is done. */
   readonly #handshakes = new Map<string, Handshake>();
+  /** Connections whose clients have shown a certificate. */
+  readonly #withCertificate = new Set<TLSSocket>();
   #server: Server;
   #ticketPeriod: number;
 
@@ -75,7 +78,10 @@ export class TlsWire implements Wire {
     this.#ticketPeriod = presentTicketPeriod();
     this.#server = this.#serverWith(source.material);
     // Connections that there are keep what they have begun with.
-    source.onChange((material) => (this.#server = this.#serverWith(material)));
+    source.onChange((material) => {
+      this.#server = this.#serverWith(material);
+      this.#endRevoked(material);
+    });
   }
 
   begin(socket: Socket, timeoutMs: number, begun: (connection: BegunConnection) => void): void {
@@ -107,6 +113,7 @@ export class TlsWire implements Wire {
         const protocol = secured.alpnProtocol === 'h2' ? 'http2' : 'http1';
         if (this.#options.source.material.clientCa !== undefined) {
           rememberStanding(secured, standingByCertificate(secured, this.#options.clientAuth));
+          this.#remember(secured);
         }
         begun({ socket: secured, protocol });
         this.#pace.took(performance.now() - began);
@@ -127,11 +134,12 @@ export class TlsWire implements Wire {
   }
 
   #serverWith(material: TlsMaterial): Server {
-    const { certificate, key, clientCa } = material;
+    const { certificate, key, clientCa, clientCrl } = material;
     const server = createServer({
       cert: certificate,
       key,
       ...(clientCa !== undefined && { ca: clientCa, requestCert: true }),
+      ...(clientCrl !== undefined && { crl: revocationListBlocks(clientCrl) }),
       // The verdict is `standingByCertificate`'s.
       rejectUnauthorized: false,
       minVersion: 'TLSv1.2',
@@ -162,6 +170,35 @@ export class TlsWire implements Wire {
       socket.destroy();
     });
     return server;
+  }
+
+  #remember(secured: TLSSocket): void {
+    if (secured.getPeerX509Certificate() !== undefined) {
+      this.#withCertificate.add(secured);
+      secured.once('close', () => this.#withCertificate.delete(secured));
+    }
+  }
+
+  /** A connection whose certificate was taken back since ends at once; when its client comes again it is told why. */
+  #endRevoked({ clientCrl }: TlsMaterial): void {
+    if (clientCrl === undefined) {
+      return;
+    }
+    const lists = revocationListsIn(clientCrl, 'the list of revoked certificates');
+    let ended = 0;
+    for (const secured of this.#withCertificate) {
+      const certificate = secured.getPeerX509Certificate();
+      if (certificate !== undefined && isRevoked(certificate, lists)) {
+        secured.destroy();
+        ended += 1;
+      }
+    }
+    if (ended > 0) {
+      this.#options.logger.info(
+        { connections: ended },
+        'connections were ended: their certificates were taken back',
+      );
+    }
   }
 
   #renewTicketKeys(): void {
