@@ -110,7 +110,7 @@ async function* download(
   }
   const end = Math.min(totalSize, range.offset + (range.length ?? totalSize));
   const segments = await readPublishedSegments(database, blobId);
-  const reader = new BlobReader(store, segments, openSegments);
+  const reader = new BlobReader(store, segments, { maxOpen: openSegments });
   try {
     // At once, so that the download goes on if the image is deleted meanwhile.
     await reader.open(range.offset, end);

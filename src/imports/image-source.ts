@@ -42,11 +42,9 @@ export async function openImageSource(
     throw imageGone(name);
   }
   const { sizeBytes: size } = image;
-  const reader = new BlobReader(
-    store,
-    await readPublishedSegments(database, image.blobId),
-    openSegments,
-  );
+  const reader = new BlobReader(store, await readPublishedSegments(database, image.blobId), {
+    maxOpen: openSegments,
+  });
   await reader.open(start, size);
   let position = start;
   return {

@@ -1,6 +1,6 @@
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import type { SegmentId } from '../records/ids.ts';
-import type { BlobStore, SegmentReader } from './blob-store.ts';
+import type { BlobStore, SegmentReader, SegmentUse } from './blob-store.ts';
 import { storedBytesLost } from './storage-error.ts';
 
 /** A segment's place in a blob. */
@@ -10,6 +10,12 @@ export interface SegmentPlace {
   readonly startOffset: number;
   /** Bytes of the segment that count. */
   readonly length: number;
+}
+
+/** How a blob is read. */
+export interface BlobReaderOptions {
+  readonly maxOpen?: number;
+  readonly use?: SegmentUse;
 }
 
 /** Segments that a reader keeps open where nothing else is said: reading mostly goes from one to the next. */
@@ -23,6 +29,7 @@ export class BlobReader {
   readonly #store: BlobStore;
   readonly #segments: SegmentPlace[];
   readonly #maxOpen: number;
+  readonly #use: SegmentUse;
   /** Those used last are last. */
   readonly #open = new Map<SegmentId, SegmentReader>();
   /** Reads the last segment while it grows; its writer, who closes it. */
@@ -32,12 +39,17 @@ export class BlobReader {
 
   /**
    * @param segments those with bytes, in order without gaps from offset 0.
-   * @param maxOpen how many segments may be open at the same time.
+   * @param options.maxOpen how many segments may be open at the same time.
    */
-  constructor(store: BlobStore, segments: readonly SegmentPlace[], maxOpen = fewOpenSegments) {
+  constructor(
+    store: BlobStore,
+    segments: readonly SegmentPlace[],
+    { maxOpen = fewOpenSegments, use = 'reading' }: BlobReaderOptions = {},
+  ) {
     this.#store = store;
     this.#segments = [...segments];
     this.#maxOpen = maxOpen;
+    this.#use = use;
   }
 
   /**
@@ -128,7 +140,7 @@ export class BlobReader {
     if (this.#growing?.id === id) {
       return this.#growing.reader;
     }
-    const reader = this.#open.get(id) ?? (await this.#store.openReader(id));
+    const reader = this.#open.get(id) ?? (await this.#store.openReader(id, this.#use));
     this.#open.delete(id);
     this.#open.set(id, reader);
     for (const [oldest, stale] of this.#open) {

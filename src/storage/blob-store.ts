@@ -6,6 +6,9 @@ export interface AppendOutcome {
   readonly storedBytes: number;
 }
 
+/** What a segment is opened for: `digesting` reads all of it, once and in order, so that it need not be kept in memory. */
+export type SegmentUse = 'reading' | 'digesting';
+
 /** Reads a segment. */
 export interface SegmentReader {
   /**
@@ -73,9 +76,10 @@ export interface BlobStore {
    * Opens a segment for reading: all that was made durable of it, whether it is complete or another process goes on
    * with it. Goes on reading even when the segment is removed.
    *
+   * @param use `reading` if not said.
    * @throws DarkroomError STORED_BYTES_LOST if it is not there.
    */
-  openReader(id: SegmentId): Promise<SegmentReader>;
+  openReader(id: SegmentId, use?: SegmentUse): Promise<SegmentReader>;
   /**
    * How many bytes from its start the store holds of a segment, at least those that were made durable;
    * undefined if it is not there.

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { validate } from 'uuid';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import type { SegmentId } from '../records/ids.ts';
-import type { BlobStore, SegmentReader, SegmentWriter } from './blob-store.ts';
+import type { BlobStore, SegmentReader, SegmentUse, SegmentWriter } from './blob-store.ts';
 import { completeFile, cutTo } from './complete-file.ts';
+import { FilePastCache } from './file-past-cache.ts';
 import { FileSegmentWriter } from './file-segment-writer.ts';
 import { readFully } from './read-fully.ts';
 import { storageError } from './storage-error.ts';
@@ -17,7 +18,7 @@ const writableMode = 0o640;
 
 /** How a folder is used. */
 export interface FileBlobStoreOptions {
-  /** Whether large writes go past the page cache, where the file system can. */
+  /** Whether large pieces of uploads go past the page cache, where the file system can. */
   readonly directWrites: boolean;
 }
 
@@ -30,7 +31,7 @@ export interface FileBlobStoreOptions {
  */
 export class FileBlobStore implements BlobStore {
   readonly #folder: string;
-  /** Whether the file system lets files be written past the page cache, as far as is known. */
+  /** Whether the file system lets files be used past the page cache, as far as is known. */
   #isDirect: boolean;
 
   private constructor(folder: string, { directWrites }: FileBlobStoreOptions) {
@@ -68,7 +69,7 @@ export class FileBlobStore implements BlobStore {
           id,
           path: this.#path(id),
           syncName: () => syncFolder(join(this.#folder, shardOf(id))),
-          openDirect: () => this.#openDirect(id),
+          openDirect: () => this.#openDirect(id, constants.O_RDWR),
         });
       } catch (error) {
         await file.close().catch(() => {});
@@ -77,11 +78,16 @@ export class FileBlobStore implements BlobStore {
     });
   }
 
-  async openReader(id: SegmentId): Promise<SegmentReader> {
-    const file = await guarded('opening a segment', () => this.#open(id, constants.O_RDONLY));
+  async openReader(id: SegmentId, use: SegmentUse = 'reading'): Promise<SegmentReader> {
+    const opened = await guarded('opening a segment', () => this.#open(id, constants.O_RDONLY));
+    // Memory for what is read once is memory that others do not have, and to fill it takes longer than the disk.
+    const file =
+      use === 'reading'
+        ? new FilePastCache(opened)
+        : new FilePastCache(opened, () => this.#openDirect(id, constants.O_RDONLY));
     return {
       read: (offset, target) => readFully(file, offset, target),
-      close: () => file.close().catch(() => {}),
+      close: () => file.close(),
     };
   }
 
@@ -196,15 +202,15 @@ export class FileBlobStore implements BlobStore {
     }
   }
 
-  /** A segment's file for writing past the page cache, as long as all files could be opened so. Never rejects. */
-  async #openDirect(id: SegmentId): Promise<FileHandle | undefined> {
+  /** A segment's file for going past the page cache, as long as all files could be opened so. Never rejects. */
+  async #openDirect(id: SegmentId, flags: number): Promise<FileHandle | undefined> {
     if (!this.#isDirect) {
       return undefined;
     }
     try {
-      return await open(this.#path(id), constants.O_WRONLY | constants.O_DIRECT);
+      return await open(this.#path(id), flags | constants.O_DIRECT);
     } catch (error) {
-      // As of a file system without. Whatever else is wrong, the write through the cache tells.
+      // As of a file system without. Whatever else is wrong, going through the cache tells.
       this.#isDirect = !isErrno(error, 'EINVAL');
       return undefined;
     }

@@ -1,12 +1,12 @@
 import type { Stats } from 'node:fs';
 import { stat, type FileHandle } from 'node:fs/promises';
 import type { SegmentId } from '../records/ids.ts';
-import { isInPages } from '../runtime/shared-buffers.ts';
 import { completeFile } from './complete-file.ts';
 import type { SegmentWriter, AppendOutcome } from './blob-store.ts';
+import { FilePastCache, type OpenDirect } from './file-past-cache.ts';
 import { readFully } from './read-fully.ts';
 import { storageError } from './storage-error.ts';
-import { joinShortZeroRuns, pageBytes, splitZeroRuns, type Run } from './zero-run.ts';
+import { joinShortZeroRuns, splitZeroRuns, type Run } from './zero-run.ts';
 
 /**
  * Data that is shredded by zeros into more runs than one for each of these many bytes is written in
@@ -18,18 +18,6 @@ const fewRuns = 64;
 /** Zeros that are still left out of shredded data. */
 const leastZerosOfShreds = 32 * 1024;
 
-/**
- * Least bytes that are written past the page cache. In one go they wait for the disk: 1 MiB came to 840 MiB/s on a disk
- * where 64 KiB came to 310, in place of 350 and 920 through the cache, which pays for it later.
- */
-const leastDirectBytes = 256 * 1024;
-
-/** What of a run is written in one go, and where through. */
-interface Stretch {
-  readonly file: FileHandle;
-  readonly length: number;
-}
-
 /** Where a segment's file is, beside the handle on it. */
 export interface SegmentFilePlace {
   readonly id: SegmentId;
@@ -37,8 +25,8 @@ export interface SegmentFilePlace {
   readonly path?: string;
   /** Makes the file's name durable. */
   readonly syncName: () => Promise<void>;
-  /** Opens the file for writing past the page cache; undefined where that cannot be had. */
-  readonly openDirect?: () => Promise<FileHandle | undefined>;
+  /** Opens the file for going past the page cache; undefined where that cannot be had. */
+  readonly openDirect?: OpenDirect;
 }
 
 /**
@@ -48,8 +36,9 @@ export interface SegmentFilePlace {
 export class FileSegmentWriter implements SegmentWriter {
   readonly #file: FileHandle;
   readonly #place: SegmentFilePlace;
-  /** For writing past the page cache: opened when the first bytes come that may go so. */
-  #direct: Promise<FileHandle | undefined> | undefined;
+  /** The same file, through the cache alone. */
+  readonly #cached: FilePastCache;
+  readonly #bytes: FilePastCache;
   #length: number;
   #nameIsDurable = false;
   /** Which file it is: that never changes. */
@@ -62,6 +51,8 @@ export class FileSegmentWriter implements SegmentWriter {
     this.#file = file;
     this.#length = length;
     this.#place = place;
+    this.#cached = new FilePastCache(file);
+    this.#bytes = new FilePastCache(file, place.openDirect);
   }
 
   get length(): number {
@@ -105,7 +96,8 @@ export class FileSegmentWriter implements SegmentWriter {
   }
 
   read(offset: number, target: Uint8Array): Promise<number> {
-    return readFully(this.#file, offset, target);
+    // What went through the cache is there still.
+    return readFully(this.#bytes.isUsed ? this.#bytes : this.#cached, offset, target);
   }
 
   async complete(): Promise<void> {
@@ -119,8 +111,7 @@ export class FileSegmentWriter implements SegmentWriter {
   }
 
   async close(): Promise<void> {
-    await this.#file.close().catch(() => {});
-    await (await this.#direct)?.close().catch(() => {});
+    await this.#bytes.close();
   }
 
   /** Throws unless the file is found where it was made. Without a path only its removal is noticed. */
@@ -158,50 +149,13 @@ export class FileSegmentWriter implements SegmentWriter {
 
   async #write(data: Uint8Array, run: Run, base: number): Promise<void> {
     for (let position = run.start; position < run.end;) {
-      const at = base + position;
-      const { file, length } = await this.#stretch(data, position, run.end, at);
-      let bytesWritten: number;
-      try {
-        ({ bytesWritten } = await file.write(data, position, length, at));
-      } catch (error) {
-        if (file === this.#file || !isRefusal(error)) {
-          throw error;
-        }
-        await file.close().catch(() => {});
-        this.#direct = Promise.resolve(undefined);
-        continue;
-      }
-      if (bytesWritten === 0) {
+      const written = await this.#bytes.write(data, position, run.end, base + position);
+      if (written === 0) {
         throw Object.assign(new Error('a write wrote nothing'), { code: 'EIO' });
       }
-      position += bytesWritten;
+      position += written;
     }
   }
-
-  /** Past the page cache go whole pages of the file that are whole pages of memory, where there are enough of them. */
-  async #stretch(data: Uint8Array, start: number, end: number, at: number): Promise<Stretch> {
-    const all = { file: this.#file, length: end - start };
-    const isAlike = (data.byteOffset + start - at) % pageBytes === 0;
-    if (all.length < leastDirectBytes || !isAlike || !isInPages(data)) {
-      return all;
-    }
-    this.#direct ??= this.#place.openDirect?.() ?? Promise.resolve(undefined);
-    const direct = await this.#direct;
-    if (direct === undefined) {
-      return all;
-    }
-    const inPage = at % pageBytes;
-    return inPage === 0
-      ? { file: direct, length: all.length - (all.length % pageBytes) }
-      : { file: this.#file, length: pageBytes - inPage };
-  }
-}
-
-/** Whether a file system takes such a write only through the page cache. */
-function isRefusal(error: unknown): boolean {
-  return (
-    error instanceof Error && 'code' in error && ['EINVAL', 'ENOTSUP'].includes(String(error.code))
-  );
 }
 
 function worthwhileRuns(data: Uint8Array, position: number): readonly Run[] {

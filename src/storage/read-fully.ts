@@ -1,4 +1,4 @@
-import type { FileHandle } from 'node:fs/promises';
+import type { FilePastCache } from './file-past-cache.ts';
 import { storageError } from './storage-error.ts';
 
 /**
@@ -7,19 +7,18 @@ import { storageError } from './storage-error.ts';
  * @throws DarkroomError STORAGE_UNAVAILABLE
  */
 export async function readFully(
-  file: FileHandle,
+  file: Pick<FilePastCache, 'read'>,
   offset: number,
   target: Uint8Array,
 ): Promise<number> {
   let filled = 0;
   try {
     while (filled < target.byteLength) {
-      const wanted = target.byteLength - filled;
-      const { bytesRead } = await file.read(target, filled, wanted, offset + filled);
-      if (bytesRead === 0) {
+      const read = await file.read(target, filled, target.byteLength, offset + filled);
+      if (read === 0) {
         break;
       }
-      filled += bytesRead;
+      filled += read;
     }
   } catch (error) {
     throw storageError(error, 'reading a segment');

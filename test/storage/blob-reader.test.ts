@@ -95,7 +95,7 @@ test('closing waits for the read under way, and nothing is read afterwards', asy
 
 test('what was opened is read on although it is removed', async () => {
   const watched = new WatchedStore();
-  const reader = new BlobReader(watched.store, watched.segments, 4);
+  const reader = new BlobReader(watched.store, watched.segments, { maxOpen: 4 });
   await reader.open(1500, 4000);
   expect(watched.opened).toBe(3);
   for (const { id } of watched.segments) {

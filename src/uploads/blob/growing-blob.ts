@@ -49,7 +49,7 @@ export class GrowingBlob {
     this.#length = lease.committedSize;
     this.#segmentStoredBytes = lease.segment.storedBytes;
     this.#reader = new BlobReader(parts.store, lease.earlier);
-    this.#digestReader = new BlobReader(parts.store, lease.earlier);
+    this.#digestReader = new BlobReader(parts.store, lease.earlier, { use: 'digesting' });
     this.#showToReaders();
     const { stream, position } = parts.digests.take(lease.blobId, lease.committedSize, {
       sha512: lease.expectedSha512 !== null,
