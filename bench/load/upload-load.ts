@@ -1,4 +1,5 @@
 import { createHash, randomFillSync } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { Image_State } from '../../gen/darkroom/v1/image_pb.ts';
 import {
@@ -18,13 +19,12 @@ export interface UploadOrder {
   readonly bytesEach: number;
   readonly chunkBytes: number;
   readonly content: 'random' | 'half-zeros';
+  /** As fast as it goes if not set. */
+  readonly mibPerSecond?: number | undefined;
 }
 
 /** The rest of an upload that broke. */
-export interface RestOrder extends Pick<
-  UploadOrder,
-  'url' | 'bytesEach' | 'chunkBytes' | 'content'
-> {
+export interface RestOrder extends Omit<UploadOrder, 'taskIds'> {
   readonly taskId: string;
 }
 
@@ -127,7 +127,7 @@ answerCommands<UploadLoad>({
 async function uploadOne(
   call: GrpcCall,
   taskId: string,
-  order: Pick<UploadOrder, 'bytesEach' | 'chunkBytes' | 'content'>,
+  order: Omit<UploadOrder, 'url' | 'taskIds'>,
   from: { readonly offset: number; readonly writerEpoch?: bigint } = { offset: 0 },
 ): Promise<string> {
   const answer = call.onlyMessage();
@@ -150,11 +150,16 @@ async function uploadOne(
 
 async function sendBytes(
   sender: Sender,
-  { chunkBytes, content: kind }: Pick<UploadOrder, 'chunkBytes' | 'content'>,
+  {
+    chunkBytes,
+    content: kind,
+    mibPerSecond,
+  }: Pick<UploadOrder, 'chunkBytes' | 'content' | 'mibPerSecond'>,
   start: number,
   end: number,
 ): Promise<void> {
   const data = content[kind];
+  const began = performance.now();
   for (let offset = start; offset < end;) {
     const at = offset % data.byteLength;
     const size = Math.min(chunkBytes, end - offset, data.byteLength - at);
@@ -162,6 +167,10 @@ async function sendBytes(
     sender.send(data.subarray(at, at + size));
     await sender.hasRoom();
     offset += size;
+    if (mibPerSecond !== undefined) {
+      const due = began + ((offset - start) / MiB / mibPerSecond) * 1000;
+      await delay(Math.max(0, due - performance.now()));
+    }
   }
 }
 

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { mkdtemp, open, readFile, rm, type FileHandle } from 'node:fs/promises';
+import { mkdtemp, open, readFile, rm, writeFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { tmpdir } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
@@ -8,7 +8,9 @@ import fc from 'fast-check';
 import { beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { giveBack, isInPages, takeBuffer } from '../../src/runtime/shared-buffers.ts';
 import { FileBlobStore } from '../../src/storage/file-blob-store.ts';
+import { FilePastCache } from '../../src/storage/file-past-cache.ts';
 import { FileSegmentWriter } from '../../src/storage/file-segment-writer.ts';
+import { readFully } from '../../src/storage/read-fully.ts';
 import { newId, type SegmentId } from '../../src/records/ids.ts';
 import {
   darkroomErrorOf,
@@ -38,28 +40,30 @@ function patterned(length: number, seed = 0): Buffer<ArrayBuffer> {
   return Buffer.alloc(length, patternOf(1009, seed));
 }
 
-/** A write, as a file was asked for it. */
-interface AskedWrite {
+/** A write or a read, as a file was asked for it. */
+interface AskedMove {
   readonly length: number;
   readonly at: number;
 }
 
-/** Stands before a file handle: what is asked of `write` is noted in `asked`, and it may do something else. */
+/** Stands before a file handle: what is asked of `write` and `read` is noted in `asked`, and it may do something else. */
 function watched(
   file: FileHandle,
-  asked: AskedWrite[],
-  instead: (asked: AskedWrite) => Error | number | undefined = () => undefined,
+  asked: AskedMove[],
+  instead: (asked: AskedMove) => Error | number | undefined = () => undefined,
 ): FileHandle {
   return new Proxy(file, {
     get(target, property) {
-      if (property === 'write') {
+      if (property === 'write' || property === 'read') {
         return async (data: Uint8Array, start: number, length: number, at: number) => {
           asked.push({ length, at });
           const found = instead({ length, at });
           if (found instanceof Error) {
             throw found;
           }
-          return target.write(data, start, found ?? length, at);
+          return property === 'write'
+            ? target.write(data, start, found ?? length, at)
+            : target.read(data, start, found ?? length, at);
         };
       }
       const value: unknown = Reflect.get(target, property, target);
@@ -73,24 +77,24 @@ function errno(code: string): Error {
 }
 
 /** A writer on a real file, and what was written through the page cache and past it. */
-async function openWriter(instead?: (asked: AskedWrite) => Error | number | undefined): Promise<{
+async function openWriter(instead?: (asked: AskedMove) => Error | number | undefined): Promise<{
   writer: FileSegmentWriter;
   path: string;
-  cached: AskedWrite[];
-  direct: AskedWrite[];
+  cached: AskedMove[];
+  direct: AskedMove[];
 }> {
   const folder = await mkdtemp(join(tmpdir(), 'darkroom-direct-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   const path = join(folder, 'file');
-  const cached: AskedWrite[] = [];
+  const cached: AskedMove[] = [];
   const file = await open(path, constants.O_RDWR | constants.O_CREAT);
-  const direct: AskedWrite[] = [];
+  const direct: AskedMove[] = [];
   const writer = new FileSegmentWriter(watched(file, cached), 0, {
     id: newId<SegmentId>(),
     path,
     syncName: () => Promise.resolve(),
     openDirect: async () => {
-      const past = await open(path, constants.O_WRONLY | constants.O_DIRECT);
+      const past = await open(path, constants.O_RDWR | constants.O_DIRECT);
       return watched(past, direct, instead);
     },
   });
@@ -190,6 +194,79 @@ test('a write past the cache that takes a part goes on after it, though that is 
   expect(await readFile(path)).toEqual(patterned(MiB));
 });
 
+/** A file of these bytes, and what was read of it through the page cache and past it. */
+async function openFile(
+  bytes: Uint8Array,
+  instead?: (asked: AskedMove) => Error | number | undefined,
+): Promise<{ file: FilePastCache; cached: AskedMove[]; direct: AskedMove[] }> {
+  const folder = await mkdtemp(join(tmpdir(), 'darkroom-direct-'));
+  const path = join(folder, 'file');
+  await writeFile(path, bytes);
+  const [cached, direct]: AskedMove[][] = [[], []];
+  const file = new FilePastCache(watched(await open(path), cached!), async () =>
+    watched(await open(path, constants.O_RDONLY | constants.O_DIRECT), direct!, instead),
+  );
+  onTestFinished(async () => {
+    await file.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+  return { file, cached: cached!, direct: direct! };
+}
+
+test('whole pages are read past the page cache into memory that begins with one, the rest through it', async () => {
+  const bytes = patterned(MiB + 1000);
+  const { file, cached, direct } = await openFile(bytes);
+  const target = inPages(new Uint8Array(bytes.length));
+  expect(await readFully(file, 0, target)).toBe(bytes.length);
+  expect(Buffer.from(target).equals(bytes)).toBe(true);
+  expect(direct).toEqual([{ length: MiB, at: 0 }]);
+  expect(cached).toEqual([{ length: 1000, at: MiB }]);
+});
+
+test('a file that ends sooner than a read past the page cache is read to its end', async () => {
+  const bytes = patterned(MiB + 1000);
+  const { file } = await openFile(bytes);
+  const target = inPages(new Uint8Array(2 * MiB));
+  expect(await readFully(file, 0, target)).toBe(bytes.length);
+  expect(Buffer.from(target.subarray(0, bytes.length)).equals(bytes)).toBe(true);
+});
+
+test('a file system that takes no such read is not asked again, and the bytes come through the cache', async () => {
+  const bytes = patterned(2 * MiB);
+  const { file, direct } = await openFile(bytes, () => errno('EINVAL'));
+  for (const at of [0, MiB]) {
+    const target = inPages(new Uint8Array(MiB));
+    expect(await readFully(file, at, target)).toBe(MiB);
+    expect(Buffer.from(target).equals(bytes.subarray(at, at + MiB))).toBe(true);
+  }
+  expect(direct).toHaveLength(1);
+});
+
+test('a disk that fails a read past the cache fails it', async () => {
+  const { file } = await openFile(patterned(MiB), () => errno('EIO'));
+  expect(await darkroomErrorOf(readFully(file, 0, inPages(new Uint8Array(MiB))))).toMatchObject({
+    reason: 'STORAGE_UNAVAILABLE',
+  });
+});
+
+test('a writer reads past the cache what it wrote past it, also while more is written', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'darkroom-direct-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  const store = await FileBlobStore.open(folder);
+  await writing(store, newId<SegmentId>(), 0, async (writer) => {
+    for (let turn = 0; turn < 8; turn++) {
+      const before = writer.length;
+      const appending = writer.append(inPages(patterned(MiB, turn)));
+      if (before > 0) {
+        const target = inPages(new Uint8Array(MiB));
+        expect(await writer.read(before - MiB, target)).toBe(MiB);
+        expect(Buffer.from(target).equals(patterned(MiB, turn - 1))).toBe(true);
+      }
+      await appending;
+    }
+  });
+});
+
 test('whatever is appended, from whatever memory, is what is read, at once and from the file', async () => {
   const piece = fc.record({
     kind: fc.constantFrom('pages', 'ordinary', 'zeros', 'hole'),
@@ -248,8 +325,12 @@ test.each([true, false])(
     // Gone on with after what is no whole page.
     await writing(store, id, MiB + 5000, (writer) => writer.append(inPages(patterned(MiB, 4))));
     await store.complete(id, 2 * MiB + 5000);
-    expect(await readSegment(store, id)).toEqual(
-      Buffer.concat([patterned(MiB), patterned(5000, 3), patterned(MiB, 4)]),
-    );
+    const whole = Buffer.concat([patterned(MiB), patterned(5000, 3), patterned(MiB, 4)]);
+    expect(await readSegment(store, id)).toEqual(whole);
+    const reader = await store.openReader(id, 'digesting');
+    const target = inPages(new Uint8Array(whole.length));
+    expect(await reader.read(0, target)).toBe(whole.length);
+    expect(Buffer.from(target).equals(whole)).toBe(true);
+    await reader.close();
   },
 );

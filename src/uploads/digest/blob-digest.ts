@@ -5,8 +5,18 @@ import { DeferredDigest } from './deferred-digest.ts';
 import type { DigestPool } from './digest-pool.ts';
 import type { Digests, DigestStream, DigestWishes } from './digest-stream.ts';
 
-/** The unit in which stored bytes are read again. */
-const catchUpBytes = 1024 * 1024;
+const MiB = 1024 * 1024;
+/**
+ * The unit in which stored bytes are read again, where few digests do so: the disk is then asked for the next one seldom
+ * enough that the turns of a busy event loop do not hold it up.
+ */
+const fewUnitBytes = 4 * MiB;
+/** Where many do, each has a buffer all the same. */
+const manyUnitBytes = MiB;
+const few = 4;
+
+/** Digests that read stored bytes again just now. */
+let catchingUp = 0;
 
 /** The digest of a blob's first bytes. */
 export interface DigestedPrefix {
@@ -99,13 +109,18 @@ export class BlobDigest {
   }
 
   async #catchUp(): Promise<void> {
-    while (this.#position < this.#stored && !this.#isClosed) {
-      const size = Math.min(catchUpBytes, this.#stored - this.#position);
-      const data = takeBuffer(size);
-      await this.#reader.read(this.#position, data);
-      if (!this.#isClosed) {
-        await this.#give(data);
+    catchingUp += 1;
+    try {
+      while (this.#position < this.#stored && !this.#isClosed) {
+        const unitBytes = catchingUp <= few ? fewUnitBytes : manyUnitBytes;
+        const data = takeBuffer(Math.min(unitBytes, this.#stored - this.#position));
+        await this.#reader.read(this.#position, data);
+        if (!this.#isClosed) {
+          await this.#give(data);
+        }
       }
+    } finally {
+      catchingUp -= 1;
     }
   }
 
