@@ -289,6 +289,7 @@ async function start(
   teardown.add('sweeper', () => sweeper.stop());
 
   const downloads = { database, store, places: new DownloadPlaces(settings.maxDownloads) };
+  const members = new ImageMembers(database, settings);
   const databaseHealth = new DatabaseHealth({
     probe: () => database.isReachable(),
     intervalMs: healthIntervalMs,
@@ -310,6 +311,7 @@ async function start(
       maxImageBytes: settings.maxImageBytes,
       pace: { idleTimeoutMs: settings.streamIdleTimeoutMs, minRate: settings.minUploadRate },
       storeFolder: blobFolder,
+      members,
       historyRetentionMs: settings.historyRetentionMs,
     }),
     routes(router) {
@@ -317,7 +319,7 @@ async function start(
         router.service(service, audit ? auditedHandlers(service, handlers, audit) : handlers);
       serve(ImageServiceDescriptor, {
         ...imageHandlers(images, settings),
-        ...memberHandlers(new ImageMembers(database, settings)),
+        ...memberHandlers(members),
         ...uploadHandlers({ uploads, images, database, downloads, settings }),
       });
       serve(

@@ -94,6 +94,15 @@ export function imageNotFound(id: ImageId): DarkroomError {
   });
 }
 
+/** The error for an image whose bytes are kept from all but admins. */
+export function imageDeactivated({ id }: Readonly<Pick<Image, 'id'>>): DarkroomError {
+  return new DarkroomError(
+    'IMAGE_DEACTIVATED',
+    `Image ${id} is deactivated: nobody but an admin is given its bytes until it is reactivated.`,
+    { metadata: { image_id: id } },
+  );
+}
+
 function throwNotFound(id: ImageId): never {
   throw imageNotFound(id);
 }

@@ -51,6 +51,11 @@ export function mayProduce(caller: Caller, task: Readonly<Task>): boolean {
   return caller.projectId === task.projectId;
 }
 
+/** Whether a caller who sees an image may have its bytes: of one that is deactivated, admins alone. */
+export function mayReadBytes(caller: Caller, image: Readonly<Pick<Image, 'deactivated'>>): boolean {
+  return !image.deactivated || caller.role === 'admin';
+}
+
 /** Whether a caller is told the causes of faults, which may name hosts, paths and addresses of the service. */
 export function maySeeDetail(caller: Caller): boolean {
   return caller.role === 'admin';

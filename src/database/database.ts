@@ -23,6 +23,7 @@ import { Migration0005Tenants } from './migrations/migration-0005-tenants.ts';
 import { Migration0006RowLevelSecurity } from './migrations/migration-0006-row-level-security.ts';
 import { Migration0007SealedOrders } from './migrations/migration-0007-sealed-orders.ts';
 import { Migration0008RequestQuota } from './migrations/migration-0008-request-quota.ts';
+import { Migration0009ImageApi } from './migrations/migration-0009-image-api.ts';
 import { Migration0012Bodies } from './migrations/migration-0012-bodies.ts';
 import { Migration0020QuotaLockOrder } from './migrations/migration-0020-quota-lock-order.ts';
 
@@ -118,6 +119,7 @@ export class Database {
           { name: 'migration-0006-row-level-security', class: Migration0006RowLevelSecurity },
           { name: 'migration-0007-sealed-orders', class: Migration0007SealedOrders },
           { name: 'migration-0008-request-quota', class: Migration0008RequestQuota },
+          { name: 'migration-0009-image-api', class: Migration0009ImageApi },
           { name: 'migration-0012-bodies', class: Migration0012Bodies },
           { name: 'migration-0020-quota-lock-order', class: Migration0020QuotaLockOrder },
         ],

@@ -9,7 +9,7 @@ import { withQuotaErrors } from '../database/quota-exceeded.ts';
 import { databaseTime } from '../database/database-time.ts';
 import { CollectedRows, TrackedRows } from '../tasks/ledger/ledger-rows.ts';
 import { openTask } from '../tasks/ledger/open-task.ts';
-import { placeOrder, type NewOrder } from '../imports/new-order.ts';
+import { placeOrder } from '../imports/new-order.ts';
 import type { SecretKeys } from '../secrets/secret-keys.ts';
 import type { ReachPolicy } from '../imports/reach-policy.ts';
 import type { TaskSnapshot } from '../tasks/reading/task-reader.ts';
@@ -30,11 +30,11 @@ export interface CreatedImage extends ImageView {
 
 /**
  * Makes an image and the task that is to bring its bytes, in one transaction. A request that is
- * repeated with its request id gets the same image and the same task, as they are by then.
+ * repeated with its request id, or with the id of the image, gets the same image and the same task, as they are by then.
  *
  * @param reach what imports may reach.
  * @param keys what an import sends to its source is encrypted by.
- * @throws DarkroomError FIELD_INVALID, ROLE_INSUFFICIENT, REQUEST_ID_REUSED, QUOTA_EXCEEDED; for an import
+ * @throws DarkroomError FIELD_INVALID, ROLE_INSUFFICIENT, REQUEST_ID_REUSED, IMAGE_EXISTS, QUOTA_EXCEEDED; for an import
  *   SOURCE_FORBIDDEN, SOURCE_SCHEME_UNSUPPORTED, IMAGE_NOT_FOUND, IMAGE_STATE_INVALID.
  */
 export async function createImage(
@@ -47,8 +47,8 @@ export async function createImage(
 ): Promise<CreatedImage> {
   const spec = parseNewImage(request, settings, reach);
   requireMayShow(caller, spec.fields.visibility, settings);
-  return spec.order
-    ? createImport(database, keys, caller, spec, spec.order)
+  return spec.order || spec.id
+    ? createUnderLocks(database, keys, caller, spec)
     : createAtOnce(database, caller, spec);
 }
 
@@ -91,13 +91,15 @@ async function createAtOnce(
   return earlier;
 }
 
-/** In a transaction, since a source that is an image is looked at in it. */
-async function createImport(
+/**
+ * In a transaction of its own: a source that is an image is looked at in it, and of images with the same id all but one
+ * fail.
+ */
+async function createUnderLocks(
   database: Database,
   keys: SecretKeys,
   caller: Caller,
   spec: NewImage,
-  order: NewOrder,
 ): Promise<CreatedImage> {
   const earlier = await findEarlier(database.fork(), caller, spec);
   if (earlier) {
@@ -105,7 +107,7 @@ async function createImport(
   }
   try {
     const created = await withQuotaErrors(
-      database.fork().transactional((em) => insertImport(em, keys, caller, spec, order)),
+      database.fork().transactional((em) => insertUnderLocks(em, keys, caller, spec)),
     );
     return { ...created, lastFault: undefined };
   } catch (error) {
@@ -121,17 +123,16 @@ async function createImport(
   }
 }
 
-async function insertImport(
+async function insertUnderLocks(
   em: EntityManager,
   keys: SecretKeys,
   caller: Caller,
   spec: NewImage,
-  order: NewOrder,
 ): Promise<{ image: Image; task: TaskSnapshot }> {
   const now = await databaseTime(em);
   const rows = new TrackedRows(em, now);
   const image = rows.add(Image, newImage(caller, spec, now));
-  const copied = await placeOrder(em, keys, caller, image.id, order, now);
+  const copied = spec.order && (await placeOrder(em, keys, caller, image.id, spec.order, now));
   const task = openTask(rows, image, caller, now, {
     ...spec.task,
     expectedSize: spec.task.expectedSize ?? copied?.sizeBytes ?? null,
@@ -144,11 +145,12 @@ async function insertImport(
 function newImage(caller: Caller, spec: NewImage, now: Date): RequiredEntityData<Image> {
   return {
     ...spec.fields,
-    id: newId<ImageId>(),
+    id: spec.id ?? newId<ImageId>(),
     projectId: caller.projectId,
     createdBy: caller.userId,
     state: 'QUEUED',
     outlook: 'EXPECTED',
+    deactivated: false,
     requestId: spec.task.requestId,
     requestDigest: spec.requestDigest,
     version: 1,
@@ -169,14 +171,15 @@ async function findEarlier(
   spec: NewImage,
 ): Promise<CreatedImage | undefined> {
   const { requestId } = spec.task;
-  if (requestId === null) {
-    return undefined;
-  }
-  const image = await em.findOne(Image, { projectId: visibleProject(caller), requestId });
+  const projectId = visibleProject(caller);
+  const ofRequest = requestId === null ? null : await em.findOne(Image, { projectId, requestId });
+  const image = ofRequest ?? (spec.id ? await em.findOne(Image, { id: spec.id }) : null);
   if (!image) {
     return undefined;
   }
-  if (image.requestDigest !== spec.requestDigest) {
+  if (!ofRequest) {
+    requireSame(image, projectId, spec);
+  } else if (image.requestDigest !== spec.requestDigest) {
     throw new DarkroomError(
       'REQUEST_ID_REUSED',
       `The request_id made image ${image.id} at ${image.createTime.toISOString()}, with other content ` +
@@ -191,4 +194,20 @@ async function findEarlier(
     lastFault: image.lastFaultId ? faults.get(image.lastFaultId) : undefined,
     task: task ? withLastFault(task, faults) : undefined,
   };
+}
+
+/** @throws DarkroomError IMAGE_EXISTS unless the request is the one that made the image, which is still there. */
+function requireSame(image: Image, projectId: string, { requestDigest }: NewImage): void {
+  const isSame = image.projectId === projectId && image.requestDigest === requestDigest;
+  if (isSame && image.state !== 'DELETED') {
+    return;
+  }
+  const { id } = image;
+  throw new DarkroomError(
+    'IMAGE_EXISTS',
+    isSame
+      ? `Image ${id} was made by this request and deleted since. No other image gets its id: take a new one.`
+      : `There is an image ${id} already, or there was one. Take another id, or leave it to the service.`,
+    { metadata: { image_id: id } },
+  );
 }

@@ -6,7 +6,8 @@ import { BlobReader } from '../storage/blob-reader.ts';
 import type { BlobStore } from '../storage/blob-store.ts';
 import { readPublishedSegments } from '../storage/published-segments.ts';
 import { joinShortZeroRuns, splitZeroRuns } from '../storage/zero-run.ts';
-import { readShownImage } from '../access/find-image.ts';
+import { imageDeactivated, readShownImage } from '../access/find-image.ts';
+import { mayReadBytes } from '../access/rights.ts';
 import type { DownloadPlaces } from './download-places.ts';
 import type { Image } from '../records/image.ts';
 
@@ -58,8 +59,14 @@ const longestHoleByDefault = 1024 * 1024 * 1024;
 /** Segments that are kept open: nearly all images have one. */
 const openSegments = 64;
 
-/** @throws DarkroomError IMAGE_STATE_INVALID for an image without bytes. */
-export function contentOf(image: Readonly<Image>): ImageContent {
+/**
+ * @throws DarkroomError IMAGE_STATE_INVALID for an image without bytes; IMAGE_DEACTIVATED for one whose bytes are kept
+ *   from the caller.
+ */
+export function contentOf(caller: Caller, image: Readonly<Image>): ImageContent {
+  if (!mayReadBytes(caller, image)) {
+    throw imageDeactivated(image);
+  }
   const { state, blobId, sizeBytes: size, sha256 } = image;
   if (state !== 'ACTIVE' || !blobId || size == null || !sha256) {
     throw notReadable(image);
@@ -73,7 +80,7 @@ export function contentOf(image: Readonly<Image>): ImageContent {
  *
  * @param longestHole about how many zeros are read before they are told as a hole, in bytes: until then a consumer
  *   that has gone is not noticed.
- * @throws DarkroomError IMAGE_NOT_FOUND, IMAGE_STATE_INVALID, FIELD_INVALID, OFFSET_OUT_OF_RANGE,
+ * @throws DarkroomError IMAGE_NOT_FOUND, IMAGE_STATE_INVALID, IMAGE_DEACTIVATED, FIELD_INVALID, OFFSET_OUT_OF_RANGE,
  *   TOO_MANY_DOWNLOADS, a storage error.
  */
 export async function* downloadImage(
@@ -100,7 +107,7 @@ async function* download(
   longestHole: number,
 ): AsyncGenerator<DownloadPart, void, undefined> {
   const image = await readShownImage(database, caller, imageId);
-  const { blobId, size: totalSize, sha256 } = contentOf(image);
+  const { blobId, size: totalSize, sha256 } = contentOf(caller, image);
   if (range.offset > totalSize) {
     throw new DarkroomError(
       'OFFSET_OUT_OF_RANGE',

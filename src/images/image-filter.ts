@@ -4,14 +4,16 @@ import type { SqlCondition } from '../lists/keyset.ts';
 import { memberStatuses } from '../records/image-member.ts';
 import {
   checkName,
-  checkNamePrefix,
   checkProjectId,
   checkProperties,
   checkSize,
   checkTags,
 } from '../records/field-limits.ts';
 import type { ImageFilter } from './image-requests.ts';
+import { standingCondition, statesOfStandings } from './image-standing.ts';
+import { parseId } from '../records/ids.ts';
 import {
+  containerFormats,
   diskFormats,
   imageOutlooks,
   imageStates,
@@ -26,6 +28,7 @@ export function checkImageFilter(checks: FieldChecks, field: string, filter: Ima
     ['states', filter.states, imageStates],
     ['outlooks', filter.outlooks, imageOutlooks],
     ['disk_formats', filter.diskFormats, diskFormats],
+    ['container_formats', filter.containerFormats, containerFormats],
     ['visibilities', filter.visibilities, visibilities],
     ['member_statuses', filter.memberStatuses, memberStatuses],
   ] as const) {
@@ -33,15 +36,21 @@ export function checkImageFilter(checks: FieldChecks, field: string, filter: Ima
       checks.oneOf(`${field}.${name}`, value, allowed);
     }
   }
+  checkCount(checks, `${field}.ids`, filter.ids);
+  filter.ids.forEach((id, i) => checks.attempt(() => parseId(id, `${field}.ids[${i}]`)));
   if (filter.name !== undefined) {
     checkName(checks, `${field}.name`, filter.name);
   }
+  checkCount(checks, `${field}.names`, filter.names);
+  filter.names.forEach((name, i) => checkName(checks, `${field}.names[${i}]`, name));
   if (filter.namePrefix !== undefined) {
-    checkNamePrefix(checks, `${field}.name_prefix`, filter.namePrefix);
+    checkName(checks, `${field}.name_prefix`, filter.namePrefix);
   }
   for (const [name, time] of [
     ['created_after', filter.createdAfter],
     ['created_before', filter.createdBefore],
+    ['updated_after', filter.updatedAfter],
+    ['updated_before', filter.updatedBefore],
   ] as const) {
     if (time && Number.isNaN(time.getTime())) {
       checks.add(`${field}.${name}`, 'must be a time from year 1 to year 9999');
@@ -62,12 +71,34 @@ export function checkImageFilter(checks: FieldChecks, field: string, filter: Ima
   checkTags(checks, `${field}.tags`, filter.tags);
 }
 
+/** How many ids, or names, a filter may name. */
+const maxNamed = 128;
+
+function checkCount(checks: FieldChecks, field: string, values: readonly string[]): void {
+  if (values.length > maxNamed) {
+    checks.add(field, `must have at most ${maxNamed} entries, not ${values.length}`);
+  }
+}
+
 /** A filter's content for a page token; the order of states, tags and the like does not count. */
 export function imageFilterContent(filter: ImageFilter): Fingerprintable {
   return {
     states: sorted(filter.states),
     outlooks: sorted(filter.outlooks),
     name: filter.name,
+    // As it was before there were such fields, so that a list goes on after an update.
+    names: ifAny(filter.names),
+    ids: ifAny(filter.ids),
+    containerFormats: ifAny(filter.containerFormats),
+    updatedAfter: filter.updatedAfter?.getTime(),
+    updatedBefore: filter.updatedBefore?.getTime(),
+    hidden: filter.hidden === true ? true : undefined,
+    protected: filter.protected,
+    deactivated: filter.deactivated,
+    createdOutside: filter.createdOutside?.map((time) => time.getTime()),
+    updatedOutside: filter.updatedOutside?.map((time) => time.getTime()),
+    standings: filter.standings && sorted(filter.standings),
+    sha256: filter.sha256,
     namePrefix: filter.namePrefix,
     diskFormats: sorted(filter.diskFormats),
     visibilities: sorted(filter.visibilities),
@@ -80,6 +111,10 @@ export function imageFilterContent(filter: ImageFilter): Fingerprintable {
     projectId: filter.projectId,
     memberStatuses: sorted(filter.memberStatuses),
   };
+}
+
+function ifAny(values: readonly string[]): string[] | undefined {
+  return values.length === 0 ? undefined : sorted(values);
 }
 
 function sorted(values: readonly string[]): string[] {
@@ -95,7 +130,12 @@ export function imageStatesOf(filter: ImageFilter): ImageState[] {
       ? imageStates
       : filter.outlooks.flatMap((outlook) => statesWithOutlook[outlook as ImageOutlook]),
   );
-  return imageStates.filter((state) => wanted.includes(state) && possible.has(state));
+  const standing: readonly ImageState[] = filter.standings
+    ? statesOfStandings(filter.standings)
+    : imageStates;
+  return imageStates.filter(
+    (state) => wanted.includes(state) && possible.has(state) && standing.includes(state),
+  );
 }
 
 /** As the constraint images_outlook_agrees has it. */
@@ -107,21 +147,37 @@ const statesWithOutlook: Readonly<Record<ImageOutlook, readonly ImageState[]>> =
 
 /** The conditions of a checked filter besides its states, visibilities and projects, each as its index can serve it. */
 export function imageConditions(filter: ImageFilter): SqlCondition[] {
-  const conditions: SqlCondition[] = [];
+  // Not a value of its own: the index of those that are has it in its condition.
+  const conditions: SqlCondition[] = [
+    { sql: filter.hidden === true ? 'hidden' : 'not hidden', values: [] },
+  ];
   const add = (sql: string, ...values: (string | number)[]): void => {
     conditions.push({ sql, values });
   };
   for (const [column, values] of [
     ['outlook', filter.outlooks],
     ['disk_format', filter.diskFormats],
+    ['container_format', filter.containerFormats],
   ] as const) {
     if (values.length > 0) {
       const distinct = [...new Set(values)];
       add(`${column} in (${marks(distinct)})`, ...distinct);
     }
   }
-  if (filter.name !== undefined) {
-    add('name collate "C" = ?', filter.name);
+  if (filter.ids.length > 0) {
+    add(`id in (${marks(filter.ids)})`, ...filter.ids);
+  }
+  const names = [...(filter.name === undefined ? [] : [filter.name]), ...filter.names];
+  if (names.length > 0) {
+    add(`name collate "C" in (${marks(names)})`, ...names);
+  }
+  for (const [column, wanted] of [
+    ['protected', filter.protected],
+    ['deactivated', filter.deactivated],
+  ] as const) {
+    if (wanted !== undefined) {
+      add(wanted ? column : `not ${column}`);
+    }
   }
   if (filter.namePrefix !== undefined) {
     add('name collate "C" like ?', `${filter.namePrefix.replaceAll(/[\\%_]/g, '\\$&')}%`);
@@ -132,11 +188,31 @@ export function imageConditions(filter: ImageFilter): SqlCondition[] {
   if (Object.keys(filter.properties).length > 0) {
     add('properties @> ?::jsonb', JSON.stringify(filter.properties));
   }
-  if (filter.createdAfter) {
-    add('create_time >= ?', filter.createdAfter.toISOString());
+  for (const [column, span] of [
+    ['create_time', filter.createdOutside],
+    ['update_time', filter.updatedOutside],
+  ] as const) {
+    if (span) {
+      const [from, until] = span;
+      add(`not (${column} >= ? and ${column} < ?)`, from.toISOString(), until.toISOString());
+    }
   }
-  if (filter.createdBefore) {
-    add('create_time < ?', filter.createdBefore.toISOString());
+  if (filter.standings) {
+    add(standingCondition(filter.standings));
+  }
+  if (filter.sha256 !== undefined) {
+    add('sha256 = ?', filter.sha256);
+  }
+  for (const [column, from, until] of [
+    ['create_time', filter.createdAfter, filter.createdBefore],
+    ['update_time', filter.updatedAfter, filter.updatedBefore],
+  ] as const) {
+    if (from) {
+      add(`${column} >= ?`, from.toISOString());
+    }
+    if (until) {
+      add(`${column} < ?`, until.toISOString());
+    }
   }
   if (filter.minSizeBytes !== undefined) {
     add('coalesce(size_bytes, -1) >= ?', filter.minSizeBytes);

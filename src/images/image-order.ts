@@ -1,4 +1,5 @@
-import type { Keyset } from '../lists/keyset.ts';
+import { FieldChecks } from '../domain/field-checks.ts';
+import type { KeyColumn, Keyset } from '../lists/keyset.ts';
 import type { Image } from '../records/image.ts';
 
 /** Orders of ListImages, as in the contract's enum without its prefix. */
@@ -10,6 +11,19 @@ export const imageOrders = [
   'SIZE_DESC',
 ] as const;
 export type ImageOrder = (typeof imageOrders)[number];
+
+/** One key of an order that is put together. */
+export interface ImageSort {
+  readonly key: ImageSortKey;
+  readonly direction: 'asc' | 'desc';
+}
+
+/** An order as a caller has chosen it. */
+export interface ChosenOrder {
+  /** Another one for every order; short. */
+  readonly name: string;
+  readonly keyset: Keyset<Image>;
+}
 
 const id = { sql: 'id', kind: 'uuid', of: (image: Image) => image.id } as const;
 const createTime = {
@@ -31,11 +45,74 @@ const size = {
   of: (image: Image) => image.sizeBytes ?? -1,
 } as const;
 
-/** Each order has an index with just these columns, behind the project. */
-export const imageKeysets: Readonly<Record<ImageOrder, Keyset<Image>>> = {
-  CREATE_TIME_DESC: { columns: [createTime, id], direction: 'desc' },
-  CREATE_TIME_ASC: { columns: [createTime, id], direction: 'asc' },
-  UPDATE_TIME_DESC: { columns: [updateTime, id], direction: 'desc' },
-  NAME_ASC: { columns: [name, id], direction: 'asc' },
-  SIZE_DESC: { columns: [size, id], direction: 'desc' },
+/** What images can be sorted by. By the first five there is an index with just these columns, behind the project. */
+const sortColumns = {
+  CREATE_TIME: createTime,
+  UPDATE_TIME: updateTime,
+  NAME: name,
+  SIZE: size,
+  ID: id,
+  STATE: {
+    sql: `(case when deactivated then 'deactivated' else lower(state) end) collate "C"`,
+    kind: 'text',
+    of: ({ deactivated, state }) => (deactivated ? 'deactivated' : state.toLowerCase()),
+  },
+  DISK_FORMAT: {
+    sql: `coalesce(disk_format, '') collate "C"`,
+    kind: 'text',
+    of: (image) => image.diskFormat ?? '',
+  },
+  CONTAINER_FORMAT: {
+    sql: `coalesce(container_format, '') collate "C"`,
+    kind: 'text',
+    of: (image) => image.containerFormat ?? '',
+  },
+} as const satisfies Record<string, KeyColumn<Image>>;
+
+/** A key of `sortColumns`. */
+export type ImageSortKey = keyof typeof sortColumns;
+
+const orders: Readonly<Record<ImageOrder, readonly ImageSort[]>> = {
+  CREATE_TIME_DESC: [{ key: 'CREATE_TIME', direction: 'desc' }],
+  CREATE_TIME_ASC: [{ key: 'CREATE_TIME', direction: 'asc' }],
+  UPDATE_TIME_DESC: [{ key: 'UPDATE_TIME', direction: 'desc' }],
+  NAME_ASC: [{ key: 'NAME', direction: 'asc' }],
+  SIZE_DESC: [{ key: 'SIZE', direction: 'desc' }],
 };
+
+/**
+ * The order that a caller has chosen, by a word of `imageOrders` or by its keys; the newest first for who has chosen none.
+ * Ties are broken by the id, in the direction of the first key.
+ *
+ * @throws DarkroomError FIELD_INVALID
+ */
+export function chosenOrder(order: string | readonly ImageSort[] | undefined): ChosenOrder {
+  if (typeof order !== 'object') {
+    const checks = new FieldChecks();
+    const word = checks.oneOf('order_by', order ?? 'CREATE_TIME_DESC', imageOrders);
+    const checked = checks.settle({ word });
+    return { name: checked.word, keyset: keysetOf(orders[checked.word]) };
+  }
+  const all = order.length === 0 ? orders.CREATE_TIME_DESC : order;
+  return {
+    name: all.map(({ key, direction }) => `${key} ${direction}`).join(', '),
+    keyset: keysetOf(all),
+  };
+}
+
+function keysetOf(sorts: readonly ImageSort[]): Keyset<Image> {
+  const direction = sorts[0]?.direction ?? 'desc';
+  const isUnique = sorts.some(({ key }) => key === 'ID');
+  const all: readonly ImageSort[] = isUnique ? sorts : [...sorts, { key: 'ID', direction }];
+  return {
+    columns: all.map(({ key, direction: own }) => inDirection(sortColumns[key], own)),
+    direction,
+  };
+}
+
+function inDirection(
+  { sql, kind, of }: KeyColumn<Image>,
+  direction: ImageSort['direction'],
+): KeyColumn<Image> {
+  return { sql, kind, of, direction };
+}

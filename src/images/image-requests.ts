@@ -1,4 +1,6 @@
 import type { CopyFromRequest } from '../imports/copy-from-request.ts';
+import type { ImageSort } from './image-order.ts';
+import type { ImageStanding } from './image-standing.ts';
 
 /**
  * What callers ask of images, as they sent it: nothing is checked yet. Numbers may be out of range or
@@ -7,7 +9,12 @@ import type { CopyFromRequest } from '../imports/copy-from-request.ts';
 
 /** The fields of an image that its caller sets and may change later. */
 export interface ImageFields {
+  /** Empty for none. */
   readonly name: string;
+  /** Undefined for one that is not known yet. */
+  readonly diskFormat: string | undefined;
+  /** Undefined stands, at creation with a disk format, for BARE; else, as null, for one that is not known yet. */
+  readonly containerFormat: string | null | undefined;
   readonly minDiskBytes: number;
   readonly minRamBytes: number;
   readonly properties: Readonly<Record<string, string>>;
@@ -16,13 +23,8 @@ export interface ImageFields {
   readonly visibility: string | undefined;
   /** Whether it must not be deleted. */
   readonly protected: boolean;
-}
-
-/** An image that is to be made. */
-export interface NewImageFields extends ImageFields {
-  readonly diskFormat: string | undefined;
-  /** Undefined stands for BARE. */
-  readonly containerFormat: string | undefined;
+  /** Whether lists leave it out, unless they are asked for such images. */
+  readonly hidden: boolean;
 }
 
 /** Where an image's bytes come from. */
@@ -45,7 +47,11 @@ export type ImageSource =
 
 /** What CreateImage is asked. */
 export interface CreateImageRequest {
-  readonly image: NewImageFields;
+  readonly image: ImageFields;
+  /** The id that it is to have; empty for one that the service makes. */
+  readonly imageId: string;
+  /** The project that is to own it; empty for the caller's. */
+  readonly projectId: string;
   readonly source: ImageSource | undefined;
   /** Empty for none. */
   readonly requestId: string;
@@ -57,29 +63,50 @@ export interface CreateImageRequest {
 export interface ImageFilter {
   readonly states: readonly string[];
   readonly outlooks: readonly string[];
+  readonly ids: readonly string[];
   readonly name: string | undefined;
+  /** Besides `name`. */
+  readonly names: readonly string[];
   readonly namePrefix: string | undefined;
   readonly diskFormats: readonly string[];
+  readonly containerFormats: readonly string[];
   readonly visibilities: readonly string[];
   readonly tags: readonly string[];
   readonly properties: Readonly<Record<string, string>>;
   readonly createdAfter: Date | undefined;
   readonly createdBefore: Date | undefined;
+  readonly updatedAfter: Date | undefined;
+  readonly updatedBefore: Date | undefined;
+  /** Not created, and not last changed, from the first time up to but without the second. */
+  readonly createdOutside?: readonly [Date, Date] | undefined;
+  readonly updatedOutside?: readonly [Date, Date] | undefined;
   readonly minSizeBytes: number | undefined;
   readonly maxSizeBytes: number | undefined;
   /** Undefined for all that the caller may see. */
   readonly projectId: string | undefined;
   /** Of images that are shared with the caller's project: where its membership is in one of these. */
   readonly memberStatuses: readonly string[];
+  /** Undefined for those that are not. */
+  readonly hidden: boolean | undefined;
+  /** Undefined for both. */
+  readonly protected: boolean | undefined;
+  /** Undefined for both. */
+  readonly deactivated: boolean | undefined;
+  /** Where the image and its newest task are together; see image-standing.ts. */
+  readonly standings?: readonly ImageStanding[] | undefined;
+  /** Lower-case hex. */
+  readonly sha256?: string | undefined;
 }
 
 /** What ListImages is asked. */
 export interface ListImagesRequest {
   readonly filter: ImageFilter;
-  /** Undefined stands for CREATE_TIME_DESC. */
-  readonly order: string | undefined;
+  /** A word of the contract's, or keys; undefined stands for CREATE_TIME_DESC. */
+  readonly order: string | readonly ImageSort[] | undefined;
   readonly pageSize: number;
   readonly pageToken: string;
+  /** Without a token, the image after which the page begins; undefined for the first page. */
+  readonly after?: string | undefined;
 }
 
 /** What UpdateImage is asked. */
@@ -89,7 +116,7 @@ export interface UpdateImageRequest {
   readonly etag: string;
   /** Paths of the fields that change, in snake_case. */
   readonly paths: readonly string[];
-  readonly values: ImageFields;
+  readonly values: ImageFields & { readonly deactivated: boolean };
 }
 
 /** What DeleteImage is asked. */

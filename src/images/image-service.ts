@@ -14,10 +14,11 @@ import type {
   ListImagesRequest,
   UpdateImageRequest,
 } from './image-requests.ts';
+import { makerFor } from './image-owner.ts';
 import { readImageView, type ImageView } from './image-view.ts';
 import { listImages } from './list-images.ts';
 import type { NewImageSettings } from './new-image.ts';
-import { updateImage } from './update-image.ts';
+import { updateImage, updateImageAsItIs, type ImageChangeRequest } from './update-image.ts';
 
 /** What the image service is made of. */
 export interface ImageServiceOptions {
@@ -59,19 +60,20 @@ export class ImageService {
   }
 
   /**
-   * Makes an image and the task that is to bring its bytes. Idempotent by the request id.
+   * Makes an image and the task that is to bring its bytes. Idempotent by the request id, and by the id of the image.
    *
-   * @throws DarkroomError FIELD_INVALID, REQUEST_ID_REUSED, QUOTA_EXCEEDED; for an import SOURCE_FORBIDDEN,
+   * @throws DarkroomError FIELD_INVALID, ROLE_INSUFFICIENT, REQUEST_ID_REUSED, IMAGE_EXISTS, QUOTA_EXCEEDED; for an import SOURCE_FORBIDDEN,
    *   SOURCE_SCHEME_UNSUPPORTED, IMAGE_NOT_FOUND, IMAGE_STATE_INVALID.
    */
   async createImage(caller: Caller, request: CreateImageRequest): Promise<CreatedImage> {
-    await this.#beforeImage(caller.projectId);
+    const maker = makerFor(caller, request.projectId);
+    await this.#beforeImage(maker.projectId);
     const created = await createImage(
       this.#database,
       this.#settings,
       this.#reach,
       this.#secretKeys,
-      caller,
+      maker,
       request,
     );
     if (request.source?.kind === 'copy_from') {
@@ -116,6 +118,20 @@ export class ImageService {
    */
   updateImage(caller: Caller, request: UpdateImageRequest): Promise<ImageView> {
     return updateImage(this.#database, this.#settings, caller, request);
+  }
+
+  /**
+   * Changes an image by what it is: nobody else changes it in between.
+   *
+   * @param decide is given the image; what it throws goes to the caller.
+   * @throws DarkroomError as `updateImage`.
+   */
+  updateImageAsItIs(
+    caller: Caller,
+    imageId: ImageId,
+    decide: (image: Readonly<Image>) => ImageChangeRequest,
+  ): Promise<ImageView> {
+    return updateImageAsItIs(this.#database, this.#settings, caller, imageId, decide);
   }
 
   /**

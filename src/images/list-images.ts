@@ -6,16 +6,18 @@ import { readRuns } from '../database/read-runs.ts';
 import { readPage, type PageSlice, type SqlCondition } from '../lists/keyset.ts';
 import { pageSize, type Page } from '../lists/page.ts';
 import { checkImageFilter, imageConditions, imageFilterContent } from './image-filter.ts';
-import { imageKeysets, imageOrders, type ImageOrder } from './image-order.ts';
+import { chosenOrder, imageOrders, type ChosenOrder } from './image-order.ts';
 import type { ImageFilter, ListImagesRequest } from './image-requests.ts';
 import { readImageViews, type ImageView } from './image-view.ts';
 import { visibleRuns } from './visible-runs.ts';
+import { parseId, type ImageId } from '../records/ids.ts';
 import { Image } from '../records/image.ts';
+import { readImage } from '../access/find-image.ts';
 
 /**
  * Lists the images that the caller may see, in pages.
  *
- * @throws DarkroomError FIELD_INVALID, PAGE_TOKEN_INVALID
+ * @throws DarkroomError FIELD_INVALID, PAGE_TOKEN_INVALID; IMAGE_NOT_FOUND for the image after which it is to begin.
  */
 export async function listImages(
   database: Database,
@@ -24,19 +26,27 @@ export async function listImages(
 ): Promise<Page<ImageView>> {
   const { filter } = request;
   const checks = new FieldChecks();
-  const order = checks.oneOf('order_by', request.order ?? 'CREATE_TIME_DESC', imageOrders);
+  const order = checks.attempt(() => chosenOrder(request.order));
   checks.attempt(() => pageSize(request.pageSize));
+  const after =
+    request.after === undefined
+      ? null
+      : checks.attempt(() => parseId<ImageId>(request.after ?? '', 'after'));
   checkImageFilter(checks, 'filter', filter);
-  const checked = checks.settle({ order });
+  const checked = checks.settle({ order, after });
 
   const query = {
     list: 'images',
     projectId: visibleProject(caller),
-    order: checked.order,
+    order: checked.order.name,
     filter: imageFilterContent(filter),
   };
-  const page = await readPage(request, query, imageKeysets[checked.order], (slice) =>
-    readImages(database, checked.order, caller, filter, slice),
+  const page = await readPage(
+    request,
+    query,
+    checked.order.keyset,
+    (slice) => readImages(database, checked.order, caller, filter, slice),
+    checked.after === null ? undefined : await readImage(database, caller, checked.after),
   );
   return {
     rows: await readImageViews(database, caller, page.rows),
@@ -51,7 +61,7 @@ export async function listImages(
  */
 async function readImages(
   database: Database,
-  order: ImageOrder,
+  order: ChosenOrder,
   caller: Caller,
   filter: ImageFilter,
   slice: PageSlice,
@@ -61,10 +71,10 @@ async function readImages(
   return runs.length === 0
     ? []
     : readRuns(database, Image, {
-        name: `${runs.length} runs by ${order}${after ? ', further' : ''}`,
-        isPrepared: isPlain(filter),
+        name: `${runs.length} runs by ${order.name}${after ? ', further' : ''}`,
+        isPrepared: isPlain(filter) && imageOrders.some((word) => word === order.name),
         runs: after ? runs.map((run) => bothHold(run, after)) : runs,
-        distinctBy: imageKeysets[order].columns.map(({ sql }) => sql).join(', '),
+        distinctBy: order.keyset.columns.map(({ sql }) => sql).join(', '),
         orderBy,
         limit,
       });
@@ -77,7 +87,9 @@ function bothHold(one: SqlCondition, other: SqlCondition): SqlCondition {
 /** Filtered by nothing. */
 function isPlain(filter: ImageFilter): boolean {
   return (
-    imageConditions(filter).length === 0 &&
+    // One, for those that are hidden or not.
+    imageConditions(filter).length === 1 &&
+    filter.hidden === undefined &&
     filter.states.length === 0 &&
     filter.outlooks.length === 0 &&
     filter.visibilities.length === 0 &&

@@ -5,6 +5,7 @@ import { parseOrder, type NewOrder } from '../imports/new-order.ts';
 import type { ReachPolicy } from '../imports/reach-policy.ts';
 import type { NewTask } from '../tasks/ledger/open-task.ts';
 import {
+  checkFormat,
   checkIdleTimeout,
   checkLabels,
   checkName,
@@ -15,8 +16,9 @@ import {
   checkTags,
   checkVisibility,
 } from '../records/field-limits.ts';
-import type { CreateImageRequest, ImageSource } from './image-requests.ts';
+import type { CreateImageRequest, ImageFields, ImageSource } from './image-requests.ts';
 import type { PublicSetting } from './may-be-public.ts';
+import { parseId, type ImageId } from '../records/ids.ts';
 import {
   containerFormats,
   diskFormats,
@@ -33,19 +35,22 @@ export type NewImageSettings = Pick<Settings, 'maxImageBytes' | 'taskIdleTimeout
 export interface NewImage {
   readonly fields: {
     readonly name: string;
-    readonly diskFormat: DiskFormat;
-    readonly containerFormat: ContainerFormat;
+    readonly diskFormat: DiskFormat | null;
+    readonly containerFormat: ContainerFormat | null;
     readonly minDiskBytes: number;
     readonly minRamBytes: number;
     readonly properties: Record<string, string>;
     readonly tags: string[];
     readonly visibility: Visibility;
     readonly protected: boolean;
+    readonly hidden: boolean;
   };
+  /** What its maker wants it to have; undefined for one that is made here. */
+  readonly id: ImageId | undefined;
   readonly task: Omit<NewTask, 'cause'>;
   /** What the service is to fetch; undefined where a client sends the bytes. */
   readonly order: NewOrder | undefined;
-  /** With a request id: tells a repeated request from another one with the same id. */
+  /** With a request id, or an id: tells a repeated request from another one with the same id. */
   readonly requestDigest: string | null;
 }
 
@@ -62,15 +67,19 @@ export function parseNewImage(
   const { image, source, requestId, idleTimeoutMs } = request;
   const checks = new FieldChecks();
   checkName(checks, 'image.name', image.name);
-  const diskFormat =
-    image.diskFormat === undefined
-      ? missing(checks, 'image.disk_format', `must be set to one of ${diskFormats.join(', ')}`)
-      : checks.oneOf('image.disk_format', image.diskFormat, diskFormats);
-  const containerFormat = checks.oneOf(
+  const diskFormat = checkFormat(checks, 'image.disk_format', image.diskFormat, diskFormats);
+  const containerFormat = checkFormat(
+    checks,
     'image.container_format',
-    image.containerFormat ?? 'BARE',
+    image.containerFormat === undefined && image.diskFormat !== undefined
+      ? 'BARE'
+      : image.containerFormat,
     containerFormats,
   );
+  const id =
+    request.imageId === ''
+      ? undefined
+      : checks.attempt(() => parseId<ImageId>(request.imageId, 'image_id'));
   checkSize(checks, 'image.min_disk_bytes', image.minDiskBytes);
   checkSize(checks, 'image.min_ram_bytes', image.minRamBytes);
   const visibility = checkVisibility(checks, 'image.visibility', image.visibility);
@@ -79,6 +88,9 @@ export function parseNewImage(
     checkIdleTimeout(checks, 'idle_timeout', idleTimeoutMs);
   }
   const stated = parseSource(checks, source, settings.maxImageBytes, reach);
+  if (stated !== undefined && (stated.order !== undefined || stated.task.decompress)) {
+    requireFormats(checks, image);
+  }
   const storedContainer = stated?.task.decompress
     ? containerOfContent(checks, containerFormat, source?.kind ?? 'upload')
     : containerFormat;
@@ -101,9 +113,11 @@ export function parseNewImage(
     tags: [...image.tags],
     visibility: checked.visibility,
     protected: image.protected,
+    hidden: image.hidden,
   };
   return {
     fields,
+    id,
     order: checked.stated.order,
     task: {
       ...checked.stated.task,
@@ -112,11 +126,16 @@ export function parseNewImage(
     },
     // The timeout as it was sent: a new default does not make a repeated request another one.
     requestDigest:
-      requestId === ''
+      requestId === '' && id === undefined
         ? null
         : fingerprint({
-            // As it was before there was such a field, so that a request is known again after an update.
-            fields: { ...fields, protected: fields.protected ? true : undefined },
+            // As it was before there were such fields, so that a request is known again after an update.
+            fields: {
+              ...fields,
+              protected: fields.protected ? true : undefined,
+              hidden: fields.hidden ? true : undefined,
+            },
+            id,
             ...fingerprintOf(checked.stated),
             idleTimeoutMs: idleTimeoutMs ?? null,
           }),
@@ -188,10 +207,10 @@ function parseSource(
  */
 function containerOfContent(
   checks: FieldChecks,
-  declared: ContainerFormat | undefined,
+  declared: ContainerFormat | null | undefined,
   source: ImageSource['kind'],
-): ContainerFormat | undefined {
-  if (declared !== undefined && declared !== 'BARE' && declared !== 'COMPRESSED') {
+): ContainerFormat | null | undefined {
+  if (declared && declared !== 'BARE' && declared !== 'COMPRESSED') {
     checks.add(
       `${source}.decompress`,
       `must not be set for container_format ${declared}, which is stored as it is: send the disk that is in it, compressed, ` +
@@ -220,6 +239,19 @@ function fingerprintOf({ task, order }: StatedSource) {
   }
   const { url, sourceImageId, headers, maxSize } = order;
   return { stated, order: { url, sourceImageId, headers, maxSize, expectedSha512 } };
+}
+
+/**
+ * What is fetched, or is to be unpacked, is of a format that is known from the beginning: what a client sends may be said to
+ * be of one until it begins.
+ */
+function requireFormats(checks: FieldChecks, image: ImageFields): void {
+  if (image.diskFormat === undefined) {
+    checks.add('image.disk_format', `must be set to one of ${diskFormats.join(', ')}`);
+  }
+  if (image.containerFormat === null) {
+    checks.add('image.container_format', `must be set to one of ${containerFormats.join(', ')}`);
+  }
 }
 
 function missing(checks: FieldChecks, field: string, description: string): undefined {

@@ -3,6 +3,7 @@ import { DarkroomError } from '../domain/darkroom-error.ts';
 import type { TaskId } from '../records/ids.ts';
 import { Blob } from '../records/blob.ts';
 import { ImportOrder } from '../records/import-order.ts';
+import { requireFormats } from '../records/image-formats.ts';
 import type { Task } from '../records/task.ts';
 import type { LockedEntry } from '../tasks/ledger/locked-entry.ts';
 import type { NewTask } from '../tasks/ledger/open-task.ts';
@@ -20,7 +21,7 @@ export type NextKind = Pick<
  * or the other way round. Bytes that came before are given up, and so is what was to be fetched.
  *
  * @param cause why, for people: it completes "Cancelled by user ann, …".
- * @throws DarkroomError IMAGE_STATE_INVALID, TASK_STATE_INVALID; WRITER_ACTIVE while somebody writes.
+ * @throws DarkroomError IMAGE_STATE_INVALID, TASK_STATE_INVALID; FORMAT_NOT_SET for an import; WRITER_ACTIVE while somebody writes.
  */
 export async function beginNextKind(
   entry: LockedEntry,
@@ -42,6 +43,9 @@ export async function beginNextKind(
       `Another attempt at image ${image.id} has just begun: task ${image.latestTaskId}.`,
       { metadata: { image_id: image.id, task_id: image.latestTaskId ?? '' } },
     );
+  }
+  if (kind.type === 'IMPORT') {
+    requireFormats(image);
   }
   if (!isTerminal(task.state)) {
     if (task.writerProcessId != null) {

@@ -9,23 +9,38 @@ import { databaseTime } from '../database/database-time.ts';
 import { lockImage } from '../access/find-image.ts';
 import { requireEtag } from './require-etag.ts';
 import {
+  checkFormat,
   checkName,
   checkProperties,
   checkSize,
   checkTags,
   checkVisibility,
 } from '../records/field-limits.ts';
-import type { ImageFields, UpdateImageRequest } from './image-requests.ts';
+import { requireFormatsOpen, type Formats } from './change-formats.ts';
+import type { UpdateImageRequest } from './image-requests.ts';
 import { requireMayShow, type PublicSetting } from './may-be-public.ts';
 import { viewImage, type ImageView } from './image-view.ts';
-import type { Image } from '../records/image.ts';
+import { containerFormats, diskFormats, type Image } from '../records/image.ts';
 
 type ImageChange = Partial<
   Pick<
     Image,
-    'name' | 'minDiskBytes' | 'minRamBytes' | 'properties' | 'tags' | 'visibility' | 'protected'
+    | 'name'
+    | 'diskFormat'
+    | 'containerFormat'
+    | 'minDiskBytes'
+    | 'minRamBytes'
+    | 'properties'
+    | 'tags'
+    | 'visibility'
+    | 'protected'
+    | 'hidden'
+    | 'deactivated'
   >
 >;
+
+/** What is to change of an image: the values of these paths. */
+export type ImageChangeRequest = Pick<UpdateImageRequest, 'paths' | 'values'>;
 
 /**
  * Changes the fields of an image that the request names. One that changes nothing keeps the etag.
@@ -41,8 +56,43 @@ export async function updateImage(
 ): Promise<ImageView> {
   const checks = new FieldChecks();
   const imageId = checks.attempt(() => parseId<ImageId>(request.imageId, 'image.id'));
-  const change = parseChange(checks, request.paths, request.values);
+  if (request.paths.length === 0) {
+    checks.add('update_mask', `must name what is to change: ${changeable}`);
+  }
+  const change = parseChange(checks, request);
   const { imageId: id } = checks.settle({ imageId });
+  return changeImage(database, settings, caller, id, request.etag, () => change);
+}
+
+/**
+ * The same, where what changes is decided by what there is: nobody else changes the image in between.
+ *
+ * @param decide is given the image, which it must not change; what it throws goes to the caller.
+ * @throws DarkroomError as `updateImage`.
+ */
+export async function updateImageAsItIs(
+  database: Database,
+  settings: PublicSetting,
+  caller: Caller,
+  imageId: ImageId,
+  decide: (image: Readonly<Image>) => ImageChangeRequest,
+): Promise<ImageView> {
+  return changeImage(database, settings, caller, imageId, '', (image) => {
+    const checks = new FieldChecks();
+    const change = parseChange(checks, decide(image));
+    checks.settle({});
+    return change;
+  });
+}
+
+async function changeImage(
+  database: Database,
+  settings: PublicSetting,
+  caller: Caller,
+  id: ImageId,
+  etag: string,
+  decide: (image: Readonly<Image>) => ImageChange,
+): Promise<ImageView> {
   return database.fork().transactional(async (em) => {
     const image = await lockImage(em, caller, id);
     if (image.state === 'DELETED') {
@@ -52,10 +102,16 @@ export async function updateImage(
         { metadata: { image_id: id, state: image.state } },
       );
     }
-    requireEtag(image, request.etag);
+    requireEtag(image, etag);
+    const change = decide(image);
     if (changes(image, change)) {
       if (change.visibility !== image.visibility) {
         requireMayShow(caller, change.visibility, settings);
+      }
+      requireActive(image, change);
+      const formats = formatsAfter(image, change);
+      if (changes(image, formats)) {
+        await requireFormatsOpen(em, image, formats);
       }
       Object.assign(image, change);
       image.version += 1;
@@ -65,20 +121,38 @@ export async function updateImage(
   });
 }
 
-function parseChange(
-  checks: FieldChecks,
-  paths: readonly string[],
-  values: ImageFields,
-): ImageChange {
-  const change: ImageChange = {};
-  if (paths.length === 0) {
-    checks.add('update_mask', `must name what is to change: ${changeable}`);
+function formatsAfter(image: Image, change: ImageChange): Formats {
+  const { diskFormat = image.diskFormat, containerFormat = image.containerFormat } = change;
+  return { diskFormat, containerFormat };
+}
+
+/** @throws DarkroomError IMAGE_STATE_INVALID */
+function requireActive({ id, state }: Image, { deactivated }: ImageChange): void {
+  if (deactivated === true && state !== 'ACTIVE') {
+    throw new DarkroomError(
+      'IMAGE_STATE_INVALID',
+      `Image ${id} is ${state}, and only an ACTIVE one can be deactivated: there are no bytes to keep from anybody.`,
+      { metadata: { image_id: id, state } },
+    );
   }
+}
+
+function parseChange(checks: FieldChecks, { paths, values }: ImageChangeRequest): ImageChange {
+  const change: ImageChange = {};
   for (const path of new Set(paths)) {
     switch (path) {
       case 'name':
         checkName(checks, 'image.name', values.name);
         change.name = values.name;
+        break;
+      case 'disk_format':
+        change.diskFormat =
+          checkFormat(checks, 'image.disk_format', values.diskFormat, diskFormats) ?? null;
+        break;
+      case 'container_format':
+        change.containerFormat =
+          checkFormat(checks, 'image.container_format', values.containerFormat, containerFormats) ??
+          null;
         break;
       case 'min_disk_bytes':
         checkSize(checks, 'image.min_disk_bytes', values.minDiskBytes);
@@ -106,6 +180,12 @@ function parseChange(
       case 'protected':
         change.protected = values.protected;
         break;
+      case 'hidden':
+        change.hidden = values.hidden;
+        break;
+      case 'deactivated':
+        change.deactivated = values.deactivated;
+        break;
       default:
         checks.add('update_mask', describePath(path));
     }
@@ -119,8 +199,9 @@ function changes(image: Image, change: ImageChange): boolean {
   );
 }
 
-const changeable = 'name, min_disk_bytes, min_ram_bytes, properties, tags, visibility, protected';
-const fixedAtCreation = new Set(['disk_format', 'container_format']);
+const changeable =
+  'name, disk_format, container_format, min_disk_bytes, min_ram_bytes, properties, tags, visibility, protected, hidden, ' +
+  'deactivated';
 const setByService = new Set([
   'id',
   'project_id',
@@ -141,9 +222,6 @@ const setByService = new Set([
 ]);
 
 function describePath(path: string): string {
-  if (fixedAtCreation.has(path)) {
-    return `must not name ${path}, which is fixed when the image is created; it may name ${changeable}`;
-  }
   if (setByService.has(path)) {
     return `must not name ${path}, which the service sets; it may name ${changeable}`;
   }

@@ -38,7 +38,7 @@ export async function openImageSource(
   const em = database.fork();
   const copy = await em.findOne(Image, { id: copyId });
   const image = copy && (await findSeenImage(em, copy.projectId, id));
-  if (image?.state !== 'ACTIVE' || !image.blobId || image.sizeBytes == null) {
+  if (image?.state !== 'ACTIVE' || image.deactivated || !image.blobId || image.sizeBytes == null) {
     throw imageGone(name);
   }
   const { sizeBytes: size } = image;
@@ -79,7 +79,7 @@ export async function openImageSource(
 function imageGone(name: string): SourceFailure {
   return new SourceFailure(
     'SOURCE_IMAGE_GONE',
-    `The source, ${name}, is not there for this project any more: it was deleted, or is shared no more. Copy another one.`,
+    `The source, ${name}, is not there for this project any more: it was deleted or deactivated, or is shared no more. Copy another one.`,
     { mayPass: false },
   );
 }

@@ -4,7 +4,7 @@ import { visibleProject } from '../access/rights.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import type { FieldChecks } from '../domain/field-checks.ts';
 import { parseId, type ImageId } from '../records/ids.ts';
-import { findSeenImage, imageNotFound } from '../access/find-image.ts';
+import { findSeenImage, imageDeactivated, imageNotFound } from '../access/find-image.ts';
 import { checkSha512, checkSize } from '../records/field-limits.ts';
 import type { CopyFromRequest } from './copy-from-request.ts';
 import type { Image } from '../records/image.ts';
@@ -72,7 +72,7 @@ export function parseOrder(
  * Writes down what the service is to fetch for an image that is being made. Answers the image that is
  * copied, if it is one.
  *
- * @throws DarkroomError IMAGE_NOT_FOUND, IMAGE_STATE_INVALID.
+ * @throws DarkroomError IMAGE_NOT_FOUND, IMAGE_STATE_INVALID, IMAGE_DEACTIVATED: whose bytes not all may have, of that no copy is made.
  */
 export async function placeOrder(
   em: EntityManager,
@@ -95,6 +95,9 @@ export async function placeOrder(
       `Image ${copied.id} is ${copied.state}, and only an ACTIVE one has bytes to copy.`,
       { metadata: { image_id: copied.id, state: copied.state } },
     );
+  }
+  if (copied?.deactivated === true) {
+    throw imageDeactivated(copied);
   }
   em.persist(
     em.create(ImportOrder, {

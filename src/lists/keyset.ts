@@ -10,9 +10,11 @@ export interface KeyColumn<Row> {
   readonly kind: PageKeyKind;
   /** The row's value of it; times as ms since 1970. */
   readonly of: (row: Row) => PageKey;
+  /** Where it is not the order's. */
+  readonly direction?: Keyset<Row>['direction'];
 }
 
-/** An order of rows: all columns in one direction, and all of them together unique. */
+/** An order of rows: columns that are unique together. */
 export interface Keyset<Row> {
   readonly columns: readonly KeyColumn<Row>[];
   readonly direction: 'asc' | 'desc';
@@ -39,6 +41,7 @@ export interface PageSlice {
  * which come, change or go between two pages neither hide nor repeat those that stay as they are.
  *
  * @param query all that must stay the same from page to page: whose list, filter and order.
+ * @param last the row after which the page begins where the request has no token; undefined for the first page.
  * @param read reads the rows of a slice, in its order.
  * @throws DarkroomError FIELD_INVALID for the page size, PAGE_TOKEN_INVALID for the token.
  */
@@ -47,39 +50,63 @@ export async function readPage<Row>(
   query: Fingerprintable,
   keyset: Keyset<Row>,
   read: (slice: PageSlice) => Promise<readonly Row[]>,
+  last?: Row,
 ): Promise<Page<Row>> {
   const size = pageSize(request.pageSize);
   const mark = fingerprint(query);
   const kinds = keyset.columns.map((column) => column.kind);
   const after =
-    request.pageToken === '' ? undefined : decodePageToken(request.pageToken, mark, kinds);
+    request.pageToken === ''
+      ? last && keyset.columns.map((column) => column.of(last))
+      : decodePageToken(request.pageToken, mark, kinds);
   const found = await read({
     after: after && rowsAfter(keyset, after),
-    orderBy: keyset.columns.map(({ sql }) => `${sql} ${keyset.direction}`).join(', '),
+    orderBy: keyset.columns
+      .map(({ sql, direction = keyset.direction }) => `${sql} ${direction}`)
+      .join(', '),
     limit: size + 1,
   });
   const rows = found.slice(0, size);
-  const last = rows.at(-1);
+  const end = rows.at(-1);
   return {
     rows,
     nextPageToken:
-      last === undefined || found.length <= size
+      end === undefined || found.length <= size
         ? ''
         : encodePageToken(
             mark,
-            keyset.columns.map((column) => column.of(last)),
+            keyset.columns.map((column) => column.of(end)),
           ),
   };
 }
 
 // A row comparison, unlike "a < x or (a = x and b < y)", is one condition on the index.
 function rowsAfter<Row>(keyset: Keyset<Row>, keys: readonly PageKey[]): SqlCondition {
+  if (keyset.columns.some(({ direction = keyset.direction }) => direction !== keyset.direction)) {
+    return rowsAfterInTurn(keyset, keys);
+  }
   const columns = keyset.columns.map((column) => column.sql).join(', ');
   const marks = keyset.columns.map(() => '?').join(', ');
   const sign = keyset.direction === 'asc' ? '>' : '<';
   return {
     sql: `(${columns}) ${sign} (${marks})`,
     values: keyset.columns.map(({ kind }, i) => keyValue(kind, keys[i] ?? '')),
+  };
+}
+
+/** Of columns in both directions, for which there is no row comparison. */
+function rowsAfterInTurn<Row>(keyset: Keyset<Row>, keys: readonly PageKey[]): SqlCondition {
+  const values = keyset.columns.map(({ kind }, i) => keyValue(kind, keys[i] ?? ''));
+  const alternatives = keyset.columns.map(({ sql, direction = keyset.direction }, i) => ({
+    sql: [
+      ...keyset.columns.slice(0, i).map((column) => `${column.sql} = ?`),
+      `${sql} ${direction === 'asc' ? '>' : '<'} ?`,
+    ].join(' and '),
+    values: values.slice(0, i + 1),
+  }));
+  return {
+    sql: `(${alternatives.map((one) => `(${one.sql})`).join(' or ')})`,
+    values: alternatives.flatMap((one) => one.values),
   };
 }
 

@@ -1,11 +1,14 @@
 import type { FieldChecks, TextLimits } from '../domain/field-checks.ts';
 import { visibilities, type Visibility } from './image.ts';
 
+/** How many tags, and how many properties, an image has at most. */
+export const maxTags = 128;
+export const maxProperties = 128;
+
 const nameLimits: TextLimits = { min: 1, max: 255, unit: 'characters', lineBreaks: false };
 const tagLimits: TextLimits = { ...nameLimits, lineBreaks: true };
-const maxTags = 128;
 const propertyLimits = {
-  maxEntries: 128,
+  maxEntries: maxProperties,
   key: tagLimits,
   value: { min: 0, max: 1024, unit: 'bytes', lineBreaks: true },
 } as const satisfies Parameters<FieldChecks['textMap']>[2];
@@ -15,14 +18,19 @@ const labelLimits = {
   value: { min: 0, max: 255, unit: 'characters', lineBreaks: true },
 } as const satisfies Parameters<FieldChecks['textMap']>[2];
 
-/** Checks an image's name: 1 to 255 characters, no line breaks or tabs. */
+/** Checks an image's name, or the beginning of one: at most 255 characters, no line breaks or tabs; empty for none. */
 export function checkName(checks: FieldChecks, field: string, name: string): void {
-  checks.text(field, name, nameLimits);
+  checks.text(field, name, { ...nameLimits, min: 0 });
 }
 
-/** Checks the beginning of a name; any text that a name can begin with, or none. */
-export function checkNamePrefix(checks: FieldChecks, field: string, prefix: string): void {
-  checks.text(field, prefix, { ...nameLimits, min: 0 });
+/** Checks a format, which may not be known yet; answers null for that. */
+export function checkFormat<Format extends string>(
+  checks: FieldChecks,
+  field: string,
+  format: string | null | undefined,
+  allowed: readonly Format[],
+): Format | null | undefined {
+  return format === undefined || format === null ? null : checks.oneOf(field, format, allowed);
 }
 
 /** Checks a project's id as whoever knows callers gives it: 1 to 255 characters, no line breaks or tabs. */

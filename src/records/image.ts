@@ -43,9 +43,11 @@ const ImageSchema = defineEntity({
     id: p.uuid().primary().$type<ImageId>(),
     projectId: p.text(),
     createdBy: p.text(),
+    /** Empty for none. */
     name: p.text(),
-    diskFormat: p.text().$type<DiskFormat>(),
-    containerFormat: p.text().$type<ContainerFormat>(),
+    /** Both are null until they are known, which is before the first bytes come. */
+    diskFormat: p.text().$type<DiskFormat>().nullable(),
+    containerFormat: p.text().$type<ContainerFormat>().nullable(),
     state: p.text().$type<ImageState>(),
     outlook: p.text().$type<ImageOutlook>(),
     /** Bytes; set when the image becomes ACTIVE. */
@@ -65,6 +67,10 @@ const ImageSchema = defineEntity({
     visibility: p.text().$type<Visibility>(),
     /** Whether it must not be deleted. */
     protected: p.boolean(),
+    /** Whether lists leave it out, unless they are asked for such images. */
+    hidden: p.boolean(),
+    /** Whether its bytes are kept from all but admins. */
+    deactivated: p.boolean(),
     /** The published bytes; set exactly while the image is ACTIVE. */
     blobId: p.uuid().$type<BlobId>().nullable(),
     latestTaskId: p.uuid().$type<TaskId>().nullable(),

@@ -25,7 +25,7 @@ const many = (count: number, value = 'v'): Record<string, string> =>
   Object.fromEntries(Array.from({ length: count }, (_, i) => [`k${i}`, value]));
 const names = (count: number): string[] => Array.from({ length: count }, (_, i) => `t${i}`);
 const upload = (
-  stated: { totalSize?: number; sha256?: string } = {},
+  stated: { totalSize?: number; sha256?: string; decompress?: boolean } = {},
 ): Partial<CreateImageRequest> => ({
   source: { kind: 'upload', totalSize: undefined, sha256: undefined, ...stated },
 });
@@ -35,14 +35,18 @@ const snapshot = (labels: Record<string, string>): Partial<CreateImageRequest> =
 const face = '\u{1F600}';
 
 test.each<[string, CreateImageRequest, string]>([
-  ['an empty name', newImage({ name: '' }), 'image.name'],
   ['a name of 256 characters', newImage({ name: 'x'.repeat(256) }), 'image.name'],
   ['a name of 256 wide characters', newImage({ name: face.repeat(256) }), 'image.name'],
   ['a line break in the name', newImage({ name: 'a\nb' }), 'image.name'],
   ['a C1 control character in the name', newImage({ name: 'a\u0085b' }), 'image.name'],
   ['a NUL in the name', newImage({ name: 'a\0b' }), 'image.name'],
   ['half a surrogate pair in the name', newImage({ name: 'a\ud83d' }), 'image.name'],
-  ['no disk format', newImage({ diskFormat: undefined }), 'image.disk_format'],
+  [
+    'no disk format of what is unpacked',
+    newImage({ diskFormat: undefined }, upload({ decompress: true })),
+    'image.disk_format',
+  ],
+  ['an id that is none', newImage({}, { imageId: 'x' }), 'image_id'],
   ['an unknown disk format', newImage({ diskFormat: '99' }), 'image.disk_format'],
   ['an unknown container format', newImage({ containerFormat: 'X' }), 'image.container_format'],
   ['an unknown visibility', newImage({ visibility: 'TOP_SECRET' }), 'image.visibility'],
@@ -158,8 +162,8 @@ test('what is just within the limits is taken', async () => {
 test('everything that is wrong is told at once', async () => {
   const request = newImage(
     {
-      name: '',
-      diskFormat: undefined,
+      name: '\0',
+      diskFormat: '7',
       containerFormat: '7',
       minDiskBytes: -1,
       minRamBytes: -1,

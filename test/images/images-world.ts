@@ -9,7 +9,7 @@ import type {
   CreateImageRequest,
   ImageFilter,
   ListImagesRequest,
-  NewImageFields,
+  ImageFields,
   UpdateImageRequest,
 } from '../../src/images/image-requests.ts';
 import type { NewImageSettings } from '../../src/images/new-image.ts';
@@ -68,7 +68,7 @@ export function imagesOn(
 
 /** A request for a small image, changed as a test needs it. */
 export function newImage(
-  image: Partial<NewImageFields> = {},
+  image: Partial<ImageFields> = {},
   rest: Partial<Omit<CreateImageRequest, 'image'>> = {},
 ): CreateImageRequest {
   return {
@@ -82,8 +82,11 @@ export function newImage(
       tags: [],
       visibility: undefined,
       protected: false,
+      hidden: false,
       ...image,
     },
+    imageId: '',
+    projectId: '',
     source: { kind: 'upload', totalSize: undefined, sha256: undefined },
     requestId: '',
     idleTimeoutMs: undefined,
@@ -100,18 +103,26 @@ export function listOf(
     filter: {
       states: [],
       outlooks: [],
+      ids: [],
       name: undefined,
+      names: [],
       namePrefix: undefined,
       diskFormats: [],
+      containerFormats: [],
       visibilities: [],
       tags: [],
       properties: {},
       createdAfter: undefined,
       createdBefore: undefined,
+      updatedAfter: undefined,
+      updatedBefore: undefined,
       minSizeBytes: undefined,
       maxSizeBytes: undefined,
       projectId: undefined,
       memberStatuses: [],
+      hidden: undefined,
+      protected: undefined,
+      deactivated: undefined,
       ...filter,
     },
     order: undefined,
@@ -131,7 +142,7 @@ export function change(
     imageId,
     etag,
     paths: Object.keys(values).map((key) => key.replaceAll(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)),
-    values: { ...newImage().image, ...values },
+    values: { ...newImage().image, deactivated: false, ...values },
   };
 }
 
@@ -144,6 +155,9 @@ export interface StoredImage {
   readonly diskFormat?: Image['diskFormat'];
   readonly visibility?: Image['visibility'];
   readonly protected?: boolean;
+  readonly hidden?: boolean;
+  readonly deactivated?: boolean;
+  readonly containerFormat?: Image['containerFormat'];
   readonly tags?: string[];
   readonly properties?: Record<string, string>;
   readonly createTime?: Date;
@@ -173,7 +187,7 @@ export async function storeImages(
           createdBy: 'test',
           name: spec.name ?? 'image',
           diskFormat: spec.diskFormat ?? 'RAW',
-          containerFormat: 'BARE',
+          containerFormat: spec.containerFormat ?? 'BARE',
           state,
           outlook: spec.outlook ?? outlooks[state],
           sizeBytes: spec.sizeBytes ?? (state === 'ACTIVE' ? 1 : null),
@@ -184,6 +198,8 @@ export async function storeImages(
           tags: spec.tags ?? [],
           visibility: spec.visibility ?? 'PRIVATE',
           protected: spec.protected ?? false,
+          hidden: spec.hidden ?? false,
+          deactivated: spec.deactivated ?? false,
           blobId,
           version: 1,
           createTime: time,

@@ -149,7 +149,9 @@ test.each<[string, Partial<ImageFilter>, Partial<Omit<ListImagesRequest, 'filter
   ['an unknown outlook', { outlooks: ['7'] }, {}, 'filter.outlooks'],
   ['an unknown format', { diskFormats: ['RAW', 'raw'] }, {}, 'filter.disk_formats'],
   ['an unknown visibility', { visibilities: [''] }, {}, 'filter.visibilities'],
-  ['an empty name', { name: '' }, {}, 'filter.name'],
+  ['a NUL in one of the names', { names: ['a', '\0'] }, {}, 'filter.names[1]'],
+  ['an id that is none', { ids: ['x'] }, {}, 'filter.ids[0]'],
+  ['an unknown container', { containerFormats: ['bare'] }, {}, 'filter.container_formats'],
   ['a NUL in the name', { name: 'a\0' }, {}, 'filter.name'],
   ['a NUL in the prefix', { namePrefix: '\0' }, {}, 'filter.name_prefix'],
   ['half a surrogate pair in the prefix', { namePrefix: '\ud800' }, {}, 'filter.name_prefix'],
@@ -157,9 +159,11 @@ test.each<[string, Partial<ImageFilter>, Partial<Omit<ListImagesRequest, 'filter
   ['a NUL in a property', { properties: { a: '\0' } }, {}, 'filter.properties["a"]'],
   ['a time that is none', { createdAfter: new Date(Number.NaN) }, {}, 'filter.created_after'],
   ['another such time', { createdBefore: new Date(Number.NaN) }, {}, 'filter.created_before'],
+  ['a third', { updatedAfter: new Date(Number.NaN) }, {}, 'filter.updated_after'],
   ['a size below 0', { minSizeBytes: -1 }, {}, 'filter.min_size_bytes'],
   ['a size over 2^53', { maxSizeBytes: 2 ** 53 }, {}, 'filter.max_size_bytes'],
   ['an unknown order', {}, { order: '9' }, 'order_by'],
+  ['an image after which it is to begin and that is none', {}, { after: 'x' }, 'after'],
   ['a page size below 0', {}, { pageSize: -1 }, 'page_size'],
 ])('%s is refused', async (_, filter, rest, field) => {
   expect(await refusedFields(images.listImages(alice, listOf(filter, rest)))).toEqual([field]);

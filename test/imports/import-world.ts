@@ -137,7 +137,10 @@ export async function openImportWorld(
           tags: [],
           visibility: undefined,
           protected: false,
+          hidden: false,
         },
+        imageId: '',
+        projectId: '',
         source: {
           kind: 'copy_from',
           from: undefined,

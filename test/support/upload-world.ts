@@ -239,6 +239,8 @@ export async function queueImage(
       tags: [],
       visibility: 'PRIVATE',
       protected: false,
+      hidden: false,
+      deactivated: false,
       version: 1,
       createTime: now,
       updateTime: now,

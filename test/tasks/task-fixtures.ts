@@ -68,6 +68,8 @@ export async function makeTask(
       tags: [],
       visibility: 'PRIVATE',
       protected: false,
+      hidden: false,
+      deactivated: false,
       version: 1,
       createTime: now,
       updateTime: now,

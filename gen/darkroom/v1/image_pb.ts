@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file darkroom/v1/image.proto.
  */
 export const file_darkroom_v1_image: GenFile = /*@__PURE__*/
-  fileDesc("ChdkYXJrcm9vbS92MS9pbWFnZS5wcm90bxILZGFya3Jvb20udjEi8g0KBUltYWdlEgoKAmlkGAEgASgJEhIKCnByb2plY3RfaWQYAiABKAkSDAoEbmFtZRgDIAEoCRIyCgtkaXNrX2Zvcm1hdBgEIAEoDjIdLmRhcmtyb29tLnYxLkltYWdlLkRpc2tGb3JtYXQSPAoQY29udGFpbmVyX2Zvcm1hdBgFIAEoDjIiLmRhcmtyb29tLnYxLkltYWdlLkNvbnRhaW5lckZvcm1hdBInCgVzdGF0ZRgGIAEoDjIYLmRhcmtyb29tLnYxLkltYWdlLlN0YXRlEisKB291dGxvb2sYByABKA4yGi5kYXJrcm9vbS52MS5JbWFnZS5PdXRsb29rEhcKCnNpemVfYnl0ZXMYCCABKANIAIgBARIfChJ2aXJ0dWFsX3NpemVfYnl0ZXMYCSABKANIAYgBARIOCgZzaGEyNTYYCiABKAkSFgoObWluX2Rpc2tfYnl0ZXMYCyABKAMSFQoNbWluX3JhbV9ieXRlcxgMIAEoAxI2Cgpwcm9wZXJ0aWVzGA0gAygLMiIuZGFya3Jvb20udjEuSW1hZ2UuUHJvcGVydGllc0VudHJ5EgwKBHRhZ3MYDiADKAkSMQoKdmlzaWJpbGl0eRgPIAEoDjIdLmRhcmtyb29tLnYxLkltYWdlLlZpc2liaWxpdHkSEwoLbGF0ZXN0X3Rhc2sYECABKAkSJgoKbGFzdF9mYXVsdBgRIAEoCzISLmRhcmtyb29tLnYxLkZhdWx0EgwKBGV0YWcYEiABKAkSLwoLY3JlYXRlX3RpbWUYEyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGBQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtkZWxldGVfdGltZRgVIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGgoNcGFja2VkX2Zvcm1hdBgWIAEoCUgCiAEBEh4KEXBhY2tlZF9zaXplX2J5dGVzGBcgASgDSAOIAQESGgoNcGFja2VkX3NoYTI1NhgYIAEoCUgEiAEBEhEKCXByb3RlY3RlZBgZIAEoCBoxCg9Qcm9wZXJ0aWVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJVCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEhAKDFNUQVRFX1FVRVVFRBABEhAKDFNUQVRFX0FDVElWRRACEhEKDVNUQVRFX0RFTEVURUQQAyJnCgdPdXRsb29rEhcKE09VVExPT0tfVU5TUEVDSUZJRUQQABIUChBPVVRMT09LX0VYUEVDVEVEEAESFQoRT1VUTE9PS19BVkFJTEFCTEUQAhIWChJPVVRMT09LX05PVF9DT01JTkcQAyKWAgoKRGlza0Zvcm1hdBIbChdESVNLX0ZPUk1BVF9VTlNQRUNJRklFRBAAEhMKD0RJU0tfRk9STUFUX1JBVxABEhUKEURJU0tfRk9STUFUX1FDT1cyEAISFAoQRElTS19GT1JNQVRfVk1ESxADEhMKD0RJU0tfRk9STUFUX1ZESRAEEhMKD0RJU0tfRk9STUFUX1ZIRBAFEhQKEERJU0tfRk9STUFUX1ZIRFgQBhITCg9ESVNLX0ZPUk1BVF9JU08QBxIVChFESVNLX0ZPUk1BVF9QTE9PUBAIEhMKD0RJU0tfRk9STUFUX0FLSRAJEhMKD0RJU0tfRk9STUFUX0FSSRAKEhMKD0RJU0tfRk9STUFUX0FNSRALIsABCg9Db250YWluZXJGb3JtYXQSIAocQ09OVEFJTkVSX0ZPUk1BVF9VTlNQRUNJRklFRBAAEhkKFUNPTlRBSU5FUl9GT1JNQVRfQkFSRRABEhgKFENPTlRBSU5FUl9GT1JNQVRfT1ZGEAISGAoUQ09OVEFJTkVSX0ZPUk1BVF9PVkEQAxIbChdDT05UQUlORVJfRk9STUFUX0RPQ0tFUhAEEh8KG0NPTlRBSU5FUl9GT1JNQVRfQ09NUFJFU1NFRBAFIogBCgpWaXNpYmlsaXR5EhoKFlZJU0lCSUxJVFlfVU5TUEVDSUZJRUQQABIWChJWSVNJQklMSVRZX1BSSVZBVEUQARIVChFWSVNJQklMSVRZX1NIQVJFRBACEhgKFFZJU0lCSUxJVFlfQ09NTVVOSVRZEAMSFQoRVklTSUJJTElUWV9QVUJMSUMQBEINCgtfc2l6ZV9ieXRlc0IVChNfdmlydHVhbF9zaXplX2J5dGVzQhAKDl9wYWNrZWRfZm9ybWF0QhQKEl9wYWNrZWRfc2l6ZV9ieXRlc0IQCg5fcGFja2VkX3NoYTI1NmIGcHJvdG8z", [file_darkroom_v1_fault, file_google_protobuf_timestamp]);
+  fileDesc("ChdkYXJrcm9vbS92MS9pbWFnZS5wcm90bxILZGFya3Jvb20udjEilw4KBUltYWdlEgoKAmlkGAEgASgJEhIKCnByb2plY3RfaWQYAiABKAkSDAoEbmFtZRgDIAEoCRIyCgtkaXNrX2Zvcm1hdBgEIAEoDjIdLmRhcmtyb29tLnYxLkltYWdlLkRpc2tGb3JtYXQSPAoQY29udGFpbmVyX2Zvcm1hdBgFIAEoDjIiLmRhcmtyb29tLnYxLkltYWdlLkNvbnRhaW5lckZvcm1hdBInCgVzdGF0ZRgGIAEoDjIYLmRhcmtyb29tLnYxLkltYWdlLlN0YXRlEisKB291dGxvb2sYByABKA4yGi5kYXJrcm9vbS52MS5JbWFnZS5PdXRsb29rEhcKCnNpemVfYnl0ZXMYCCABKANIAIgBARIfChJ2aXJ0dWFsX3NpemVfYnl0ZXMYCSABKANIAYgBARIOCgZzaGEyNTYYCiABKAkSFgoObWluX2Rpc2tfYnl0ZXMYCyABKAMSFQoNbWluX3JhbV9ieXRlcxgMIAEoAxI2Cgpwcm9wZXJ0aWVzGA0gAygLMiIuZGFya3Jvb20udjEuSW1hZ2UuUHJvcGVydGllc0VudHJ5EgwKBHRhZ3MYDiADKAkSMQoKdmlzaWJpbGl0eRgPIAEoDjIdLmRhcmtyb29tLnYxLkltYWdlLlZpc2liaWxpdHkSEwoLbGF0ZXN0X3Rhc2sYECABKAkSJgoKbGFzdF9mYXVsdBgRIAEoCzISLmRhcmtyb29tLnYxLkZhdWx0EgwKBGV0YWcYEiABKAkSLwoLY3JlYXRlX3RpbWUYEyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGBQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtkZWxldGVfdGltZRgVIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGgoNcGFja2VkX2Zvcm1hdBgWIAEoCUgCiAEBEh4KEXBhY2tlZF9zaXplX2J5dGVzGBcgASgDSAOIAQESGgoNcGFja2VkX3NoYTI1NhgYIAEoCUgEiAEBEhEKCXByb3RlY3RlZBgZIAEoCBIOCgZoaWRkZW4YGiABKAgSEwoLZGVhY3RpdmF0ZWQYGyABKAgaMQoPUHJvcGVydGllc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiVQoFU3RhdGUSFQoRU1RBVEVfVU5TUEVDSUZJRUQQABIQCgxTVEFURV9RVUVVRUQQARIQCgxTVEFURV9BQ1RJVkUQAhIRCg1TVEFURV9ERUxFVEVEEAMiZwoHT3V0bG9vaxIXChNPVVRMT09LX1VOU1BFQ0lGSUVEEAASFAoQT1VUTE9PS19FWFBFQ1RFRBABEhUKEU9VVExPT0tfQVZBSUxBQkxFEAISFgoST1VUTE9PS19OT1RfQ09NSU5HEAMilgIKCkRpc2tGb3JtYXQSGwoXRElTS19GT1JNQVRfVU5TUEVDSUZJRUQQABITCg9ESVNLX0ZPUk1BVF9SQVcQARIVChFESVNLX0ZPUk1BVF9RQ09XMhACEhQKEERJU0tfRk9STUFUX1ZNREsQAxITCg9ESVNLX0ZPUk1BVF9WREkQBBITCg9ESVNLX0ZPUk1BVF9WSEQQBRIUChBESVNLX0ZPUk1BVF9WSERYEAYSEwoPRElTS19GT1JNQVRfSVNPEAcSFQoRRElTS19GT1JNQVRfUExPT1AQCBITCg9ESVNLX0ZPUk1BVF9BS0kQCRITCg9ESVNLX0ZPUk1BVF9BUkkQChITCg9ESVNLX0ZPUk1BVF9BTUkQCyLAAQoPQ29udGFpbmVyRm9ybWF0EiAKHENPTlRBSU5FUl9GT1JNQVRfVU5TUEVDSUZJRUQQABIZChVDT05UQUlORVJfRk9STUFUX0JBUkUQARIYChRDT05UQUlORVJfRk9STUFUX09WRhACEhgKFENPTlRBSU5FUl9GT1JNQVRfT1ZBEAMSGwoXQ09OVEFJTkVSX0ZPUk1BVF9ET0NLRVIQBBIfChtDT05UQUlORVJfRk9STUFUX0NPTVBSRVNTRUQQBSKIAQoKVmlzaWJpbGl0eRIaChZWSVNJQklMSVRZX1VOU1BFQ0lGSUVEEAASFgoSVklTSUJJTElUWV9QUklWQVRFEAESFQoRVklTSUJJTElUWV9TSEFSRUQQAhIYChRWSVNJQklMSVRZX0NPTU1VTklUWRADEhUKEVZJU0lCSUxJVFlfUFVCTElDEARCDQoLX3NpemVfYnl0ZXNCFQoTX3ZpcnR1YWxfc2l6ZV9ieXRlc0IQCg5fcGFja2VkX2Zvcm1hdEIUChJfcGFja2VkX3NpemVfYnl0ZXNCEAoOX3BhY2tlZF9zaGEyNTZiBnByb3RvMw", [file_darkroom_v1_fault, file_google_protobuf_timestamp]);
 
 /**
  * An image is a disk image and what is known of it. It is QUEUED until a task has brought all of its
@@ -46,21 +46,23 @@ export type Image = Message<"darkroom.v1.Image"> & {
   projectId: string;
 
   /**
-   * Its name: 1 to 255 characters, no line breaks or tabs. Need not be unique. Set by the caller.
+   * Its name: at most 255 characters, no line breaks or tabs; empty for none. Need not be unique. Set by the caller.
    *
    * @generated from field: string name = 3;
    */
   name: string;
 
   /**
-   * The disk's format. Set by the caller at creation, fixed from then on.
+   * The disk's format. Set by the caller, at creation or later: no byte is taken before it is set (FORMAT_NOT_SET), and
+   * CreateImage asks for it where it is to fetch the bytes or to unpack them. It can be changed while the image is QUEUED and
+   * nobody is sending its bytes.
    *
    * @generated from field: darkroom.v1.Image.DiskFormat disk_format = 4;
    */
   diskFormat: Image_DiskFormat;
 
   /**
-   * The container's format; BARE if not set. Set by the caller at creation.
+   * The container's format; at creation BARE if not set and disk_format is. As disk_format besides.
    *
    * @generated from field: darkroom.v1.Image.ContainerFormat container_format = 5;
    */
@@ -209,6 +211,22 @@ export type Image = Message<"darkroom.v1.Image"> & {
    * @generated from field: bool protected = 25;
    */
   protected: boolean;
+
+  /**
+   * Whether lists leave it out, unless they ask for such images; for older versions of an image that are still in use.
+   * By its id it is seen as ever. Set by the caller.
+   *
+   * @generated from field: bool hidden = 26;
+   */
+  hidden: boolean;
+
+  /**
+   * Whether its bytes are kept from all but admins: DownloadImage refuses it with IMAGE_DEACTIVATED, and it is not copied. Only an
+   * ACTIVE image can be. What has begun goes on. Set by the caller, by UpdateImage.
+   *
+   * @generated from field: bool deactivated = 27;
+   */
+  deactivated: boolean;
 };
 
 /**
@@ -321,7 +339,7 @@ export const Image_OutlookSchema: GenEnum<Image_Outlook> = /*@__PURE__*/
  */
 export const Image_DiskFormat = {
   /**
-   * Not set. CreateImage refuses it.
+   * Not known yet: see Image.disk_format.
    *
    * @generated from enum value: DISK_FORMAT_UNSPECIFIED = 0;
    */
@@ -425,7 +443,7 @@ export const Image_DiskFormatSchema: GenEnum<Image_DiskFormat> = /*@__PURE__*/
  */
 export const Image_ContainerFormat = {
   /**
-   * Not set. CreateImage takes it as BARE.
+   * Not known yet. CreateImage takes it as BARE where there is a disk format.
    *
    * @generated from enum value: CONTAINER_FORMAT_UNSPECIFIED = 0;
    */

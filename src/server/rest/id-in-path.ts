@@ -9,6 +9,13 @@ export function imageIdIn(call: HttpCall): ImageId {
   return idIn(call, 'IMAGE_NOT_FOUND') as ImageId;
 }
 
+/** The image that a call is about, also for the audit log. */
+export function subject(call: HttpCall): ImageId {
+  const imageId = imageIdIn(call);
+  call.context.outcome.subject = { imageId };
+  return imageId;
+}
+
 /** The task that a path names. @throws DarkroomError TASK_NOT_FOUND for what is no id. */
 export function taskIdIn(call: HttpCall): TaskId {
   return idIn(call, 'TASK_NOT_FOUND') as TaskId;

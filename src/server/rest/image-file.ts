@@ -37,7 +37,8 @@ export async function sendImageFile(
   const { request, context } = call;
   // That of HTTP/2 has all that is used here, but types that do not agree.
   const response = call.response as ServerResponse;
-  const content = contentOf(await readShownImage(parts.database, context.caller, imageId));
+  const { caller } = context;
+  const content = contentOf(caller, await readShownImage(parts.database, caller, imageId));
   const { size } = content;
   const headers = headersOf(content);
   const answer = fileAnswer(request, headers.etag, size);

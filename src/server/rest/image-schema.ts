@@ -1,4 +1,5 @@
-import { containerFormats, diskFormats, visibilities } from '../../records/image.ts';
+import { containerFormats, diskFormats, imageOutlooks, visibilities } from '../../records/image.ts';
+import { collectionSchema } from './collection-schema.ts';
 import { uuidPattern } from './schemas.ts';
 
 const lowerCase = (words: readonly string[]): readonly string[] =>
@@ -8,8 +9,8 @@ const text = { type: ['null', 'string'], maxLength: 255 } as const;
 const given = { readOnly: true, type: ['null', 'string'] } as const;
 const bytes = { readOnly: true, type: ['null', 'integer'] } as const;
 
-/** Of these, an image is queued, active or deleted here. */
-const glanceStatuses =
+/** Glance’s words for how far an image is; here none is killed, or pending to be deleted. */
+export const glanceStatuses =
   'queued saving active killed deleted uploading importing pending_delete deactivated'.split(' ');
 
 /**
@@ -58,6 +59,22 @@ export const imageSchema = {
       items: { maxLength: 255, type: 'string' },
       type: 'array',
     },
+    os_darkroom_outlook: {
+      description: 'Whether the bytes can be hoped for',
+      enum: lowerCase(imageOutlooks),
+      readOnly: true,
+      type: 'string',
+    },
+    os_darkroom_task: {
+      description: 'Where the newest task can be read that is to bring the bytes',
+      readOnly: true,
+      type: 'string',
+    },
+    os_darkroom_fault: {
+      description: 'What went wrong last, with its reason',
+      readOnly: true,
+      type: 'string',
+    },
     architecture: { description: 'The processors that it is for', is_base: false, type: 'string' },
     os_distro: { description: 'The operating system in it', is_base: false, type: 'string' },
     os_version: { description: 'Which version of it', is_base: false, type: 'string' },
@@ -94,3 +111,6 @@ export const imageSchema = {
     { rel: 'describedby', href: '{schema}' },
   ],
 } as const;
+
+/** JSON schema of a list of images. */
+export const imagesSchema = collectionSchema('images', imageSchema);

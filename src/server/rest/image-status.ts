@@ -12,12 +12,12 @@ export type ImageStatus =
  * @param task undefined where the image has its bytes, or is deleted.
  */
 export function imageStatus(
-  { state }: Pick<Image, 'state'>,
+  { state, deactivated }: Pick<Image, 'state' | 'deactivated'>,
   task: Readonly<Task> | undefined,
 ): ImageStatus {
   switch (state) {
     case 'ACTIVE':
-      return 'active';
+      return deactivated ? 'deactivated' : 'active';
     case 'DELETED':
       return 'deleted';
     case 'QUEUED':

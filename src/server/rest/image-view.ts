@@ -1,13 +1,22 @@
-import type { DiskFormat, Image, ImageState, Visibility } from '../../records/image.ts';
+import type { Fault } from '../../records/fault.ts';
+import type {
+  ContainerFormat,
+  DiskFormat,
+  Image,
+  ImageOutlook,
+  Visibility,
+} from '../../records/image.ts';
+import { taskPath } from '../http/task-path.ts';
+import type { ImageStatus } from './image-status.ts';
 import { timeOf } from './task-view.ts';
 
 /** An image as Glance's API v2 tells it; besides these fields, its properties as fields of their own. */
 export interface ImageView {
   readonly id: string;
-  readonly name: string;
-  readonly status: Lowercase<ImageState>;
-  readonly disk_format: Lowercase<DiskFormat>;
-  readonly container_format: string;
+  readonly name: string | null;
+  readonly status: ImageStatus;
+  readonly disk_format: Lowercase<DiskFormat> | null;
+  readonly container_format: Lowercase<ContainerFormat> | null;
   /** Bytes; null until the image is active, as all that is known of its bytes. */
   readonly size: number | null;
   readonly virtual_size: number | null;
@@ -15,7 +24,13 @@ export interface ImageView {
   readonly checksum: null;
   readonly os_hash_algo: 'sha256' | null;
   readonly os_hash_value: string | null;
-  readonly os_hidden: false;
+  readonly os_hidden: boolean;
+  /** Whether its bytes can be hoped for: what its status does not say. */
+  readonly os_darkroom_outlook: Lowercase<ImageOutlook>;
+  /** Where its newest task can be read; not there for other projects. */
+  readonly os_darkroom_task?: string;
+  /** The newest fault of its tasks, with its reason; the same. */
+  readonly os_darkroom_fault?: string;
   /** Of the bytes that came, where the image is what was inside of them; not there otherwise. */
   readonly packed_format?: string;
   readonly packed_size?: string;
@@ -35,11 +50,27 @@ export interface ImageView {
   readonly schema: string;
 }
 
-const MiB = 1024 ** 2;
-const GiB = 1024 ** 3;
+/** Units, in bytes. */
+export const MiB = 1024 ** 2;
+export const GiB = 1024 ** 3;
 
-/** Fields of Glance's that are not told here. A property of such a name would be taken for them. */
-const untold = new Set(['direct_url', 'locations', 'stores']);
+/** Fields of Glance's and of the service's that are not told always. A property of such a name would be taken for them. */
+const untold = new Set([
+  'direct_url',
+  'locations',
+  'stores',
+  'os_darkroom_task',
+  'os_darkroom_fault',
+]);
+
+/** What is told of an image. */
+export interface ShownImage {
+  readonly image: Readonly<Image>;
+  readonly status: ImageStatus;
+  /** Whether the caller's project owns it: then it is told of its tasks. */
+  readonly isOwn: boolean;
+  readonly lastFault: Readonly<Fault> | undefined;
+}
 
 /** Where an image can be read. */
 export function imagePath(id: string): string {
@@ -47,22 +78,27 @@ export function imagePath(id: string): string {
 }
 
 /** Tells an image as Glance does. */
-export function imageView(image: Readonly<Image>): ImageView & Readonly<Record<string, unknown>> {
+export function imageView({
+  image,
+  status,
+  isOwn,
+  lastFault,
+}: ShownImage): ImageView & Readonly<Record<string, unknown>> {
   const { id, sha256 } = image;
   const properties = Object.entries(image.properties).filter(([name]) => !untold.has(name));
   return {
     ...Object.fromEntries(properties),
     id,
-    name: image.name,
-    status: lowercase(image.state),
-    disk_format: lowercase(image.diskFormat),
-    container_format: lowercase(image.containerFormat),
+    name: image.name === '' ? null : image.name,
+    status,
+    disk_format: image.diskFormat == null ? null : lowercase(image.diskFormat),
+    container_format: image.containerFormat == null ? null : lowercase(image.containerFormat),
     size: image.sizeBytes ?? null,
     virtual_size: image.virtualSizeBytes ?? null,
     checksum: null,
     os_hash_algo: sha256 ? 'sha256' : null,
     os_hash_value: sha256 ?? null,
-    os_hidden: false,
+    os_hidden: image.hidden,
     // Whoever has less than this has too little, so a part of a unit counts as one.
     min_disk: Math.ceil(image.minDiskBytes / GiB),
     min_ram: Math.ceil(image.minRamBytes / MiB),
@@ -75,6 +111,9 @@ export function imageView(image: Readonly<Image>): ImageView & Readonly<Record<s
     self: imagePath(id),
     file: `${imagePath(id)}/file`,
     schema: '/v2/schemas/image',
+    os_darkroom_outlook: lowercase(image.outlook),
+    ...(isOwn && image.latestTaskId && { os_darkroom_task: taskPath(image.latestTaskId) }),
+    ...(isOwn && lastFault && { os_darkroom_fault: `${lastFault.reason}: ${lastFault.message}` }),
     ...packedView(image),
   };
 }

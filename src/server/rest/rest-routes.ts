@@ -1,8 +1,11 @@
 import type { HttpRoute } from '../http/http-endpoints.ts';
+import { imageActionPlaces } from './image-action-places.ts';
 import { imageFilePlaces, type ImageFilePlacesParts } from './image-file-places.ts';
+import { imageMemberPlaces, type ImageMemberPlacesParts } from './image-member-places.ts';
 import { imagePlaces, type ImagePlacesParts } from './image-places.ts';
 import { importPlaces, type ImportPlacesParts } from './import-places.ts';
 import { infoPlaces, type InfoPlacesParts } from './info-places.ts';
+import { imageTagPlaces } from './image-tag-places.ts';
 import { routesOf } from './place.ts';
 import { schemaPlaces } from './schema-places.ts';
 import { taskPlaces, type TaskPlacesParts } from './task-places.ts';
@@ -13,6 +16,7 @@ export type RestParts = ImagePlacesParts &
   ImageFilePlacesParts &
   ImportPlacesParts &
   InfoPlacesParts &
+  ImageMemberPlacesParts &
   TaskPlacesParts;
 
 /**
@@ -27,6 +31,9 @@ export function restRoutes(parts: RestParts): readonly HttpRoute[] {
     ...imageFilePlaces(parts),
     ...importPlaces(parts),
     ...infoPlaces(parts),
+    ...imageTagPlaces(parts),
+    ...imageMemberPlaces(parts),
+    ...imageActionPlaces(parts),
     ...schemaPlaces,
   ]);
 }

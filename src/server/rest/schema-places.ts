@@ -1,10 +1,14 @@
-import { imageSchema } from './image-schema.ts';
+import { imageSchema, imagesSchema } from './image-schema.ts';
+import { memberSchema, membersSchema } from './member-schema.ts';
 import type { Place } from './place.ts';
 import { sendView } from './rest-answer.ts';
 import { resourceTypeSchema, taskSchema, tasksSchema } from './schemas.ts';
 
 const schemas = {
   image: imageSchema,
+  images: imagesSchema,
+  member: memberSchema,
+  members: membersSchema,
   task: taskSchema,
   tasks: tasksSchema,
   'metadefs/resource_type': resourceTypeSchema,

@@ -1,3 +1,4 @@
+import { collectionSchema } from './collection-schema.ts';
 import { taskStatuses, taskTypeWords } from './task-words.ts';
 
 /** An id, as a schema's pattern. */
@@ -52,20 +53,7 @@ export const taskSchema = {
 } as const;
 
 /** JSON schema of a list of tasks. */
-export const tasksSchema = {
-  name: 'tasks',
-  properties: {
-    tasks: { type: 'array', items: taskSchema },
-    first: { type: 'string' },
-    next: { type: 'string' },
-    schema: { type: 'string' },
-  },
-  links: [
-    { rel: 'first', href: '{first}' },
-    { rel: 'next', href: '{next}' },
-    { rel: 'describedby', href: '{schema}' },
-  ],
-} as const;
+export const tasksSchema = collectionSchema('tasks', taskSchema);
 
 /**
  * Nothing here is about resource types. But a `glance` that was not told which version of the API to speak takes

@@ -83,7 +83,7 @@ const writerActiveRetryDelayMs = 1000;
  * Near the limit of uploads it is decided under a lock, else at once.
  *
  * @throws DarkroomError TASK_NOT_FOUND, TASK_TERMINAL, TASK_EXPIRED, TASK_STATE_INVALID (a client, of an
- *   import), WRITER_ACTIVE, WRITER_FENCED, TOO_MANY_UPLOADS; as `agreeOnTerms`.
+ *   import), FORMAT_NOT_SET, WRITER_ACTIVE, WRITER_FENCED, TOO_MANY_UPLOADS; as `agreeOnTerms`.
  */
 export async function attachWriter(
   ledger: TaskLedger,

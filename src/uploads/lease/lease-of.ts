@@ -1,4 +1,5 @@
 import type { BlobSegment } from '../../records/blob.ts';
+import { requireFormats } from '../../records/image-formats.ts';
 import type { ProcessId } from '../../records/ids.ts';
 import type { LedgerEntry } from '../../tasks/ledger/ledger-entry.ts';
 import { sizeSaid, type UploadTerms } from './upload-terms.ts';
@@ -9,6 +10,7 @@ import type { WriterLease } from './writer-lease.ts';
  *
  * @param own the segment that it writes, of all that the blob has.
  * @param terms of a stream without frames.
+ * @throws DarkroomError FORMAT_NOT_SET
  */
 export function leaseOf(
   { task, image }: LedgerEntry,
@@ -17,6 +19,7 @@ export function leaseOf(
   segments: readonly BlobSegment[],
   terms: UploadTerms | undefined,
 ): WriterLease {
+  const { diskFormat, containerFormat } = requireFormats(image);
   const { id, startOffset, length, storedBytes } = own;
   return {
     taskId: task.id,
@@ -38,8 +41,8 @@ export function leaseOf(
     expectedSha256: task.expectedSha256 ?? null,
     expectedSha512: terms?.stated.sha512 ?? task.expectedSha512 ?? null,
     declared: {
-      diskFormat: image.diskFormat,
-      containerFormat: task.decompress ? 'COMPRESSED' : image.containerFormat,
+      diskFormat,
+      containerFormat: task.decompress ? 'COMPRESSED' : containerFormat,
       isUnpackedLater: task.decompress,
     },
     decompress: task.decompress,

@@ -8,8 +8,8 @@ function upload(value: { totalSize?: bigint; sha256?: string }): CreateRequest {
 /** Wrong fields of CreateImage. */
 export const createCases: Case[] = (
   [
-    ['nothing', {}, ['image.name', 'image.disk_format', 'source']],
-    ['an empty name', createRequest({ name: '' }), ['image.name']],
+    ['nothing', {}, ['source']],
+    ['an id that is none', createRequest({}, { imageId: 'x' }), ['image_id']],
     ['a name of 256 characters', createRequest({ name: '😀'.repeat(256) }), ['image.name']],
     ['a name with a line break', createRequest({ name: 'a\nb' }), ['image.name']],
     ['a name with NUL', createRequest({ name: 'a\0b' }), ['image.name']],

@@ -1,13 +1,22 @@
 import type { DescMethod, JsonObject } from '@bufbuild/protobuf';
 import type { ImageAndTask } from './case.ts';
 
-const everyChange = 'name,minDiskBytes,minRamBytes,properties,tags,visibility,protected';
+const everyChange =
+  'name,diskFormat,containerFormat,minDiskBytes,minRamBytes,properties,tags,visibility,protected,hidden';
 
 /** A request in which all is sound, about a queued image; of a stream, its first message. */
 export function soundRequest(method: DescMethod, { imageId, taskId }: ImageAndTask): JsonObject {
   const byName: Record<string, JsonObject> = {
     CreateImage: { image: { name: 'any', diskFormat: 'DISK_FORMAT_RAW' }, upload: {} },
-    UpdateImage: { image: { id: imageId, name: 'queued' }, updateMask: everyChange },
+    UpdateImage: {
+      image: {
+        id: imageId,
+        name: 'queued',
+        diskFormat: 'DISK_FORMAT_RAW',
+        containerFormat: 'CONTAINER_FORMAT_BARE',
+      },
+      updateMask: everyChange,
+    },
     AddImageMember: { imageId, memberProjectId: 'other' },
     GetImageMember: { imageId, memberProjectId: 'other' },
     UpdateImageMember: {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { Database } from '../../../src/database/database.ts';
 import { DarkroomError } from '../../../src/domain/darkroom-error.ts';
+import type { ImageMembers } from '../../../src/images/image-members.ts';
 import type { ImageService } from '../../../src/images/image-service.ts';
 import { restRoutes, type RestParts } from '../../../src/server/rest/rest-routes.ts';
 import type { DownloadParts } from '../../../src/images/download-image.ts';
@@ -384,6 +385,8 @@ describe('the view', () => {
       database: await connectTestDatabase(),
       downloads: {} as DownloadParts,
       images: { getOwnImage } as unknown as ImageService,
+      members: {} as ImageMembers,
+      pace: { idleTimeoutMs: 1000, minRate: 0 },
       historyRetentionMs: 1000,
     } as RestParts);
     const { url } = await startFakeServer({ httpRoutes: routes });

@@ -143,7 +143,7 @@ test('an image and its task are told as the contract has them', async () => {
 });
 
 test.each<[string, JsonValue, string[]]>([
-  ['nothing at all', {}, ['image.name', 'image.disk_format', 'source']],
+  ['nothing at all', {}, ['source']],
   [
     'numbers beyond 2^53 - 1',
     {

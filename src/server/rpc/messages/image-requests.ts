@@ -30,11 +30,9 @@ import { dateOf, millisecondsOf, numberOf } from './well-known-types.ts';
 export function createImageRequest(message: CreateImageMessage): CreateImageRequest {
   const { image } = message;
   return {
-    image: {
-      ...imageFields(image),
-      diskFormat: enumName(Image_DiskFormat, image?.diskFormat ?? 0),
-      containerFormat: enumName(Image_ContainerFormat, image?.containerFormat ?? 0),
-    },
+    image: imageFields(image),
+    imageId: message.imageId,
+    projectId: message.projectId,
     source: imageSource(message.source),
     requestId: message.requestId,
     idleTimeoutMs: message.idleTimeout && millisecondsOf(message.idleTimeout),
@@ -87,12 +85,15 @@ function copySource(message: CreateImageRequest_CopyFrom) {
 function imageFields(image: ImageMessage | undefined): ImageFields {
   return {
     name: image?.name ?? '',
+    diskFormat: enumName(Image_DiskFormat, image?.diskFormat ?? 0),
+    containerFormat: enumName(Image_ContainerFormat, image?.containerFormat ?? 0),
     minDiskBytes: numberOf(image?.minDiskBytes ?? 0n),
     minRamBytes: numberOf(image?.minRamBytes ?? 0n),
     properties: image?.properties ?? {},
     tags: image?.tags ?? [],
     visibility: enumName(Image_Visibility, image?.visibility ?? 0),
     protected: image?.protected ?? false,
+    hidden: image?.hidden ?? false,
   };
 }
 
@@ -110,18 +111,26 @@ function imageFilter(filter: ImageFilterMessage | undefined): ImageFilter {
   return {
     states: enumNames(Image_State, filter?.states ?? []),
     outlooks: enumNames(Image_Outlook, filter?.outlooks ?? []),
+    ids: filter?.ids ?? [],
     name: filter?.name,
+    names: filter?.names ?? [],
     namePrefix: filter?.namePrefix,
     diskFormats: enumNames(Image_DiskFormat, filter?.diskFormats ?? []),
+    containerFormats: enumNames(Image_ContainerFormat, filter?.containerFormats ?? []),
     visibilities: enumNames(Image_Visibility, filter?.visibilities ?? []),
     tags: filter?.tags ?? [],
     properties: filter?.properties ?? {},
     createdAfter: filter?.createdAfter && dateOf(filter.createdAfter),
     createdBefore: filter?.createdBefore && dateOf(filter.createdBefore),
+    updatedAfter: filter?.updatedAfter && dateOf(filter.updatedAfter),
+    updatedBefore: filter?.updatedBefore && dateOf(filter.updatedBefore),
     minSizeBytes: numberOf(filter?.minSizeBytes),
     maxSizeBytes: numberOf(filter?.maxSizeBytes),
     projectId: filter?.projectId,
     memberStatuses: enumNames(ImageMember_Status, filter?.memberStatuses ?? []),
+    hidden: filter?.hidden,
+    protected: filter?.protected,
+    deactivated: filter?.deactivated,
   };
 }
 
@@ -132,7 +141,7 @@ export function updateImageRequest(message: UpdateImageMessage): UpdateImageRequ
     imageId: image?.id ?? '',
     etag: image?.etag ?? '',
     paths: (updateMask?.paths ?? []).map(snakeCase),
-    values: imageFields(image),
+    values: { ...imageFields(image), deactivated: image?.deactivated ?? false },
   };
 }
 
