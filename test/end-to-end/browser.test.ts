@@ -140,6 +140,98 @@ describe.skipIf(!hasChromium)('a page in a browser', () => {
     });
   });
 
+  describe('of any origin, to a service of which nothing was said', () => {
+    let plain: RunningService;
+    const cleanUps = new CleanUps();
+    beforeAll(async () => {
+      plain = await startService({}, cleanUps.defer);
+      return cleanUps.run;
+    });
+
+    /** What a page tries; answers what came of it to the page. */
+    const acts: readonly (readonly [string, (elsewhere: string) => string])[] = [
+      [
+        'by fetch',
+        () => `fetch(deletion, { method: 'POST', headers: json, body }).then(read, failed)`,
+      ],
+      [
+        'by fetch that asks for no answer',
+        () => `fetch(deletion, { method: 'POST', mode: 'no-cors', body }).then(read, failed)`,
+      ],
+      [
+        'by fetch with all that the browser knows',
+        () =>
+          `fetch(deletion, { method: 'POST', credentials: 'include', body }).then(read, failed)`,
+      ],
+      [
+        'by fetch that is led here by another site',
+        (elsewhere) => `fetch('${elsewhere}', { method: 'POST', body }).then(read, failed)`,
+      ],
+      [
+        'by XMLHttpRequest',
+        () => `new Promise((done) => {
+          const request = new XMLHttpRequest();
+          request.onload = () => done('read ' + request.status);
+          request.onerror = () => done('failed');
+          request.open('POST', deletion);
+          request.send(body);
+        })`,
+      ],
+      [
+        'from a frame without an origin',
+        () => `new Promise((done) => {
+          onmessage = ({ data }) => done(data);
+          const frame = document.createElement('iframe');
+          frame.sandbox = 'allow-scripts';
+          frame.srcdoc = '<script>fetch(' + JSON.stringify(deletion) + ', { method: "POST", body: ' +
+            JSON.stringify(JSON.stringify(body)) + ' }).then(() => "read", () => "failed")' +
+            '.then((text) => parent.postMessage(text, "*"))</' + 'script>';
+          document.body.append(frame);
+        })`,
+      ],
+      [
+        'by a WebSocket',
+        () => `new Promise((done) => {
+          const socket = new WebSocket(deletion.replace('http', 'ws'));
+          socket.onopen = () => done('read');
+          socket.onerror = () => done('failed');
+        })`,
+      ],
+      [
+        'by an EventSource',
+        () => `new Promise((done) => {
+          const events = new EventSource(deletion.replace(/darkroom.*/, 'v2/tasks'));
+          events.onopen = () => done('read');
+          events.onerror = () => { events.close(); done('failed'); };
+        })`,
+      ],
+      [
+        'by a script of the service',
+        () => `import(deletion.replace(/darkroom.*/, 'v2/tasks')).then(read, failed)`,
+      ],
+    ];
+
+    test.each(acts)('nothing is read or changed %s', async (_, act) => {
+      const { image } = await plain.images.createImage({
+        image: { name: 'mine', diskFormat: 1 },
+        source: { case: 'upload', value: {} },
+      });
+      const imageId = image!.id;
+      const deletion = `${plain.process.url}/darkroom.v1.ImageService/DeleteImage`;
+      const elsewhere = `${theirs}/leads-to?${encodeURIComponent(deletion)}`;
+      const told = await chromium.evaluate(
+        theirs,
+        `var deletion = ${JSON.stringify(deletion)}, body = ${JSON.stringify(JSON.stringify({ imageId }))};
+         var json = { 'content-type': 'application/json' };
+         var read = (answer) => answer.type === 'opaque' ? 'blind' : 'read';
+         var failed = () => 'failed';
+         ${act(elsewhere)}`,
+      );
+      expect(told).toMatch(/^(?:failed|blind)$/);
+      expect((await plain.images.getImage({ imageId })).image?.state).toBe(Image_State.QUEUED);
+    });
+  });
+
   describe('whose name was made this service’s (DNS rebinding)', () => {
     const deleteImage = (imageId: string): string =>
       `call(location.origin, 'ImageService/DeleteImage', ${JSON.stringify({ imageId })})`;
@@ -203,7 +295,12 @@ function script(): Promise<string> {
 async function servePage(cleanUps: CleanUps): Promise<string> {
   const script = await readFile(join(repository, 'test/clients/browser-upload.js'));
   const server = createServer((request, response) => {
-    if (request.url === '/browser-upload.js') {
+    const [, target] = /^\/leads-to\?(.*)$/.exec(request.url ?? '') ?? [];
+    if (target !== undefined) {
+      // As a stranger would have it: all that CORS asks is allowed.
+      response.setHeader('access-control-allow-origin', '*');
+      response.writeHead(307, { location: decodeURIComponent(target) }).end();
+    } else if (request.url === '/browser-upload.js') {
       response.setHeader('content-type', 'text/javascript');
       response.end(script);
     } else {
