@@ -32,6 +32,7 @@ import {
 
 const hasQemu = hasProgram('qemu-img', 'qemu-utils');
 const MiB = 1024 * 1024;
+const octets = { 'content-type': 'application/octet-stream' };
 
 type Format = keyof typeof Image_DiskFormat;
 
@@ -107,9 +108,36 @@ describe.skipIf(!hasQemu)('an image that names a file of the host', () => {
       );
       return made;
     },
+    async 'PUT file'(format: Format, bytes: Buffer) {
+      const made = await create(format, {});
+      const { status } = await ann.rest('PUT', `/v2/images/${made.imageId}/file`, {
+        headers: octets,
+        body: bytes,
+      });
+      expect(status).toBe(415);
+      return made;
+    },
+    async 'PUT stage and an import'(format: Format, bytes: Buffer) {
+      const made = await create(format, {});
+      await ann.rest('PUT', `/v2/images/${made.imageId}/stage`, { headers: octets, body: bytes });
+      await askForImport(made.imageId, { name: 'glance-direct' });
+      return made;
+    },
+    async 'a web-download'(format: Format, _: Buffer, trap: string) {
+      const { imageId } = await create(format, {});
+      const uri = `${source.origin}/${encodeURIComponent(trap)}`;
+      const { headers } = await askForImport(imageId, { name: 'web-download', uri });
+      return { imageId, taskId: headers.get('location')!.split('/').at(-1)! };
+    },
     import: (format: Format, _: Buffer, trap: string) =>
       importFrom(ann, `${source.origin}/${encodeURIComponent(trap)}`, { format }),
   } as const;
+
+  const askForImport = (imageId: string, method: object) =>
+    ann.rest('POST', `/v2/images/${imageId}/import`, {
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ method }),
+    });
 
   async function create(format: Format, value: object) {
     const { image, task } = await ann.images.createImage({

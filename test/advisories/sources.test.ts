@@ -11,6 +11,7 @@ import { failureOf } from '../support/failures.ts';
 import { findFreePort } from '../support/free-port.ts';
 import {
   activeImage,
+  disk,
   endOf,
   expectNothing,
   importFrom,
@@ -190,6 +191,21 @@ describe('an import is not led inside', () => {
     `http://ann@127.0.0.2:${internalPort}/`,
     `http://0.0.0.0:${internalPort}/`,
   ];
+
+  test('by a web-download of the REST view', async () => {
+    const { image } = await ann.images.createImage({
+      image: disk('waiting'),
+      source: { case: 'upload', value: {} },
+    });
+    for (const uri of [...disguises(), 'file:///etc/passwd', 'ftp://127.0.0.1/x']) {
+      const { status } = await ann.rest('POST', `/v2/images/${image!.id}/import`, {
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ method: { name: 'web-download', uri } }),
+      });
+      expect([uri, status >= 400 && status < 500]).toEqual([uri, true]);
+    }
+    expect(internal.connections).toBe(0);
+  });
 
   test('by an address in disguise', async () => {
     for (const url of disguises()) {
