@@ -1,7 +1,15 @@
-import { z } from 'zod';
 import { hostOf } from '../domain/host-name.ts';
 import { isLoopback } from '../domain/loopback.ts';
-import { list, oneOf, setting, text, wholeNumber, type SettingSpec } from './setting-spec.ts';
+import { keystoneProblems, keystoneSettingSpecs } from './keystone-settings.ts';
+import {
+  list,
+  oneOf,
+  optional,
+  path,
+  text,
+  wholeNumber,
+  type SettingSpec,
+} from './setting-spec.ts';
 
 /**
  * Signatures of tokens that may be taken: by public keys only. One by a shared secret could be made by whoever knows the public
@@ -10,25 +18,6 @@ import { list, oneOf, setting, text, wholeNumber, type SettingSpec } from './set
 const jwtAlgorithms: ReadonlySet<string> = new Set(
   'RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA Ed25519'.split(' '),
 );
-
-function path(env: string, description: string): SettingSpec<string | undefined> {
-  return optional(env, 'the path of a file', description);
-}
-
-function optional(
-  env: string,
-  allowed: string,
-  description: string,
-  isSound: (value: string) => boolean = () => true,
-): SettingSpec<string | undefined> {
-  return setting({
-    env,
-    schema: z.string().trim().min(1).refine(isSound).optional(),
-    default: undefined,
-    allowed,
-    description,
-  });
-}
 
 /** The settings of who callers are, and how they are known. */
 export const identitySettingSpecs = {
@@ -92,6 +81,7 @@ export const identitySettingSpecs = {
     'a text that is not empty',
     'What stands before the names of roles in that claim, such as `darkroom:`; what begins otherwise is no role here.',
   ),
+  ...keystoneSettingSpecs,
   allowAnonymous: oneOf(
     'DARKROOM_ALLOW_ANONYMOUS',
     'on-loopback',
@@ -120,8 +110,9 @@ type IdentitySettings = {
 
 /** Whether any identity provider is set. */
 function knowsCallers(settings: Partial<IdentitySettings>): boolean {
-  const { tokensFile, jwtIssuer, certificatesFile } = settings;
-  return [tokensFile, jwtIssuer, certificatesFile].some((provider) => provider !== undefined);
+  const { tokensFile, jwtIssuer, keystoneUrl, certificatesFile } = settings;
+  const providers = [tokensFile, jwtIssuer, keystoneUrl, certificatesFile];
+  return providers.some((provider) => provider !== undefined);
 }
 
 /** What is wrong with these settings together, a sentence for each. Those that are wrong by themselves are not set. */
@@ -132,7 +123,7 @@ export function identityProblems(
   },
 ): readonly string[] {
   const { host, allowAnonymous, certificatesFile, tlsClientCaFile } = settings;
-  const problems = [...jwtProblems(settings)];
+  const problems = [...jwtProblems(settings), ...keystoneProblems(settings)];
   if (certificatesFile !== undefined && tlsClientCaFile === undefined) {
     problems.push(
       'DARKROOM_CERTIFICATE_IDENTITIES_FILE needs DARKROOM_TLS_CLIENT_CA_FILE: nobody is asked for a certificate without it',
@@ -146,7 +137,8 @@ export function identityProblems(
   ) {
     problems.push(
       `DARKROOM_HOST=${host} lets others than this machine call, and everybody would be the admin: tell the service how to ` +
-        'know its callers, by DARKROOM_TOKENS_FILE, DARKROOM_JWT_ISSUER or DARKROOM_CERTIFICATE_IDENTITIES_FILE, or set ' +
+        'know its callers, by DARKROOM_TOKENS_FILE, DARKROOM_JWT_ISSUER, DARKROOM_KEYSTONE_URL or ' +
+        'DARKROOM_CERTIFICATE_IDENTITIES_FILE, or set ' +
         'DARKROOM_ALLOW_ANONYMOUS=everywhere if that is what you want',
     );
   }

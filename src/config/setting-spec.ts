@@ -89,3 +89,24 @@ export function list(
     description,
   });
 }
+
+/** A text that need not be set. */
+export function optional(
+  env: string,
+  allowed: string,
+  description: string,
+  isSound: (value: string) => boolean = () => true,
+): SettingSpec<string | undefined> {
+  return setting({
+    env,
+    schema: z.string().trim().min(1).refine(isSound).optional(),
+    default: undefined,
+    allowed,
+    description,
+  });
+}
+
+/** The path of a file, which need not be set. */
+export function path(env: string, description: string): SettingSpec<string | undefined> {
+  return optional(env, 'the path of a file', description);
+}

@@ -22,9 +22,15 @@ export function isProjectName(text: string): boolean {
  * @throws DarkroomError PROJECT_NOT_ALLOWED, ROLE_INSUFFICIENT
  */
 export function actingCaller(
-  { userId, projectId, roles }: Identity,
+  { userId, projectId, ofNoProject, roles }: Identity,
   named: string | undefined,
 ): Caller {
+  if (ofNoProject !== undefined) {
+    throw new DarkroomError(
+      'PROJECT_NOT_ALLOWED',
+      `the caller may not act for any project: ${ofNoProject}; get one of a project`,
+    );
+  }
   const own = byReach.find((role) => roles.includes(role));
   const isService = roles.includes('service');
   if (named === undefined || named === projectId) {

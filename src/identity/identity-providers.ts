@@ -2,6 +2,8 @@ import { Authenticator } from './authenticator.ts';
 import { CertificateIdentities } from './certificates/certificate-identities.ts';
 import type { TokenProvider } from './identity.ts';
 import { JwtProvider } from './jwt/jwt-provider.ts';
+import { KeystoneProvider } from './keystone/keystone-provider.ts';
+import { roleNames } from './keystone/token-body.ts';
 import { KeyFile } from './jwt/key-file.ts';
 import type { KeySource } from './jwt/key-source.ts';
 import { RemoteKeys } from './jwt/remote-keys.ts';
@@ -24,6 +26,19 @@ export interface IdentityOptions {
   /** One of these two is set, if the issuer is. */
   readonly jwksUrl: string | undefined;
   readonly jwksFile: string | undefined;
+  /** The next ones count only with it. */
+  readonly keystoneUrl: string | undefined;
+  /** One of these two is set, and a file of its secret, if the URL is. */
+  readonly keystoneUser: string | undefined;
+  readonly keystoneApplicationCredential: string | undefined;
+  readonly keystoneSecretFile: string | undefined;
+  readonly keystoneUserDomain: string;
+  readonly keystoneProject: string;
+  readonly keystoneProjectDomain: string;
+  /** `Keystone's=ours` */
+  readonly keystoneRoles: readonly string[];
+  readonly keystoneCacheMs: number;
+  readonly keystoneTimeoutMs: number;
 }
 
 /** How callers are known, until it is closed. */
@@ -52,6 +67,10 @@ export function openIdentities(
   try {
     if (options.tokensFile !== undefined) {
       tokens.push(new StaticTokenProvider(options.tokensFile, onWarning));
+    }
+    // Before what takes any JSON Web Token: it knows its own.
+    if (options.keystoneUrl !== undefined) {
+      tokens.push(keystoneProvider(options, options.keystoneUrl, onWarning));
     }
     if (options.jwtIssuer !== undefined) {
       tokens.push(jwtProvider(options, options.jwtIssuer, onWarning));
@@ -94,4 +113,35 @@ function jwtProvider(
     }
     return new RemoteKeys({ url, onChange, onWarning });
   });
+}
+
+function keystoneProvider(
+  options: IdentityOptions,
+  url: string,
+  onWarning: (message: string) => void,
+): KeystoneProvider {
+  const { keystoneUser: user, keystoneApplicationCredential: id, keystoneSecretFile } = options;
+  if (keystoneSecretFile === undefined) {
+    throw new Error('nothing says by what Keystone knows the service');
+  }
+  return new KeystoneProvider(
+    {
+      url,
+      credentials:
+        id !== undefined
+          ? { kind: 'application credential', id }
+          : {
+              kind: 'user',
+              user: user ?? '',
+              userDomain: options.keystoneUserDomain,
+              project: options.keystoneProject,
+              projectDomain: options.keystoneProjectDomain,
+            },
+      secretFile: keystoneSecretFile,
+      roles: roleNames(options.keystoneRoles),
+      cacheMs: options.keystoneCacheMs,
+      timeoutMs: options.keystoneTimeoutMs,
+    },
+    onWarning,
+  );
 }

@@ -6,12 +6,19 @@ export interface Identity {
   readonly userId: string;
   /** The project that it belongs to; undefined for one that has none, which can only act as a service. */
   readonly projectId: string | undefined;
+  /** Why it may act for no project at all, not even as a service, as a clause; undefined where it may. */
+  readonly ofNoProject?: string | undefined;
   /** All that it has; one that has none may call only what is everybody's. */
   readonly roles: readonly Role[];
   /** When the credential's time is over, in ms since 1970; Infinity for never. */
   readonly expiresAtMs: number;
   /** Whether the credential was taken back, which may happen at any time. */
   readonly isRevoked: boolean;
+  /**
+   * From when on its provider has to be asked again whether the credential still holds, in ms since 1970; undefined where the
+   * provider tells that by `isRevoked`.
+   */
+  readonly askAgainAtMs?: number | undefined;
 }
 
 /** Something by which a caller can be known, as the network brought it. */
@@ -59,6 +66,13 @@ export function credentialExpired(what: string): DarkroomError {
     'CREDENTIAL_EXPIRED',
     `${what} has expired; get a new one and try again`,
   );
+}
+
+/** Whether a credential stands for the same as before. */
+export function isSameIdentity(before: Identity, now: Identity): boolean {
+  const facts = ({ userId, projectId, ofNoProject, roles }: Identity): string =>
+    JSON.stringify([userId, projectId, ofNoProject, roles]);
+  return facts(before) === facts(now);
 }
 
 /** Why an identity that was good is so no more; undefined while it is. */

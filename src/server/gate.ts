@@ -8,6 +8,9 @@ import type { CertificateNames, Identity } from '../identity/identity.ts';
 import type { NodeRequest } from './transport/node-http.ts';
 import { peerCertificate } from './transport/peer-certificate.ts';
 
+/** Tells whom the credential of a request stands for. */
+export type Identify = () => Identity | Promise<Identity>;
+
 /** What the gate says to a request. */
 export type Admission =
   | {
@@ -16,6 +19,8 @@ export type Admission =
       readonly caller: Caller | undefined;
       /** By what the caller is known, where by anything: its end is the end of what it may. */
       readonly identity: Identity | undefined;
+      /** Asks anew whom the credential stands for. @throws DarkroomError where it stands for nobody any more; by rejection too. */
+      readonly identifyAgain?: Identify | undefined;
     }
   | {
       readonly kind: 'refused';
@@ -87,19 +92,22 @@ export function guardedGate(
       return asNobody;
     }
     const named = request.headers[projectHeader];
+    const identify: Identify = () =>
+      authenticator.identify({
+        authorization: authorizationOf(request),
+        certificateNames: () => certificateOf(request),
+      });
     const admit = (identity: Identity): Admission => {
       try {
-        return admitted(identity, textOf(named), rule);
+        const caller = actingFor(identity, textOf(named), rule);
+        return { kind: 'admitted', caller, identity, identifyAgain: identify };
       } catch (error) {
         const { userId, projectId } = identity;
         return refused(error, { userId, projectId, role: undefined });
       }
     };
     try {
-      const identity = authenticator.identify({
-        authorization: authorizationOf(request),
-        certificateNames: () => certificateOf(request),
-      });
+      const identity = identify();
       return identity instanceof Promise
         ? identity.then(admit).catch((error: unknown) => refused(error))
         : admit(identity);
@@ -151,7 +159,7 @@ function isPublic(
 }
 
 /** @throws DarkroomError PROJECT_NOT_ALLOWED, ROLE_INSUFFICIENT */
-function admitted(identity: Identity, named: string | undefined, rule: AccessRule): Admission {
+function actingFor(identity: Identity, named: string | undefined, rule: AccessRule): Caller {
   const caller = actingCaller(identity, named);
   if (rule.who !== 'everybody' && !rule.who.includes(caller.role)) {
     const allowed = rule.who.join(', ');
@@ -161,7 +169,7 @@ function admitted(identity: Identity, named: string | undefined, rule: AccessRul
       { metadata: { role: caller.role, allowed_roles: allowed } },
     );
   }
-  return { kind: 'admitted', caller, identity };
+  return caller;
 }
 
 /** @throws what is no answer to a caller. */

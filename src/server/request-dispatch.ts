@@ -4,7 +4,7 @@ import type { Answers } from './answers.ts';
 import { CredentialWatch } from './credential-watch.ts';
 import { internalError } from './errors/error-mapping.ts';
 import type { Admission, Gate } from './gate.ts';
-import { challengeOf } from './http/challenge.ts';
+import { challengesOf } from './http/challenge.ts';
 import type { HttpPlace } from './http/http-endpoints.ts';
 import { isRpc, refuseRpc } from './rpc/rpc-refusal.ts';
 import { isClosed, type NodeRequest, type NodeResponse } from './transport/node-http.ts';
@@ -23,11 +23,14 @@ export interface Asked {
 export class RequestDispatch {
   readonly #gate: Gate;
   readonly #answers: () => Answers;
+  readonly #keystoneUrl: string | undefined;
   readonly #credentials = new CredentialWatch();
 
-  constructor(gate: Gate, answers: () => Answers) {
+  /** @param keystoneUrl where callers who have no token are told to get one, if they are. */
+  constructor(gate: Gate, answers: () => Answers, keystoneUrl?: string) {
     this.#gate = gate;
     this.#answers = answers;
+    this.#keystoneUrl = keystoneUrl;
   }
 
   /** Has a request answered, if the gate lets it pass. Must be asked once for each. */
@@ -55,9 +58,9 @@ export class RequestDispatch {
   /** Answers a request with an error, in the way of what it asks for, before anything of it is done. */
   refuse(asked: Asked, refusal: DarkroomError, place?: HttpPlace): void {
     const { request, response, context } = asked;
-    const challenge = challengeOf(refusal);
-    if (challenge !== undefined) {
-      response.setHeader('www-authenticate', challenge);
+    const challenges = challengesOf(refusal, this.#keystoneUrl);
+    if (challenges.length > 0) {
+      response.setHeader('www-authenticate', challenges);
     }
     if (isRpc(request)) {
       context.outcome.failure = refuseRpc(request, response, refusal);
@@ -73,13 +76,14 @@ export class RequestDispatch {
       this.refuse(asked, admission.error, place);
       return;
     }
-    const { caller, identity } = admission;
+    const { caller, identity, identifyAgain } = admission;
     const { rpc, http } = this.#answers();
     context.admit(caller, identity !== undefined);
     if (!rpc.handle(request, response, body, context)) {
       (place ?? http.find(request)).answer(asked);
     } else if (identity !== undefined && lasts(context.outcome.method)) {
-      this.#credentials.follow(identity, response, (error) => context.endWith(error));
+      const end = (error: DarkroomError): boolean => context.endWith(error);
+      this.#credentials.follow({ identity, identifyAgain, end }, response);
     }
   }
 

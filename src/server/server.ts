@@ -39,6 +39,8 @@ export interface ServerOptions {
     | 'hosts'
     | 'corsOrigins'
     | 'reflection'
+    | 'keystoneUrl'
+    | 'keystonePublicUrl'
     | 'maxConnections'
     | 'maxConnectionsPerPeer'
     | 'headTimeoutMs'
@@ -121,7 +123,11 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 
   const parts = { settings, policy, drain, health };
   let answers = answersOf(startingApplication(options.services), parts);
-  const requests = new RequestDispatch(gate, () => answers);
+  const requests = new RequestDispatch(
+    gate,
+    () => answers,
+    settings.keystonePublicUrl ?? settings.keystoneUrl,
+  );
   const untaken = new UntakenAnswers(settings.streamIdleTimeoutMs);
   const ownNames = options.tls ? certificateNames(options.tls) : () => [];
   const wrongHost = hostCheck(settings, ownNames);

@@ -104,6 +104,12 @@ test('a wrong DATABASE_URL is refused without telling the password it may hold',
 
 const issuer = { DARKROOM_JWT_ISSUER: 'https://id.test', DARKROOM_JWT_AUDIENCE: 'darkroom' };
 
+const keystone = {
+  DARKROOM_KEYSTONE_URL: 'https://keystone.test:5000/v3',
+  DARKROOM_KEYSTONE_USER: 'darkroom',
+  DARKROOM_KEYSTONE_SECRET_FILE: 'secret',
+};
+
 test.each([
   [
     { DARKROOM_HOST: '0.0.0.0' },
@@ -125,6 +131,25 @@ test.each([
   [{ DARKROOM_JWT_ALGORITHMS: 'RS256,HS256' }, /DARKROOM_JWT_ALGORITHMS must be a list of RS256/],
   [{ DARKROOM_CERTIFICATE_IDENTITIES_FILE: 'c' }, /needs DARKROOM_TLS_CLIENT_CA_FILE/],
   [{ DARKROOM_JWT_ALGORITHMS: 'none' }, /DARKROOM_JWT_ALGORITHMS must be/],
+  [{ DARKROOM_KEYSTONE_USER: 'darkroom' }, /DARKROOM_KEYSTONE_URL is missing/],
+  [{ DARKROOM_KEYSTONE_SECRET_FILE: 'secret' }, /DARKROOM_KEYSTONE_URL is missing/],
+  [{ ...keystone, DARKROOM_KEYSTONE_USER: '' }, /one of DARKROOM_KEYSTONE_USER and/],
+  [
+    { ...keystone, DARKROOM_KEYSTONE_APPLICATION_CREDENTIAL: 'a1' },
+    /one of DARKROOM_KEYSTONE_USER and DARKROOM_KEYSTONE_APPLICATION_CREDENTIAL/,
+  ],
+  [{ ...keystone, DARKROOM_KEYSTONE_SECRET_FILE: '' }, /DARKROOM_KEYSTONE_SECRET_FILE is missing/],
+  [
+    { ...keystone, DARKROOM_KEYSTONE_URL: 'http://keystone.test:5000/v3' },
+    /in the clear: give it https, or set DARKROOM_KEYSTONE_PLAINTEXT=allowed-on-any-network/,
+  ],
+  [{ ...keystone, DARKROOM_KEYSTONE_URL: 'keystone.test' }, /KEYSTONE_URL must be an http or/],
+  [
+    { ...keystone, DARKROOM_KEYSTONE_URL: 'https://u:p@k.test/' },
+    /KEYSTONE_URL must be an http or/,
+  ],
+  [{ ...keystone, DARKROOM_KEYSTONE_ROLES: 'admin' }, /DARKROOM_KEYSTONE_ROLES must be a list/],
+  [{ ...keystone, DARKROOM_KEYSTONE_ROLES: 'admin=owner' }, /DARKROOM_KEYSTONE_ROLES must be/],
 ])('settings of identity that do not go together are refused: %j', (env, problem) => {
   expect(() => readSettings(env)).toThrow(SettingsError);
   expect(() => readSettings(env)).toThrow(problem);
@@ -137,6 +162,14 @@ test.each([
   { DARKROOM_HOST: '0.0.0.0', DARKROOM_ALLOW_ANONYMOUS: 'everywhere' },
   { DARKROOM_HOST: '0.0.0.0', ...issuer, DARKROOM_JWT_JWKS_FILE: 'keys' },
   { ...issuer, DARKROOM_JWT_JWKS_URL: 'http://127.0.0.1:8081/keys' },
+  { DARKROOM_HOST: '0.0.0.0', ...keystone },
+  { ...keystone, DARKROOM_KEYSTONE_URL: 'http://localhost:5000' },
+  {
+    ...keystone,
+    DARKROOM_KEYSTONE_URL: 'http://keystone.test/identity',
+    DARKROOM_KEYSTONE_PLAINTEXT: 'allowed-on-any-network',
+  },
+  { ...keystone, DARKROOM_KEYSTONE_ROLES: '_member_ = member,a=b=reader' },
 ])('settings of identity that go together are taken: %j', (env) => {
   const plaintext = { DARKROOM_PLAINTEXT: 'allowed-on-any-network' };
   expect(readSettings({ ...plaintext, ...env })).toMatchObject({ port: 8080 });

@@ -101,6 +101,8 @@ export async function serveFakes(options: FakeServerOptions): Promise<FakeServer
       hosts: [],
       corsOrigins: [],
       reflection: 'callers',
+      keystoneUrl: undefined,
+      keystonePublicUrl: undefined,
       ...roomyLimits,
       maxChunkBytes: 256 * 1024,
       maxMessageBytes: 128 * 1024,

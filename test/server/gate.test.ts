@@ -209,7 +209,7 @@ test('many calls end with their credential, those too that have not quite begun'
   let triesOfLast = 0;
   const responses = Array.from({ length: 1001 }, (_, number) => {
     const response = new EventEmitter();
-    watch.follow(identity, response as NodeResponse, (error) => {
+    const end = (error: DarkroomError): boolean => {
       expect(error.reason).toBe('CREDENTIAL_INVALID');
       if (number === 1000 && (triesOfLast += 1) < 3) {
         return false;
@@ -217,11 +217,12 @@ test('many calls end with their credential, those too that have not quite begun'
       expect(ended.has(number)).toBe(false);
       ended.add(number);
       return true;
-    });
+    };
+    watch.follow({ identity, end }, response as NodeResponse);
     return response;
   });
   const other = new EventEmitter();
-  watch.follow(ann, other as NodeResponse, () => expect.unreachable());
+  watch.follow({ identity: ann, end: () => expect.unreachable() }, other as NodeResponse);
   identity.isRevoked = true;
   await expect.poll(() => ended.size).toBe(1001);
   expect(triesOfLast).toBe(3);

@@ -13,7 +13,9 @@ import type { Account } from './unprivileged.ts';
 export const repository = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Has the kernel kill a service whose test run died, however it did: a part of util-linux, as every Debian has it. */
-const leash = existsSync('/usr/bin/setpriv') ? ['/usr/bin/setpriv', '--pdeathsig', 'KILL'] : [];
+export const leash: readonly string[] = existsSync('/usr/bin/setpriv')
+  ? ['/usr/bin/setpriv', '--pdeathsig', 'KILL']
+  : [];
 
 /** A service that is not ready by then never will be, in ms, on however busy a machine. */
 const startTimeoutMs = 100_000;

@@ -8,7 +8,7 @@ import {
 } from '../identity.ts';
 import { claimedIdentity, type ClaimNames } from './claims.ts';
 import type { Keys, KeySource } from './key-source.ts';
-import { VerifiedTokens } from './verified-tokens.ts';
+import { VerifiedTokens } from '../verified-tokens.ts';
 
 /** Which tokens are good. */
 export interface JwtOptions {

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { DarkroomError } from '../../domain/darkroom-error.ts';
+import { boundedFetch, reasonOf } from '../bounded-fetch.ts';
 import { parseKeySet, type Keys, type KeySource } from './key-source.ts';
 
 /** The issuer is not asked more often, whatever tokens callers make up, in ms. */
@@ -112,7 +113,7 @@ export class RemoteKeys implements KeySource {
       if (!signal.aborted && !this.#isAway) {
         this.#isAway = true;
         this.#options.onWarning(
-          `the keys of the identity provider cannot be had from ${this.#options.url}: ${messageOf(error)}; ` +
+          `the keys of the identity provider cannot be had from ${this.#options.url}: ${reasonOf(error)}; ` +
             (this.#known ? 'those that are known go on' : 'no token can be checked'),
         );
       }
@@ -143,30 +144,13 @@ export class RemoteKeys implements KeySource {
 }
 
 async function fetchText(url: string, closing: AbortSignal): Promise<string> {
-  const response = await fetch(url, {
+  const { status, text } = await boundedFetch(url, {
     headers: { accept: 'application/jwk-set+json, application/json' },
-    // A redirect could lead to where anybody's keys are.
-    redirect: 'error',
     signal: AbortSignal.any([closing, AbortSignal.timeout(timeoutMs)]),
+    maxBytes,
   });
-  if (response.status !== 200 || response.body === null) {
-    await response.body?.cancel();
-    throw new Error(`it answers with status ${response.status}`);
+  if (status !== 200) {
+    throw new Error(`it answers with status ${status}`);
   }
-  const parts: Uint8Array[] = [];
-  let size = 0;
-  for await (const part of response.body) {
-    size += part.byteLength;
-    if (size > maxBytes) {
-      throw new Error(`its answer is larger than ${maxBytes} bytes`);
-    }
-    parts.push(part);
-  }
-  return Buffer.concat(parts).toString('utf8');
-}
-
-/** The reason of what fetch throws is in its cause. */
-function messageOf(error: unknown): string {
-  const { message, cause } = error as { message?: string; cause?: { message?: string } };
-  return [message, cause?.message].filter((text) => text).join(': ');
+  return text;
 }

@@ -10,6 +10,7 @@ const allowedHeaders = [
   'If-None-Match',
   'If-Range',
   'Range',
+  'X-Auth-Token',
   'X-Darkroom-Project',
   'X-Request-Id',
 ].join(', ');

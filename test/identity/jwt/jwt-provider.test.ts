@@ -7,7 +7,7 @@ import type { DarkroomError } from '../../../src/domain/darkroom-error.ts';
 import { claimedIdentity } from '../../../src/identity/jwt/claims.ts';
 import { JwtProvider } from '../../../src/identity/jwt/jwt-provider.ts';
 import { RemoteKeys } from '../../../src/identity/jwt/remote-keys.ts';
-import { VerifiedTokens } from '../../../src/identity/jwt/verified-tokens.ts';
+import { VerifiedTokens } from '../../../src/identity/verified-tokens.ts';
 import type { Identity } from '../../../src/identity/identity.ts';
 import { makeIssuer, type TokenIssuer } from '../../support/token-issuer.ts';
 
