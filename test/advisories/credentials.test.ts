@@ -128,7 +128,10 @@ describe('what an import was given to identify itself', () => {
       }
     }
     await failureOf(
-      ann.images.createImage({ image: disk(''), source: { case: 'upload', value: {} } }),
+      ann.images.createImage({
+        image: disk('x'.repeat(256)),
+        source: { case: 'upload', value: {} },
+      }),
     );
     expect(await written()).not.toContain(token);
     for (const entry of await readdir(cloud.service.dataDir, { recursive: true })) {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { Image_State, Image_Visibility } from '../../gen/darkroom/v1/image_pb.ts';
+import { Image_DiskFormat, Image_State, Image_Visibility } from '../../gen/darkroom/v1/image_pb.ts';
 import { CleanUps } from '../support/clean-ups.ts';
 import { failureOf } from '../support/failures.ts';
 import { connectTo, downloadBytes, uploadFrames } from '../support/running-service.ts';
@@ -53,7 +53,7 @@ describe('an ACTIVE image stays what it is', () => {
       { op: 'remove', path: '/locations/0' },
     ]);
     for (const version of ['v1', 'v2']) {
-      for (const place of ['', '/file', '/stage', '/import', '/actions/deactivate']) {
+      for (const place of ['', '/file', '/stage', '/import']) {
         const path = `/${version}/images/${imageId}${place}`;
         for (const method of ['PUT', 'POST', 'PATCH']) {
           const { status } = await ann.rest(method, path, { headers: words, body: patch });
@@ -72,7 +72,7 @@ describe('an ACTIVE image stays what it is', () => {
   test('whatever fields an update names', async () => {
     const { imageId } = await activeImage(ann, bytes);
     for (const path of [
-      'state', 'id', 'project_id', 'created_by', 'sha256', 'size_bytes', 'disk_format', 'container_format',
+      'state', 'id', 'project_id', 'created_by', 'sha256', 'size_bytes', 'virtual_size_bytes', 'packed_sha256',
       'latest_task', 'outlook', 'create_time', 'delete_time', 'etag', '*', '', 'image', 'status', 'locations',
     ]) {
       const update = ann.images.updateImage({
@@ -81,8 +81,51 @@ describe('an ACTIVE image stays what it is', () => {
       });
       expect([path, (await failureOf(update)).reason]).toEqual([path, 'FIELD_INVALID']);
     }
+    // What its bytes are said to be can be set before they come.
+    const formats = ann.images.updateImage({
+      image: { id: imageId, diskFormat: Image_DiskFormat.QCOW2 },
+      updateMask: { paths: ['disk_format'] },
+    });
+    expect((await failureOf(formats)).reason).toBe('IMAGE_STATE_INVALID');
     await expectUntouched(imageId);
   }); // prettier-ignore
+
+  test('whatever a patch of the REST view names', async () => {
+    const { imageId } = await activeImage(ann, bytes);
+    for (const name of [
+      'status', 'id', 'owner', 'size', 'checksum', 'os_hash_algo', 'os_hash_value', 'virtual_size', 'locations', 'locations/-',
+      'locations/0', 'location', 'file', 'direct_url', 'deleted', 'deleted_at', 'created_at', 'self', 'schema', 'stores',
+      'disk_format', 'container_format', 'os_glance_import_task',
+    ]) {
+      for (const op of ['add', 'replace', 'remove']) {
+        const { status } = await ann.rest('PATCH', `/v2/images/${imageId}`, {
+          headers: { 'content-type': 'application/openstack-images-v2.1-json-patch', ...words },
+          body: JSON.stringify([{ op, path: `/${name}`, ...(op !== 'remove' && { value: 'queued' }) }]),
+        });
+        expect([op, name, status >= 400 && status < 500]).toEqual([op, name, true]);
+      }
+    }
+    await expectUntouched(imageId);
+  }); // prettier-ignore
+
+  test('and one that is deactivated gives its bytes to nobody but an admin, by any road, until it is reactivated', async () => {
+    const { imageId } = await activeImage(ann, bytes);
+    const act = (action: string) =>
+      admin.rest('POST', `/v2/images/${imageId}/actions/${action}`).then(({ status }) => status);
+    expect(await act('deactivate')).toBe(204);
+    const seen = { GetImage: 'ok', 'GET image': 'ok' };
+    for (const who of [ann, reader]) {
+      expect(await outcomesOf(roadsTo(who, imageId))).toEqual({ ...allRoads('refused'), ...seen });
+    }
+    expect((await downloadBytes(admin.images, imageId)).bytes.equals(bytes)).toBe(true);
+    await ann.rest('PATCH', `/v2/images/${imageId}`, {
+      headers: { 'content-type': 'application/openstack-images-v2.1-json-patch', ...words },
+      body: JSON.stringify([{ op: 'replace', path: '/status', value: 'active' }]),
+    });
+    expect(await outcomesOf(roadsTo(ann, imageId))).toEqual({ ...allRoads('refused'), ...seen });
+    expect(await act('reactivate')).toBe(204);
+    await expectUntouched(imageId);
+  });
 
   test('whatever is uploaded, resumed, retried or cancelled afterwards', async () => {
     const { imageId, taskId } = await activeImage(ann, bytes);
@@ -150,17 +193,64 @@ describe('an ACTIVE image stays what it is', () => {
 
 /** OSSN-0075: who knew the id of an image that was purged could make another one of that id. */
 describe('an id stands for one image, ever', () => {
-  test('nobody chooses the id of an image', async () => {
-    const { imageId } = await activeImage(ann, bytes);
-    await ann.images.deleteImage({ imageId });
-    for (const who of [ann, admin, mallory]) {
-      const { image } = await who.images.createImage({
-        image: { ...disk('again'), id: imageId },
-        source: { case: 'upload', value: {} },
-      });
-      expect(image!.id).not.toBe(imageId);
+  test('nobody makes another image of an id that there is or was', async () => {
+    const { imageId: gone } = await activeImage(ann, bytes);
+    await ann.images.deleteImage({ imageId: gone });
+    const { imageId: there } = await activeImage(ann, bytes);
+    for (const imageId of [gone, there]) {
+      for (const who of [ann, admin, mallory]) {
+        const create = who.images.createImage({
+          image: disk('again'),
+          imageId,
+          source: { case: 'upload', value: {} },
+        });
+        expect((await failureOf(create)).reason).toBe('IMAGE_EXISTS');
+        const { status } = await who.rest('POST', '/v2/images', {
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify({
+            id: imageId,
+            name: 'again',
+            disk_format: 'raw',
+            container_format: 'bare',
+          }),
+        });
+        expect(status).toBe(409);
+      }
     }
-    expect((await ann.images.getImage({ imageId })).image?.state).toBe(Image_State.DELETED);
+    expect((await ann.images.getImage({ imageId: gone })).image?.state).toBe(Image_State.DELETED);
+    await expectUntouched(there);
+  });
+
+  test('nobody makes an image that is said to be whole, of others, or elsewhere', async () => {
+    for (const [name, value] of [
+      ['status', 'active'],
+      ['owner', 'elsewhere'],
+      ['visibility', 'public'],
+      ['locations', [{ url: 'file:///etc/passwd', metadata: {} }]],
+      ['location', 'file:///etc/passwd'],
+      ['direct_url', 'file:///etc/passwd'],
+      ['os_hash_value', '00'],
+      ['size', 1],
+      ['deleted', true],
+      ['os_glance_import_task', 'x'],
+    ] as const) {
+      const { status } = await ann.rest('POST', '/v2/images', {
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({
+          name: 'x',
+          disk_format: 'raw',
+          container_format: 'bare',
+          [name]: value,
+        }),
+      });
+      expect([name, status >= 400 && status < 500]).toEqual([name, true]);
+    }
+    const elsewhere = ann.images.createImage({
+      image: disk('for others'),
+      projectId: 'elsewhere',
+      source: { case: 'upload', value: {} },
+    });
+    expect((await failureOf(elsewhere)).reason).toBe('ROLE_INSUFFICIENT');
   });
 
   test('nor makes a deleted image be there again', async () => {
@@ -188,39 +278,7 @@ describe('an id stands for one image, ever', () => {
  * been handed out once was handed out to all, from a cache that asked nobody.
  */
 describe('an image of another project', () => {
-  const roads = (who: Person, imageId: string) => ({
-    DownloadImage: downloadBytes(who.images, imageId),
-    'GET file': who.rest('GET', `/v2/images/${imageId}/file`).then(throwUnlessOk),
-    'HEAD file': who.rest('HEAD', `/v2/images/${imageId}/file`).then(throwUnlessOk),
-    'a range': who
-      .rest('GET', `/v2/images/${imageId}/file`, { headers: { range: 'bytes=0-9' } })
-      .then(throwUnlessOk),
-    'if none match': who
-      .rest('GET', `/v2/images/${imageId}/file`, { headers: { 'if-none-match': '*' } })
-      .then(throwUnlessOk),
-    'a copy': who.images.createImage({
-      image: disk('copy'),
-      source: { case: 'copyFrom', value: { from: { case: 'imageId', value: imageId } } },
-    }),
-    GetImage: who.images.getImage({ imageId }),
-    'GET image': who.rest('GET', `/v2/images/${imageId}`).then(throwUnlessOk),
-  });
-
-  const outcomes = (who: Person, imageId: string) => outcomesOf(roads(who, imageId));
-
-  const all = (outcome: string) =>
-    Object.fromEntries(
-      [
-        'DownloadImage',
-        'GET file',
-        'HEAD file',
-        'a range',
-        'if none match',
-        'a copy',
-        'GetImage',
-        'GET image',
-      ].map((road) => [road, outcome]),
-    );
+  const outcomes = (who: Person, imageId: string) => outcomesOf(roadsTo(who, imageId));
 
   test('is neither deleted nor read, by any road and method', async () => {
     const { imageId, taskId } = await activeImage(ann, bytes);
@@ -242,7 +300,7 @@ describe('an image of another project', () => {
       await mallory.rest('DELETE', `/${version}/images/${imageId}`);
       await mallory.rest('DELETE', `/${version}/images/${imageId}/file`);
     }
-    expect(await outcomes(mallory, imageId)).toEqual(all('refused'));
+    expect(await outcomes(mallory, imageId)).toEqual(allRoads('refused'));
     await expectUntouched(imageId);
   });
 
@@ -252,9 +310,9 @@ describe('an image of another project', () => {
     const { etag } = Object.fromEntries(
       (await mallory.rest('GET', `/v2/images/${imageId}/file`)).headers,
     ) as { etag: string };
-    expect(await outcomes(mallory, imageId)).toEqual({ ...all('ok'), 'if none match': 'ok' });
+    expect(await outcomes(mallory, imageId)).toEqual({ ...allRoads('ok'), 'if none match': 'ok' });
     await ann.images.removeImageMember({ imageId, memberProjectId: 'elsewhere' });
-    expect(await outcomes(mallory, imageId)).toEqual(all('refused'));
+    expect(await outcomes(mallory, imageId)).toEqual(allRoads('refused'));
     // Nor is it told that what they have is what there still is.
     const { status } = await mallory.rest('GET', `/v2/images/${imageId}/file`, {
       headers: { 'if-none-match': etag },
@@ -365,6 +423,40 @@ describe('who calls is who the token says', () => {
     );
   });
 });
+
+/** Each road to an image and its bytes. */
+const roadsTo = (who: Person, imageId: string) => ({
+  DownloadImage: downloadBytes(who.images, imageId),
+  'GET file': who.rest('GET', `/v2/images/${imageId}/file`).then(throwUnlessOk),
+  'HEAD file': who.rest('HEAD', `/v2/images/${imageId}/file`).then(throwUnlessOk),
+  'a range': who
+    .rest('GET', `/v2/images/${imageId}/file`, { headers: { range: 'bytes=0-9' } })
+    .then(throwUnlessOk),
+  'if none match': who
+    .rest('GET', `/v2/images/${imageId}/file`, { headers: { 'if-none-match': '*' } })
+    .then(throwUnlessOk),
+  'a copy': who.images.createImage({
+    image: disk('copy'),
+    source: { case: 'copyFrom', value: { from: { case: 'imageId', value: imageId } } },
+  }),
+  GetImage: who.images.getImage({ imageId }),
+  'GET image': who.rest('GET', `/v2/images/${imageId}`).then(throwUnlessOk),
+});
+
+/** What all roads come to. */
+const allRoads = (outcome: string): Record<string, string> =>
+  Object.fromEntries(
+    [
+      'DownloadImage',
+      'GET file',
+      'HEAD file',
+      'a range',
+      'if none match',
+      'a copy',
+      'GetImage',
+      'GET image',
+    ].map((road) => [road, outcome]),
+  );
 
 /** Which of the calls were answered, and which refused. */
 async function outcomesOf(
