@@ -7,7 +7,7 @@ import { DarkroomError } from '../domain/darkroom-error.ts';
 import type { ImageId } from '../records/ids.ts';
 import { columnNames, type RawRow } from '../database/entity-rows.ts';
 import { rowsForProject } from '../database/rows-for-project.ts';
-import { shownRow, shownRows } from '../database/shown-rows.ts';
+import { shownRow } from '../database/shown-row.ts';
 import { Image } from '../records/image.ts';
 
 /**
@@ -26,21 +26,6 @@ export async function readImage(
 }
 
 /**
- * The same behind the second wall: for whatever is not asked for as often as GetImage, and above all for what hands out
- * bytes.
- *
- * @throws DarkroomError IMAGE_NOT_FOUND
- */
-export async function readShownImage(
-  database: Database,
-  caller: Caller,
-  id: ImageId,
-): Promise<Readonly<Image>> {
-  const images = shownRows(database, Image, imageIsSeen('$2'));
-  return (await images.read(visibleProject(caller), id)) ?? throwNotFound(id);
-}
-
-/**
  * The same of the caller's own project only.
  *
  * @throws DarkroomError IMAGE_NOT_FOUND; IMAGE_NOT_OWNED for one of another project that the caller may see.
@@ -50,7 +35,7 @@ export async function readOwnImage(
   caller: Caller,
   id: ImageId,
 ): Promise<Readonly<Image>> {
-  const image = await readShownImage(database, caller, id);
+  const image = await readImage(database, caller, id);
   return isOwn(caller, image) ? image : throwNotOwned(id);
 }
 

@@ -1,6 +1,5 @@
 import type { Database } from '../database/database.ts';
 import { rowsForProject } from '../database/rows-for-project.ts';
-import { shownRows } from '../database/shown-rows.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import type { TaskId } from '../records/ids.ts';
 import { Task } from '../records/task.ts';
@@ -18,20 +17,6 @@ export async function readTask(
   id: TaskId,
 ): Promise<Readonly<Task>> {
   const tasks = rowsForProject(database, Task, isOwnSql('tasks', 'asked_project'));
-  return (await tasks.read(visibleProject(caller), id)) ?? throwNotFound(id);
-}
-
-/**
- * The same behind the second wall: for what is not asked for as often as GetTask.
- *
- * @throws DarkroomError TASK_NOT_FOUND
- */
-export async function readShownTask(
-  database: Database,
-  caller: Caller,
-  id: TaskId,
-): Promise<Readonly<Task>> {
-  const tasks = shownRows(database, Task, isOwnSql('tasks', '$2'));
   return (await tasks.read(visibleProject(caller), id)) ?? throwNotFound(id);
 }
 

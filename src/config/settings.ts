@@ -53,7 +53,8 @@ export const settingSpecs = {
     20,
     [2, 1000],
     'connections',
-    'Largest number of connections to PostgreSQL, besides one that listens.',
+    'Largest number of connections to PostgreSQL, besides one that listens. ' +
+      'A quarter of them, and at least one, read for callers; two at least do all else, so that 2 stands for 3.',
   ),
   databaseWaitMs: wholeNumber(
     'DARKROOM_DATABASE_WAIT_MS',

@@ -1,8 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Migrator } from '@mikro-orm/migrations';
 import { MikroORM, type EntityManager } from '@mikro-orm/postgresql';
-import type { Pool, QueryResultRow } from 'pg';
-import { quotaExceeded } from './quota-exceeded.ts';
+import type { Pool } from 'pg';
 import { settledWithin } from '../domain/settled-within.ts';
 import { ImageSchema } from '../records/image.ts';
 import { ImageMemberSchema } from '../records/image-member.ts';
@@ -13,6 +12,8 @@ import { TaskEventSchema } from '../records/task-event.ts';
 import { TaskSchema } from '../records/task.ts';
 import { ConnectionGuard } from './connection-guard.ts';
 import { isDatabaseAway } from './database-away.ts';
+import { HotStatements } from './hot-statements.ts';
+import { ReadsForProjects } from './reads-for-projects.ts';
 import { DatabaseConnectError } from './database-connect-error.ts';
 import type { Statement, StatementObserver, StatementResult } from './statement.ts';
 import { Migration0001ImagesAndTasks } from './migrations/migration-0001-images-and-tasks.ts';
@@ -24,6 +25,7 @@ import { Migration0006RowLevelSecurity } from './migrations/migration-0006-row-l
 import { Migration0007SealedOrders } from './migrations/migration-0007-sealed-orders.ts';
 import { Migration0008RequestQuota } from './migrations/migration-0008-request-quota.ts';
 import { Migration0009ImageApi } from './migrations/migration-0009-image-api.ts';
+import { Migration0015WallForReads } from './migrations/migration-0015-wall-for-reads.ts';
 import { Migration0012Bodies } from './migrations/migration-0012-bodies.ts';
 import { Migration0020QuotaLockOrder } from './migrations/migration-0020-quota-lock-order.ts';
 
@@ -31,7 +33,10 @@ import { Migration0020QuotaLockOrder } from './migrations/migration-0020-quota-l
 export interface DatabaseOptions {
   /** `postgresql://user:password@host:port/database` */
   readonly url: string;
-  /** Largest number of connections of this process, besides the one that listens. */
+  /**
+   * Largest number of connections of this process, besides the one that listens. A quarter of them, and at least one, is for
+   * what is read for callers; at least two are for all else, so that with fewer than three it is one more.
+   */
   readonly poolSize: number;
   /** Called with problems that no query will report, such as a broken idle connection. */
   readonly onWarning: (message: string) => void;
@@ -66,22 +71,30 @@ export class Database {
   readonly #guard: ConnectionGuard;
   /** The pool beneath MikroORM, for statements that are not hot. */
   readonly pool: Pool;
-  readonly #observe: StatementObserver;
-  /** Of the prepared statements, by their names. */
-  readonly #texts = new Map<string, string>();
+  readonly #reads: ReadsForProjects;
+  readonly #statements: HotStatements;
   #closed: Promise<void> | undefined;
 
-  private constructor(options: DatabaseOptions, orm: MikroORM, guard: ConnectionGuard, pool: Pool) {
+  private constructor(
+    options: DatabaseOptions,
+    orm: MikroORM,
+    guard: ConnectionGuard,
+    pool: Pool,
+    reads: ReadsForProjects,
+  ) {
     this.#url = options.url;
-    this.#observe = options.observe ?? unobserved;
+    this.#statements = new HotStatements(options.observe);
     this.#orm = orm;
     this.#guard = guard;
     this.pool = pool;
+    this.#reads = reads;
   }
 
   /** Makes all that is needed to use a database, and connects to nothing yet. */
   static async open(options: DatabaseOptions): Promise<Database> {
     const guard = new ConnectionGuard(options.url, options.silenceMs);
+    const { poolSize } = options;
+    const forReads = Math.max(1, Math.floor(poolSize / 4));
     const orm = await MikroORM.init({
       clientUrl: options.url,
       entities: [
@@ -97,7 +110,7 @@ export class Database {
       extensions: [Migrator],
       // Else each slip in a DATABASE_URL would make one more database.
       ensureDatabase: false,
-      pool: { min: 0, max: options.poolSize },
+      pool: { min: 0, max: Math.max(Math.min(2, poolSize), poolSize - forReads) },
       driverOptions: {
         // MikroORM leaves out what the URL says of TLS.
         connectionString: options.url,
@@ -120,6 +133,7 @@ export class Database {
           { name: 'migration-0007-sealed-orders', class: Migration0007SealedOrders },
           { name: 'migration-0008-request-quota', class: Migration0008RequestQuota },
           { name: 'migration-0009-image-api', class: Migration0009ImageApi },
+          { name: 'migration-0015-wall-for-reads', class: Migration0015WallForReads },
           { name: 'migration-0012-bodies', class: Migration0012Bodies },
           { name: 'migration-0020-quota-lock-order', class: Migration0020QuotaLockOrder },
         ],
@@ -130,7 +144,9 @@ export class Database {
       colors: false,
     });
     const pool = await orm.em.getConnection().getNativeClient();
-    return new Database(options, orm, guard, pool);
+    const reads = new ReadsForProjects(pool, forReads, options.onWarning);
+    guard.watch(reads.pool);
+    return new Database(options, orm, guard, pool, reads);
   }
 
   /** Opens and connects. @throws DatabaseConnectError as `ping`. */
@@ -171,43 +187,23 @@ export class Database {
    *
    * @throws the driver's errors; DarkroomError QUOTA_EXCEEDED; Error where another prepared statement has the same name.
    */
-  async run<Row extends object>({
-    name,
-    text,
-    values,
-    isPrepared = true,
-    timeoutMs,
-  }: Statement): Promise<StatementResult<Row>> {
-    if (isPrepared) {
-      this.#assertOwnName(name, text);
-    }
-    const ended = this.#observe(name);
-    try {
-      const { rows, rowCount } = await this.pool.query<Row & QueryResultRow>({
-        text,
-        ...(isPrepared && { name }),
-        ...(values && { values: [...values] }),
-        ...(timeoutMs !== undefined && { query_timeout: timeoutMs }),
-      });
-      ended();
-      return { rows, rowCount: rowCount ?? 0 };
-    } catch (error) {
-      ended(error);
-      throw quotaExceeded(error) ?? error;
-    }
+  run<Row extends object>(statement: Statement): Promise<StatementResult<Row>> {
+    return this.#statements.runOn(this.pool, statement);
   }
 
   /**
-   * Two texts of one name fail only where both come to the same connection: under load, and for whoever comes second. So it
-   * is told at once, whatever the connection.
+   * Runs a statement that reads for callers, and says for which projects by `readsFor` or `askedRowsForProjects`: behind the
+   * second wall, where there is one. It may read images, their members, tasks, faults and events, and nothing else.
+   *
+   * @throws as `run`.
    */
-  #assertOwnName(name: string, text: string): void {
-    const known = this.#texts.get(name);
-    if (known === undefined) {
-      this.#texts.set(name, text);
-    } else if (known !== text) {
-      throw new Error(`two prepared statements have the name "${name}"`);
-    }
+  runForProjects<Row extends object>(statement: Statement): Promise<StatementResult<Row>> {
+    return this.#statements.runOn(this.#reads.pool, statement);
+  }
+
+  /** Whether the database has the second wall, and lets this process stand behind it. @throws the driver's errors. */
+  hasWall(): Promise<boolean> {
+    return this.#reads.hasWall();
   }
 
   /**
@@ -258,18 +254,18 @@ export class Database {
 
   async #close(): Promise<void> {
     // A pool that is ended forgets those who wait for a connection.
-    while (this.pool.waitingCount > 0) {
+    while (this.pool.waitingCount > 0 || this.#reads.pool.waitingCount > 0) {
       await delay(waitingCheckMs);
     }
+    const reads = this.#reads.pool.end();
     await this.#orm.close(true);
     // Kysely leaves the pool alone where MikroORM itself has never used it.
     if (!this.pool.ending) {
       await this.pool.end();
     }
+    await reads;
   }
 }
-
-const unobserved: StatementObserver = () => () => {};
 
 /** "dark" in ASCII: any fixed number that no other user of the database takes. */
 const migrationLock = 0x6461726b;

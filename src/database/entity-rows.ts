@@ -110,21 +110,35 @@ export function rowSource<T extends object>(
 ): RowSource<T> {
   const known = sources.get(database) ?? new Map<EntityClass<object>, RowSource<object>>();
   sources.set(database, known);
-  let source = known.get(entity);
-  if (source === undefined) {
-    const em = database.fork();
-    const { tableName } = em.getMetadata().get(entity);
-    // Each by its name: a statement that was prepared with `*` fails once a newer process adds a column.
-    const columns = columnNames(em, entity).join(', ');
-    source = {
-      table: tableName,
-      columns,
-      select: `select ${columns} from ${tableName}`,
-      entityOf: entityReader(columnsOf(database, entity)),
-    };
-    known.set(entity, source);
-  }
-  return source as RowSource<T>;
+  const source = (known.get(entity) ?? sourceOf(database, entity)) as RowSource<T>;
+  known.set(entity, source);
+  return source;
+}
+
+/** The same of some properties of the entity only. */
+export function partialRowSource<T extends object, Property extends keyof T & string>(
+  database: Database,
+  entity: EntityClass<T>,
+  properties: readonly Property[],
+): RowSource<Pick<T, Property>> {
+  return sourceOf(database, entity, properties);
+}
+
+function sourceOf<T extends object>(
+  database: Database,
+  entity: EntityClass<T>,
+  only?: readonly string[],
+): RowSource<T> {
+  const { tableName: table } = database.fork().getMetadata().get(entity);
+  const wanted = columnsOf(database, entity).filter(({ name }) => only?.includes(name) ?? true);
+  // Each by its name: a statement that was prepared with `*` fails once a newer process adds a column.
+  const columns = wanted.map(({ column }) => column).join(', ');
+  return {
+    table,
+    columns,
+    select: `select ${columns} from ${table}`,
+    entityOf: entityReader(wanted),
+  };
 }
 
 const conversions = new Map<string, (value: unknown) => unknown>([

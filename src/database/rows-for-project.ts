@@ -1,5 +1,5 @@
 import type { EntityClass } from '@mikro-orm/core';
-import { askedKey, askedRows, askedValues } from './asked-rows.ts';
+import { askedKey, askedRowsForProjects, askedValues } from './asked-rows.ts';
 import { BatchedRead } from './batched-read.ts';
 import type { Database } from './database.ts';
 import { rowSource, type RawRow } from './entity-rows.ts';
@@ -16,7 +16,8 @@ export interface RowsForProject<T extends { readonly id: string }> {
 }
 
 /**
- * As `rowsById`, for callers: which rows a project sees is part of the statement.
+ * As `rowsById`, for callers: which rows a project sees is part of the statement, and PostgreSQL shows no others where
+ * there is the second wall.
  *
  * @param sees SQL: whether a row of the entity's table is seen by the project `asked_project`. One for each entity.
  */
@@ -39,15 +40,22 @@ function lookupOf<T extends { readonly id: string }>(
   entity: EntityClass<T>,
   sees: string,
 ): RowsForProject<T> {
-  const { table, select, entityOf } = rowSource(database, entity);
+  const { table, columns, entityOf } = rowSource(database, entity);
   // By the primary key.
   const statement = {
     name: `${table} by id for projects`,
-    text: askedRows(`${select} where ${table}.id = asked_id and ${sees}`),
+    text: askedRowsForProjects({
+      columns,
+      from: table,
+      where: `${table}.id = asked_id and ${sees}`,
+    }),
     timeoutMs,
   };
   const batch = new BatchedRead<string, Readonly<T>>(async (keys) => {
-    const { rows } = await database.run<RawRow>({ ...statement, values: askedValues(keys) });
+    const { rows } = await database.runForProjects<RawRow>({
+      ...statement,
+      values: askedValues(keys),
+    });
     return new Map(rows.map((row) => [String(row['asked_key']), entityOf(row)]));
   }, maxBatch);
   return { read: (projectId, id) => batch.read(askedKey(id, projectId)) };

@@ -40,6 +40,13 @@ export async function startDatabase(start: DatabaseStart): Promise<StartedDataba
   if (migrations.length > 0) {
     logger.info({ migrations }, 'the database schema was brought up to date');
   }
+  if (!(await wait.untilDone(database, () => database.hasWall()))) {
+    logger.warn(
+      {},
+      'the user of the database may not become the role darkroom_tenant: rows of projects are kept apart by the statements ' +
+        'alone, without row-level security (docs/security.md, "The second wall")',
+    );
+  }
   return { database, url };
 }
 

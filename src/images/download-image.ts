@@ -6,7 +6,7 @@ import { BlobReader } from '../storage/blob-reader.ts';
 import type { BlobStore } from '../storage/blob-store.ts';
 import { readPublishedSegments } from '../storage/published-segments.ts';
 import { joinShortZeroRuns, splitZeroRuns } from '../storage/zero-run.ts';
-import { imageDeactivated, readShownImage } from '../access/find-image.ts';
+import { imageDeactivated, readImage } from '../access/find-image.ts';
 import { mayReadBytes } from '../access/rights.ts';
 import type { DownloadPlaces } from './download-places.ts';
 import type { Image } from '../records/image.ts';
@@ -106,7 +106,7 @@ async function* download(
   range: DownloadRange,
   longestHole: number,
 ): AsyncGenerator<DownloadPart, void, undefined> {
-  const image = await readShownImage(database, caller, imageId);
+  const image = await readImage(database, caller, imageId);
   const { blobId, size: totalSize, sha256 } = contentOf(caller, image);
   if (range.offset > totalSize) {
     throw new DarkroomError(
@@ -124,7 +124,7 @@ async function* download(
     yield* readParts(reader, range.offset, end, longestHole);
   } catch (error) {
     const isLost = error instanceof DarkroomError && error.reason === 'STORED_BYTES_LOST';
-    const now = isLost ? await readShownImage(database, caller, imageId) : image;
+    const now = isLost ? await readImage(database, caller, imageId) : image;
     throw now.state === 'ACTIVE' ? error : notReadable(now);
   } finally {
     await reader.close();

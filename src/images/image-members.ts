@@ -1,6 +1,6 @@
 import { LockMode } from '@mikro-orm/core';
 import type { Caller } from '../access/caller.ts';
-import { findSeenImage, imageNotFound, lockImage, readShownImage } from '../access/find-image.ts';
+import { findSeenImage, imageNotFound, lockImage, readImage } from '../access/find-image.ts';
 import { isOwn, visibleProject } from '../access/rights.ts';
 import type { Settings } from '../config/settings.ts';
 import type { Database } from '../database/database.ts';
@@ -90,7 +90,7 @@ export class ImageMembers {
    * @throws DarkroomError FIELD_INVALID, PAGE_TOKEN_INVALID, IMAGE_NOT_FOUND, IMAGE_NOT_SHARED
    */
   async list(caller: Caller, request: ListMembersRequest): Promise<Page<ImageMember>> {
-    const image = await readShownImage(
+    const image = await readImage(
       this.#database,
       caller,
       parseId<ImageId>(request.imageId, 'image_id'),
@@ -107,14 +107,11 @@ export class ImageMembers {
         };
     const query = { list: 'members', imageId: image.id, projectId: visibleProject(caller) };
     return readPage(request, query, memberKeyset, ({ after, orderBy, limit }) =>
-      readRuns(this.#database, ImageMember, {
+      readRuns(this.#database, ImageMember, visibleProject(caller), {
         name: `${own ? 'an image' : 'a project'}${after ? ', further' : ''}`,
         isPrepared: true,
-        runs: [
-          after
-            ? { sql: `${run.sql} and ${after.sql}`, values: [...run.values, ...after.values] }
-            : run,
-        ],
+        runs: [run],
+        after,
         orderBy,
         limit,
       }),
@@ -128,17 +125,27 @@ export class ImageMembers {
    */
   async get(caller: Caller, request: MemberRequest): Promise<ImageMember> {
     const { imageId, memberProjectId } = parseMember(request);
-    const image = await readShownImage(this.#database, caller, imageId);
+    const image = await readImage(this.#database, caller, imageId);
     if (!isOwn(caller, image) && image.visibility !== 'SHARED') {
       throw notShared(image);
     }
-    const mayKnow = isOwn(caller, image) || memberProjectId === visibleProject(caller);
-    const member =
-      mayKnow && (await this.#database.fork().findOne(ImageMember, { imageId, memberProjectId }));
-    if (!member) {
+    const projectId = visibleProject(caller);
+    const mayKnow = isOwn(caller, image) || memberProjectId === projectId;
+    const [member] = mayKnow
+      ? await readRuns(this.#database, ImageMember, projectId, {
+          name: 'one',
+          isPrepared: true,
+          runs: [
+            { sql: 'image_id = ? and member_project_id = ?', values: [imageId, memberProjectId] },
+          ],
+          orderBy: 'image_id',
+          limit: 1,
+        })
+      : [];
+    if (!member?.row) {
       throw memberNotFound(image, memberProjectId);
     }
-    return member;
+    return member.row;
   }
 
   /**

@@ -22,27 +22,45 @@ export interface ImageSort {
 export interface ChosenOrder {
   /** Another one for every order; short. */
   readonly name: string;
-  readonly keyset: Keyset<Image>;
+  readonly keyset: Keyset<ImagePlace>;
 }
 
-const id = { sql: 'id', kind: 'uuid', of: (image: Image) => image.id } as const;
+/** What an image's place in a list is known by, in all orders. */
+export const placeProperties = [
+  'id',
+  'createTime',
+  'updateTime',
+  'name',
+  'sizeBytes',
+  'state',
+  'deactivated',
+  'diskFormat',
+  'containerFormat',
+] as const satisfies readonly (keyof Image)[];
+export type ImagePlace = Pick<Image, (typeof placeProperties)[number]>;
+
+const id = { sql: 'id', kind: 'uuid', of: (image: ImagePlace) => image.id } as const;
 const createTime = {
   sql: 'create_time',
   kind: 'time',
-  of: (image: Image) => image.createTime.getTime(),
+  of: (image: ImagePlace) => image.createTime.getTime(),
 } as const;
 const updateTime = {
   sql: 'update_time',
   kind: 'time',
-  of: (image: Image) => image.updateTime.getTime(),
+  of: (image: ImagePlace) => image.updateTime.getTime(),
 } as const;
 // PostgreSQL's "C" collation compares UTF-8 bytes, which is the order of code points.
-const name = { sql: 'name collate "C"', kind: 'text', of: (image: Image) => image.name } as const;
+const name = {
+  sql: 'name collate "C"',
+  kind: 'text',
+  of: (image: ImagePlace) => image.name,
+} as const;
 /** Images without a size come last, as if they had less than none. */
 const size = {
   sql: 'coalesce(size_bytes, -1)',
   kind: 'integer',
-  of: (image: Image) => image.sizeBytes ?? -1,
+  of: (image: ImagePlace) => image.sizeBytes ?? -1,
 } as const;
 
 /** What images can be sorted by. By the first five there is an index with just these columns, behind the project. */
@@ -67,7 +85,7 @@ const sortColumns = {
     kind: 'text',
     of: (image) => image.containerFormat ?? '',
   },
-} as const satisfies Record<string, KeyColumn<Image>>;
+} as const satisfies Record<string, KeyColumn<ImagePlace>>;
 
 /** A key of `sortColumns`. */
 export type ImageSortKey = keyof typeof sortColumns;
@@ -100,7 +118,7 @@ export function chosenOrder(order: string | readonly ImageSort[] | undefined): C
   };
 }
 
-function keysetOf(sorts: readonly ImageSort[]): Keyset<Image> {
+function keysetOf(sorts: readonly ImageSort[]): Keyset<ImagePlace> {
   const direction = sorts[0]?.direction ?? 'desc';
   const isUnique = sorts.some(({ key }) => key === 'ID');
   const all: readonly ImageSort[] = isUnique ? sorts : [...sorts, { key: 'ID', direction }];
@@ -111,8 +129,8 @@ function keysetOf(sorts: readonly ImageSort[]): Keyset<Image> {
 }
 
 function inDirection(
-  { sql, kind, of }: KeyColumn<Image>,
+  { sql, kind, of }: KeyColumn<ImagePlace>,
   direction: ImageSort['direction'],
-): KeyColumn<Image> {
+): KeyColumn<ImagePlace> {
   return { sql, kind, of, direction };
 }

@@ -1,9 +1,9 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Caller } from '../access/caller.ts';
-import { isOwn } from '../access/rights.ts';
+import { ownFaults } from '../access/find-fault.ts';
+import { isOwn, visibleProject } from '../access/rights.ts';
 import type { Database } from '../database/database.ts';
-import { rowsById } from '../database/rows-by-id.ts';
-import { Fault } from '../records/fault.ts';
+import type { Fault } from '../records/fault.ts';
 import { findLastFaults, readLastFaults } from '../tasks/reading/last-faults.ts';
 import type { Image } from '../records/image.ts';
 
@@ -20,7 +20,7 @@ export async function readImageViews(
   images: readonly Readonly<Image>[],
 ): Promise<readonly ImageView[]> {
   const own = images.filter((image) => isOwn(caller, image));
-  const faults = await readLastFaults(database, own);
+  const faults = await readLastFaults(database, caller, own);
   return images.map((image) => ({
     image,
     lastFault: image.lastFaultId ? faults.get(image.lastFaultId) : undefined,
@@ -42,6 +42,8 @@ export async function readImageView(
   const lastFaultId = isOwn(caller, image) ? image.lastFaultId : undefined;
   return {
     image,
-    lastFault: lastFaultId ? await rowsById(database, Fault).read(lastFaultId) : undefined,
+    lastFault: lastFaultId
+      ? await ownFaults(database).read(visibleProject(caller), lastFaultId)
+      : undefined,
   };
 }

@@ -2,11 +2,18 @@ import type { Database } from '../database/database.ts';
 import type { Caller } from '../access/caller.ts';
 import { visibleProject } from '../access/rights.ts';
 import { FieldChecks } from '../domain/field-checks.ts';
-import { readRuns } from '../database/read-runs.ts';
-import { readPage, type PageSlice, type SqlCondition } from '../lists/keyset.ts';
+import { readFoundRuns } from '../database/read-runs.ts';
+import type { Placed } from '../domain/placed.ts';
+import { readPage, type PageSlice } from '../lists/keyset.ts';
 import { pageSize, type Page } from '../lists/page.ts';
 import { checkImageFilter, imageConditions, imageFilterContent } from './image-filter.ts';
-import { chosenOrder, imageOrders, type ChosenOrder } from './image-order.ts';
+import {
+  chosenOrder,
+  imageOrders,
+  placeProperties,
+  type ChosenOrder,
+  type ImagePlace,
+} from './image-order.ts';
 import type { ImageFilter, ListImagesRequest } from './image-requests.ts';
 import { readImageViews, type ImageView } from './image-view.ts';
 import { visibleRuns } from './visible-runs.ts';
@@ -65,23 +72,20 @@ async function readImages(
   caller: Caller,
   filter: ImageFilter,
   slice: PageSlice,
-): Promise<readonly Image[]> {
+): Promise<readonly Placed<ImagePlace, Image>[]> {
   const { after, orderBy, limit } = slice;
   const runs = visibleRuns(caller, filter);
   return runs.length === 0
     ? []
-    : readRuns(database, Image, {
+    : readFoundRuns(database, Image, placeProperties, visibleProject(caller), {
         name: `${runs.length} runs by ${order.name}${after ? ', further' : ''}`,
         isPrepared: isPlain(filter) && imageOrders.some((word) => word === order.name),
-        runs: after ? runs.map((run) => bothHold(run, after)) : runs,
+        runs,
+        after,
         distinctBy: order.keyset.columns.map(({ sql }) => sql).join(', '),
         orderBy,
         limit,
       });
-}
-
-function bothHold(one: SqlCondition, other: SqlCondition): SqlCondition {
-  return { sql: `${one.sql} and ${other.sql}`, values: [...one.values, ...other.values] };
 }
 
 /** Filtered by nothing. */

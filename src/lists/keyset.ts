@@ -1,4 +1,5 @@
 import { fingerprint, type Fingerprintable } from '../domain/fingerprint.ts';
+import type { Placed } from '../domain/placed.ts';
 import type { Page, PageRequest } from './page.ts';
 import { pageSize } from './page.ts';
 import { decodePageToken, encodePageToken, type PageKey, type PageKeyKind } from './page-token.ts';
@@ -38,19 +39,20 @@ export interface PageSlice {
 
 /**
  * Reads one page of a list. Pages are cut by the keys of their rows and not by counting, so that rows
- * which come, change or go between two pages neither hide nor repeat those that stay as they are.
+ * which come, change or go between two pages neither hide nor repeat those that stay as they are. What goes out of the
+ * list while it is read is left out, and the page is shorter for it.
  *
  * @param query all that must stay the same from page to page: whose list, filter and order.
  * @param last the row after which the page begins where the request has no token; undefined for the first page.
  * @param read reads the rows of a slice, in its order.
  * @throws DarkroomError FIELD_INVALID for the page size, PAGE_TOKEN_INVALID for the token.
  */
-export async function readPage<Row>(
+export async function readPage<Place, Row>(
   request: PageRequest,
   query: Fingerprintable,
-  keyset: Keyset<Row>,
-  read: (slice: PageSlice) => Promise<readonly Row[]>,
-  last?: Row,
+  keyset: Keyset<Place>,
+  read: (slice: PageSlice) => Promise<readonly Placed<Place, Row>[]>,
+  last?: Place,
 ): Promise<Page<Row>> {
   const size = pageSize(request.pageSize);
   const mark = fingerprint(query);
@@ -66,10 +68,10 @@ export async function readPage<Row>(
       .join(', '),
     limit: size + 1,
   });
-  const rows = found.slice(0, size);
-  const end = rows.at(-1);
+  const shown = found.slice(0, size);
+  const end = shown.at(-1)?.place;
   return {
-    rows,
+    rows: shown.flatMap(({ row }) => (row === undefined ? [] : [row])),
     nextPageToken:
       end === undefined || found.length <= size
         ? ''
@@ -124,16 +126,17 @@ export function runsOfStates(
 ): {
   readonly name: string;
   readonly runs: readonly SqlCondition[];
+  readonly after: SqlCondition | undefined;
   readonly orderBy: string;
   readonly limit: number;
 } {
-  const all = after ? [...conditions, after] : conditions;
-  const sql = ['project_id = ?', 'state = ?', ...all.map((condition) => condition.sql)].join(
+  const sql = ['project_id = ?', 'state = ?', ...conditions.map((condition) => condition.sql)].join(
     ' and ',
   );
-  const values = all.flatMap((condition) => condition.values);
+  const values = conditions.flatMap((condition) => condition.values);
   return {
     name: `${states.length} states by ${order}${after ? ', further' : ''}`,
+    after,
     runs: states.map((state) => ({ sql, values: [projectId, state, ...values] })),
     orderBy,
     limit,

@@ -8,7 +8,9 @@ import { DatabaseProxy, type Fate } from '../support/database-proxy.ts';
 import { patience } from '../support/held-upload.ts';
 import { createTestDatabase } from '../support/test-database.ts';
 
-const poolSize = 3;
+const connections = 3;
+/** One of them is for what is read for callers. */
+const poolSize = connections + 1;
 const silenceMs = 300;
 
 /** A database behind a network of its own. */
@@ -47,6 +49,12 @@ const kinds: Record<string, (database: Database, statement: string) => Promise<u
   'a statement alone': (database, statement) => database.pool.query(statement),
   'a statement with parameters': (database, statement) =>
     database.pool.query({ name: 'asked', text: `${statement} where $1`, values: [true] }),
+  'a statement that reads for a caller': (database, statement) =>
+    database.runForProjects({
+      name: `read ${statement}`,
+      text: `${statement} where $1`,
+      values: [true],
+    }),
 };
 
 /** By what a connection is to break, as it is sent. */
@@ -76,7 +84,7 @@ test.concurrent.for(cases)(
     const { database, proxy } = await behindProxy(onTestFinished);
     const work = kinds[kind]!;
     // More often than the pool has places.
-    for (let time = 0; time <= poolSize; time++) {
+    for (let time = 0; time <= connections; time++) {
       let isDue = true;
       proxy.decide = (sent) => {
         const isNow = isDue && sent.includes(text);
@@ -91,9 +99,29 @@ test.concurrent.for(cases)(
     }
     proxy.decide = () => 'pass';
     await Promise.all(
-      Array.from({ length: poolSize }, () => work(database, 'select pg_sleep(0.01)')),
+      Array.from({ length: connections }, () => work(database, 'select pg_sleep(0.01)')),
     );
-    await expect.poll(() => database.pool.totalCount).toBeLessThanOrEqual(poolSize);
+    await expect.poll(() => database.pool.totalCount).toBeLessThanOrEqual(connections);
+    await database.close();
+    await expect.poll(() => proxy.size, patience).toBe(0);
+  },
+);
+
+test.concurrent.for(fates)(
+  'a connection that breaks before it is the role that reads for callers (%s) is nobody’s',
+  async (fate, { expect, onTestFinished }) => {
+    const { database, proxy } = await behindProxy(onTestFinished);
+    let isDue = true;
+    proxy.decide = (sent) => {
+      const isNow = isDue && sent.includes('set role');
+      isDue &&= !isNow;
+      return isNow ? fate : 'pass';
+    };
+    const who = { name: 'who', text: 'select current_user as name' };
+    const failed: unknown = await database.runForProjects(who).catch((error: unknown) => error);
+    expect(isDue).toBe(false);
+    expect(isDatabaseAway(failed), String(failed)).toBe(true);
+    expect((await database.runForProjects(who)).rows).toEqual([{ name: 'darkroom_tenant' }]);
     await database.close();
     await expect.poll(() => proxy.size, patience).toBe(0);
   },
@@ -101,7 +129,7 @@ test.concurrent.for(cases)(
 
 test('a session that is ended by the server gives its place back as well', async () => {
   const { database } = await behindProxy();
-  for (let time = 0; time <= poolSize; time++) {
+  for (let time = 0; time <= connections; time++) {
     const work = database.fork().transactional(async (em) => {
       const [{ pid }] = await em.execute<[{ pid: number }]>('select pg_backend_pid() as pid');
       await administer(inject('clusterUrl'), `select pg_terminate_backend(${pid})`);
@@ -181,7 +209,7 @@ describe('closing', () => {
   test('does not wait for a connection that is never taken', async () => {
     const { database, proxy } = await behindProxy();
     proxy.isSilent = true;
-    const statements = Array.from({ length: poolSize }, () => database.pool.query('select 1'));
+    const statements = Array.from({ length: connections }, () => database.pool.query('select 1'));
     const ends = Promise.allSettled(statements);
     const begun = performance.now();
     await database.close();
@@ -192,7 +220,7 @@ describe('closing', () => {
 
   test('lets those have their turn who wait for a connection', async () => {
     const { database } = await behindProxy();
-    const statements = Array.from({ length: poolSize * 3 }, (_, n) =>
+    const statements = Array.from({ length: connections * 3 }, (_, n) =>
       database.pool.query('select $1::int as n', [n]),
     );
     await database.close();

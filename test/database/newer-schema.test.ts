@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { readImage, readShownImage } from '../../src/access/find-image.ts';
-import { readShownTask, readTask } from '../../src/access/find-task.ts';
+import { readImage } from '../../src/access/find-image.ts';
+import { readTask } from '../../src/access/find-task.ts';
 import type { ImageId, TaskId } from '../../src/records/ids.ts';
 import { listTasks } from '../../src/tasks/reading/task-queries.ts';
 import type { ListTasksRequest } from '../../src/tasks/reading/list-requests.ts';
@@ -41,12 +41,11 @@ beforeAll(async () => {
 
 describe('a process goes on when a newer one has added a column to each table', () => {
   const calls = {
-    'a task as watches read it': () => reader.snapshot(taskId, undefined),
-    'events as watches read them': () => reader.events({ taskId, after: 0, upTo: 2 }),
+    'a task as watches read it': () => reader.snapshot(taskId, member.projectId),
+    'events as watches read them': () =>
+      reader.events({ taskId, projectId: member.projectId, after: 0, upTo: 2 }),
     'a task by its id': () => readTask(database(), member, taskId),
     'an image by its id': () => readImage(database(), member, imageId),
-    'a task behind the second wall': () => readShownTask(database(), member, taskId),
-    'an image behind the second wall': () => readShownImage(database(), member, imageId),
     'a page of tasks': () => listTasks(database(), member, anyTasks),
     'a change of a task at once': () =>
       changeAtOnce(database(), otherTaskId, ({ task }) => (task.message = 'changed')),

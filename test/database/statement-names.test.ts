@@ -15,11 +15,20 @@ const database = useDatabase();
 test('each reader of rows has names of its own for its statements, which a connection prepares by them', async () => {
   const { taskId, imageId } = await makeTask(database());
   const texts = new Map<string, Set<string>>();
+  const note = ({ name, text }: Statement): void => {
+    texts.set(name, (texts.get(name) ?? new Set()).add(text));
+  };
   const watched = Object.create(database(), {
     run: {
       value: (statement: Statement) => {
-        texts.set(statement.name, (texts.get(statement.name) ?? new Set()).add(statement.text));
+        note(statement);
         return database().run(statement);
+      },
+    },
+    runForProjects: {
+      value: (statement: Statement) => {
+        note(statement);
+        return database().runForProjects(statement);
       },
     },
     fork: { value: () => database().fork() },
@@ -30,12 +39,12 @@ test('each reader of rows has names of its own for its statements, which a conne
     () => rowsById(watched, Image).read(imageId),
     () => readTask(watched, member, taskId),
     () => readImage(watched, member, imageId),
-    () => reader.snapshot(taskId, undefined),
+    () => reader.projectOf(taskId),
     () => reader.snapshot(taskId, member.projectId),
   ]) {
     expect(await read()).toBeDefined();
   }
-  expect(texts.size).toBe(5);
+  expect(texts.size).toBe(6);
   expect([...texts].filter(([, { size }]) => size > 1)).toEqual([]);
 });
 

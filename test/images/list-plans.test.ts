@@ -49,34 +49,46 @@ interface PlanNode {
   readonly Plans?: readonly PlanNode[];
 }
 
-/** How the statement of a list is run: each node with the rows that it has looked at. */
+/** How the statements of a list are run: each node with the rows that it has looked at. */
 async function planOf(
   database: Database,
   isGeneric: boolean,
   projectId: string,
   request: ReturnType<typeof listOf>,
 ): Promise<{ readonly type: string; readonly rows: number }[]> {
-  const statements: Statement[] = [];
+  const statements: { statement: Statement; role: string }[] = [];
   const watched = Object.create(database, {
     run: {
       value: (statement: Statement) => {
-        statements.push(statement);
+        statements.push({ statement, role: 'none' });
         return database.run(statement);
+      },
+    },
+    runForProjects: {
+      value: (statement: Statement) => {
+        statements.push({ statement, role: 'darkroom_tenant' });
+        return database.runForProjects(statement);
       },
     },
     fork: { value: () => database.fork() },
   }) as Database;
   await imagesOn(watched).images.listImages({ ...alice, projectId }, request);
-  const { text, values } = statements[0]!;
+  // Where the rows are, and then the rows.
+  expect(statements.map(({ role }) => role)).toEqual(['none', 'darkroom_tenant']);
   const client = await database.pool.connect();
   try {
     await client.query(`set plan_cache_mode = force_${isGeneric ? 'generic' : 'custom'}_plan`);
-    const { rows } = await client.query<{ 'QUERY PLAN': { Plan: PlanNode }[] }>({
-      name: `plan ${isGeneric} ${text.length}`,
-      text: `explain (analyze, format json) ${text}`,
-      values: [...(values ?? [])],
-    });
-    return nodesOf(rows[0]!['QUERY PLAN'][0]!.Plan);
+    const nodes: { type: string; rows: number }[] = [];
+    for (const { role, statement } of statements) {
+      await client.query(`set role ${role}`);
+      const { rows } = await client.query<{ 'QUERY PLAN': { Plan: PlanNode }[] }>({
+        name: `plan ${isGeneric} ${role}`,
+        text: `explain (analyze, format json) ${statement.text}`,
+        values: [...(statement.values ?? [])],
+      });
+      nodes.push(...nodesOf(rows[0]!['QUERY PLAN'][0]!.Plan));
+    }
+    return nodes;
   } finally {
     client.release(true);
   }

@@ -22,6 +22,9 @@ export function observed(
         return result;
       },
     },
+    runForProjects: {
+      value: (statement: Parameters<Database['run']>[0]) => real.runForProjects(statement),
+    },
     fork: { value: () => real.fork() },
     pool: { value: real.pool },
   }) as Database;

@@ -8,7 +8,7 @@ import {
   type DownloadRange,
   type ImageContent,
 } from '../../images/download-image.ts';
-import { readShownImage } from '../../access/find-image.ts';
+import { readImage } from '../../access/find-image.ts';
 import { bytesCameIn } from '../../runtime/young-garbage.ts';
 import { answerTo } from '../errors/error-mapping.ts';
 import type { HttpCall } from '../http/http-endpoints.ts';
@@ -38,7 +38,7 @@ export async function sendImageFile(
   // That of HTTP/2 has all that is used here, but types that do not agree.
   const response = call.response as ServerResponse;
   const { caller } = context;
-  const content = contentOf(caller, await readShownImage(parts.database, caller, imageId));
+  const content = contentOf(caller, await readImage(parts.database, caller, imageId));
   const { size } = content;
   const headers = headersOf(content);
   const answer = fileAnswer(request, headers.etag, size);

@@ -1,7 +1,7 @@
 import { DarkroomError } from '../../domain/darkroom-error.ts';
 import { importIntoImage, type ImportIntoParts } from '../../images/import-into-image.ts';
 import { latestTask } from '../../images/upload-target.ts';
-import { readOwnImage, readShownImage } from '../../access/find-image.ts';
+import { readOwnImage, readImage } from '../../access/find-image.ts';
 import type { ImageId, TaskId } from '../../records/ids.ts';
 import type { StreamPace } from '../../uploads/receiving/stream-watchdog.ts';
 import type { UploadService } from '../../uploads/receiving/upload-service.ts';
@@ -72,7 +72,7 @@ export function importPlaces(parts: ImportPlacesParts): readonly Place[] {
     imageId: ImageId,
     stores: readonly string[] | undefined,
   ): Promise<void> {
-    const { state } = await readShownImage(database, context.caller, imageId);
+    const { state } = await readImage(database, context.caller, imageId);
     if (state !== 'ACTIVE') {
       throw new RestError(
         409,

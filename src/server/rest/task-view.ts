@@ -104,7 +104,8 @@ function howFar(task: Readonly<Task>): string {
 /** Who cancelled it and why stands in the event, which is the last one, or the last before a retry. */
 async function whyCancelled(reader: TaskReader, task: Readonly<Task>): Promise<string> {
   const after = Math.max(0, task.revision - 2);
-  const records = await reader.events({ taskId: task.id, after, upTo: task.revision });
+  const { id: taskId, projectId, revision: upTo } = task;
+  const records = await reader.events({ taskId, projectId, after, upTo });
   const end = records.find(({ event }) => event.kind === 'STATE_CHANGED');
   return end?.event.cause ?? 'Cancelled';
 }

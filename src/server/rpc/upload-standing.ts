@@ -29,7 +29,7 @@ export async function standingOf(
 ): Promise<{ image: ReturnType<typeof imageMessage>; task: ReturnType<typeof taskMessage> }> {
   const caller = callerOf(context);
   const snapshot = published
-    ? await readSnapshot(database, published.task)
+    ? await readSnapshot(database, caller, published.task)
     : await getTask(database, caller, taskId);
   const view = published
     ? await readImageView(database, caller, published.image)

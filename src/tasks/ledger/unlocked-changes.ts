@@ -141,12 +141,14 @@ export class UnlockedChanges {
       return known;
     }
     // By the primary keys of both.
-    const text = askedRows(`
-      select ${this.#image.select}, ${this.#task.select},
-             image.xmin as image_version, task.xmin as task_version,
-             clock_timestamp()::timestamptz(3) as now, ${facts.columns}
-        from tasks as task join images as image on image.id = task.image_id
-       where task.id = asked_id and task.project_id = coalesce(asked_project, task.project_id)`);
+    const text = askedRows({
+      columns: `
+        ${this.#image.select}, ${this.#task.select},
+        image.xmin as image_version, task.xmin as task_version,
+        clock_timestamp()::timestamptz(3) as now, ${facts.columns}`,
+      from: 'tasks as task join images as image on image.id = task.image_id',
+      where: 'task.id = asked_id and task.project_id = coalesce(asked_project, task.project_id)',
+    });
     const read = new BatchedRead<string, RawRow>(async (keys) => {
       const name = `tasks to change: ${facts.name}`;
       const { rows } = await this.#database.run<RawRow>({ name, text, values: askedValues(keys) });

@@ -1,6 +1,8 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Database } from '../../database/database.ts';
-import { rowsById } from '../../database/rows-by-id.ts';
+import { ownFaults } from '../../access/find-fault.ts';
+import type { Caller } from '../../access/caller.ts';
+import { visibleProject } from '../../access/rights.ts';
 import { Fault } from '../../records/fault.ts';
 import type { FaultId } from '../../records/ids.ts';
 import type { Task } from '../../records/task.ts';
@@ -9,14 +11,16 @@ import type { TaskSnapshot } from './task-reader.ts';
 /** Rows that have newest faults. */
 type Faulty = readonly { readonly lastFaultId?: FaultId | null | undefined }[];
 
-/** The newest faults of images and tasks, not tracked by any unit of work; those that were pruned are not there. */
+/** The newest faults of a caller's images and tasks, not tracked by any unit of work; those that were pruned are not there. */
 export async function readLastFaults(
   database: Database,
+  caller: Caller,
   rows: Faulty,
 ): Promise<ReadonlyMap<FaultId, Readonly<Fault>>> {
   const ids = new Set(rows.flatMap((row) => row.lastFaultId ?? []));
-  const byId = rowsById(database, Fault);
-  const faults = await Promise.all(Array.from(ids, (id) => byId.read(id)));
+  const own = ownFaults(database);
+  const projectId = visibleProject(caller);
+  const faults = await Promise.all(Array.from(ids, (id) => own.read(projectId, id)));
   return new Map(faults.flatMap((fault) => (fault ? [[fault.id, fault] as const] : [])));
 }
 

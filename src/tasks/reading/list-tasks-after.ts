@@ -6,11 +6,10 @@ import { readLastFaults, withLastFault } from './last-faults.ts';
 import { readPage, type Keyset } from '../../lists/keyset.ts';
 import { encodePageToken } from '../../lists/page-token.ts';
 import { checkTaskFilter } from './task-filter.ts';
-import { taskKeysets } from './task-order.ts';
+import { taskKeysets, type TaskPlace } from './task-order.ts';
 import { readTasks } from './task-queries.ts';
 import type { TaskSnapshot } from './task-reader.ts';
 import type { TaskFilter } from './list-requests.ts';
-import type { Task } from '../../records/task.ts';
 
 /** What tasks can be sorted by. Ties are broken by id. */
 export type TaskSortColumn = 'createTime' | 'updateTime' | 'id';
@@ -61,7 +60,7 @@ export async function listTasksAfter(
     { columns, direction: request.direction },
     (slice) => readTasks(database, `${request.column} ${request.direction}`, caller, filter, slice),
   );
-  const faults = await readLastFaults(database, page.rows);
+  const faults = await readLastFaults(database, caller, page.rows);
   return {
     rows: page.rows.map((task) => withLastFault(task, faults)),
     hasMore: page.nextPageToken !== '',
@@ -69,7 +68,7 @@ export async function listTasksAfter(
 }
 
 // Those of ListTasks, whose indexes are read in either direction.
-const sortColumns: Readonly<Record<TaskSortColumn, Keyset<Task>['columns']>> = {
+const sortColumns: Readonly<Record<TaskSortColumn, Keyset<TaskPlace>['columns']>> = {
   createTime: taskKeysets.CREATE_TIME_DESC.columns,
   updateTime: taskKeysets.UPDATE_TIME_DESC.columns,
   id: [{ sql: 'id', kind: 'uuid', of: (task) => task.id }],

@@ -7,20 +7,28 @@ import type { Task } from '../../records/task.ts';
 export const taskOrders = ['CREATE_TIME_DESC', 'CREATE_TIME_ASC', 'UPDATE_TIME_DESC'] as const;
 export type TaskOrder = (typeof taskOrders)[number];
 
-const id = { sql: 'id', kind: 'uuid', of: (task: Task) => task.id } as const;
+/** What a task's place in a list is known by, in all orders. */
+export const placeProperties = [
+  'id',
+  'createTime',
+  'updateTime',
+] as const satisfies readonly (keyof Task)[];
+export type TaskPlace = Pick<Task, (typeof placeProperties)[number]>;
+
+const id = { sql: 'id', kind: 'uuid', of: (task: TaskPlace) => task.id } as const;
 const createTime = {
   sql: 'create_time',
   kind: 'time',
-  of: (task: Task) => task.createTime.getTime(),
+  of: (task: TaskPlace) => task.createTime.getTime(),
 } as const;
 const updateTime = {
   sql: 'update_time',
   kind: 'time',
-  of: (task: Task) => task.updateTime.getTime(),
+  of: (task: TaskPlace) => task.updateTime.getTime(),
 } as const;
 
 /** Each order has an index with just these columns, behind project and state. */
-export const taskKeysets: Readonly<Record<TaskOrder, Keyset<Task>>> = {
+export const taskKeysets: Readonly<Record<TaskOrder, Keyset<TaskPlace>>> = {
   CREATE_TIME_DESC: { columns: [createTime, id], direction: 'desc' },
   CREATE_TIME_ASC: { columns: [createTime, id], direction: 'asc' },
   UPDATE_TIME_DESC: { columns: [updateTime, id], direction: 'desc' },

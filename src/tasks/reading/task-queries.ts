@@ -1,14 +1,15 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Database } from '../../database/database.ts';
-import { rowsById } from '../../database/rows-by-id.ts';
 import type { Caller } from '../../access/caller.ts';
 import { FieldChecks } from '../../domain/field-checks.ts';
+import type { Placed } from '../../domain/placed.ts';
 import { parseId, type ImageId, type TaskId } from '../../records/ids.ts';
 import { readOwnImage } from '../../access/find-image.ts';
 import { findLastFaults, readLastFaults, withLastFault } from './last-faults.ts';
-import { readShownTask, readTask } from '../../access/find-task.ts';
+import { ownFaults } from '../../access/find-fault.ts';
+import { readTask } from '../../access/find-task.ts';
 import { visibleProject } from '../../access/rights.ts';
-import { readRuns, type Runs } from '../../database/read-runs.ts';
+import { readFoundRuns, readRuns, type Runs } from '../../database/read-runs.ts';
 import { readPage, runsOfStates, type PageSlice } from '../../lists/keyset.ts';
 import { pageSize, type Page } from '../../lists/page.ts';
 import { Fault } from '../../records/fault.ts';
@@ -18,8 +19,10 @@ import {
   eventKeyset,
   faultKeyset,
   faultSequenceKeyset,
+  placeProperties,
   taskKeysets,
   taskOrders,
+  type TaskPlace,
 } from './task-order.ts';
 import type { EventRecord, TaskSnapshot } from './task-reader.ts';
 import type {
@@ -41,18 +44,21 @@ export async function getTask(
   taskId: string,
 ): Promise<TaskSnapshot> {
   const id = parseId<TaskId>(taskId, 'task_id');
-  return readSnapshot(database, await readTask(database, caller, id));
+  return readSnapshot(database, caller, await readTask(database, caller, id));
 }
 
-/** A task that no unit of work has, with its newest fault. */
+/** A task of the caller's project that no unit of work has, with its newest fault. */
 export async function readSnapshot(
   database: Database,
+  caller: Caller,
   task: Readonly<Task>,
 ): Promise<TaskSnapshot> {
   const { lastFaultId } = task;
   return {
     task,
-    lastFault: lastFaultId ? await rowsById(database, Fault).read(lastFaultId) : undefined,
+    lastFault: lastFaultId
+      ? await ownFaults(database).read(visibleProject(caller), lastFaultId)
+      : undefined,
   };
 }
 
@@ -86,7 +92,7 @@ export async function listTasks(
   const page = await readPage(request, query, taskKeysets[checked.order], (slice) =>
     readTasks(database, checked.order, caller, filter, slice),
   );
-  const faults = await readLastFaults(database, page.rows);
+  const faults = await readLastFaults(database, caller, page.rows);
   return {
     rows: page.rows.map((task) => withLastFault(task, faults)),
     nextPageToken: page.nextPageToken,
@@ -106,11 +112,12 @@ export async function readTasks(
   caller: Caller,
   filter: TaskFilter,
   slice: PageSlice,
-): Promise<readonly Task[]> {
+): Promise<readonly Placed<TaskPlace, Task>[]> {
   const conditions = taskConditions(filter);
   const states = taskStatesOf(filter);
-  return readRuns(database, Task, {
-    ...runsOfStates(visibleProject(caller), states, conditions, slice, order),
+  const projectId = visibleProject(caller);
+  return readFoundRuns(database, Task, placeProperties, projectId, {
+    ...runsOfStates(projectId, states, conditions, slice, order),
     // All of them and those of a state are what is asked for most.
     isPrepared: conditions.length === 0 && (states.length === 1 || filter.states.length === 0),
   });
@@ -128,22 +135,22 @@ export async function listFaults(
 ): Promise<Page<Fault>> {
   const { of } = request;
   if (of?.kind === 'task') {
-    const task = await readShownTask(database, caller, parseId<TaskId>(of.taskId, 'task_id'));
+    const task = await readTask(database, caller, parseId<TaskId>(of.taskId, 'task_id'));
     const query = { list: 'faults', taskId: task.id };
     return readPage(request, query, faultSequenceKeyset, (slice) =>
-      readRuns(database, Fault, runOf('task_id', task.id, slice)),
+      readRuns(database, Fault, visibleProject(caller), runOf('task_id', task.id, slice)),
     );
   }
   if (of?.kind === 'image') {
     const image = await readOwnImage(database, caller, parseId<ImageId>(of.imageId, 'image_id'));
     const query = { list: 'faults', imageId: image.id };
     return readPage(request, query, faultKeyset, (slice) =>
-      readRuns(database, Fault, runOf('image_id', image.id, slice)),
+      readRuns(database, Fault, visibleProject(caller), runOf('image_id', image.id, slice)),
     );
   }
   const projectId = visibleProject(caller);
   return readPage(request, { list: 'faults', projectId }, faultKeyset, (slice) =>
-    readRuns(database, Fault, runOf('project_id', projectId, slice)),
+    readRuns(database, Fault, projectId, runOf('project_id', projectId, slice)),
   );
 }
 
@@ -157,13 +164,14 @@ export async function listTaskEvents(
   caller: Caller,
   request: ListTaskEventsRequest,
 ): Promise<Page<EventRecord>> {
-  const task = await readShownTask(database, caller, parseId<TaskId>(request.taskId, 'task_id'));
+  const task = await readTask(database, caller, parseId<TaskId>(request.taskId, 'task_id'));
   const query = { list: 'events', taskId: task.id };
   const page = await readPage(request, query, eventKeyset, (slice) =>
-    readRuns(database, TaskEvent, runOf('task_id', task.id, slice)),
+    readRuns(database, TaskEvent, visibleProject(caller), runOf('task_id', task.id, slice)),
   );
   const faults = await readLastFaults(
     database,
+    caller,
     page.rows.map((event) => ({ lastFaultId: event.faultId })),
   );
   return {
@@ -181,11 +189,8 @@ function runOf(column: string, id: string, { after, orderBy, limit }: PageSlice)
   return {
     name: `${column}${after ? ', further' : ''}`,
     isPrepared: true,
-    runs: [
-      after
-        ? { sql: `${condition} and ${after.sql}`, values: [id, ...after.values] }
-        : { sql: condition, values: [id] },
-    ],
+    runs: [{ sql: condition, values: [id] }],
+    after,
     orderBy,
     limit,
   };

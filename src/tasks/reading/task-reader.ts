@@ -1,9 +1,12 @@
 import type { Database } from '../../database/database.ts';
 import type { FaultId, TaskId } from '../../records/ids.ts';
-import { askedKey, askedRows, askedValues } from '../../database/asked-rows.ts';
+import { askedKey, askedRowsForProjects, askedValues } from '../../database/asked-rows.ts';
 import { BatchedRead } from '../../database/batched-read.ts';
+import { toldProject } from '../../database/reads-for-projects.ts';
+import { ownFaults } from '../../access/find-fault.ts';
+import { isOwnSql } from '../../access/rights.ts';
 import { rowSource, type RawRow, type RowSource } from '../../database/entity-rows.ts';
-import { Fault } from '../../records/fault.ts';
+import type { Fault } from '../../records/fault.ts';
 import { TaskEvent } from '../../records/task-event.ts';
 import { Task } from '../../records/task.ts';
 
@@ -23,6 +26,8 @@ export interface EventRecord {
 /** Which events of a task are wanted: those of the revisions above `after` and up to `upTo`, the first of them. */
 export interface EventSpan {
   readonly taskId: TaskId;
+  /** Whose the task must be. */
+  readonly projectId: string;
   readonly after: number;
   readonly upTo: number;
 }
@@ -36,45 +41,64 @@ const maxEventsOfSpan = 32;
 
 /**
  * Reads tasks and events for those who watch. What is asked for while a query is under way goes out
- * together in the next one, so that ten thousand watchers need two connections.
+ * together in the next one, so that ten thousand watchers need two connections. Each is read for a project, behind the
+ * second wall where there is one.
  */
 export class TaskReader {
   readonly #database: Database;
   readonly #snapshots: BatchedRead<string, TaskSnapshot>;
   readonly #events: BatchedRead<EventSpan, readonly EventRecord[]>;
+  readonly #projects: BatchedRead<TaskId, string>;
   readonly #tasksTable: RowSource<Task>;
   readonly #eventsTable: RowSource<TaskEvent>;
-  readonly #faultsTable: RowSource<Fault>;
+  readonly #taskById: string;
   readonly #eventsOfSpans: string;
 
   constructor(database: Database) {
     this.#database = database;
     this.#snapshots = new BatchedRead((keys) => this.#readSnapshots(keys), maxBatch);
     this.#events = new BatchedRead((spans) => this.#readEvents(spans), maxBatch);
+    this.#projects = new BatchedRead((ids) => this.#readProjects(ids), maxBatch);
     this.#tasksTable = rowSource(database, Task);
     this.#eventsTable = rowSource(database, TaskEvent);
-    this.#faultsTable = rowSource(database, Fault);
-    // Nested loop: the beginning of each span, by the primary key (task_id, revision).
+    // By primary key.
+    this.#taskById = askedRowsForProjects({
+      columns: this.#tasksTable.columns,
+      from: 'tasks',
+      where: `tasks.id = asked_id and ${isOwnSql('tasks', 'asked_project')}`,
+    });
+    // Nested loop: the beginning of each span, by the primary key (task_id, revision), once it was told for whom.
     this.#eventsOfSpans = `
       select span.number, e.*
-        from unnest($1::uuid[], $2::bigint[], $3::bigint[])
-             with ordinality as span (task_id, after, up_to, number)
+        from (select task_id, after, up_to, number, ${toldProject('project')} as project
+                from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[])
+                     with ordinality as span (task_id, after, up_to, project, number)) as span
        cross join lateral (
              ${this.#eventsTable.select}
               where task_id = span.task_id and revision > span.after and revision <= span.up_to
+                and exists (select from tasks where tasks.id = span.task_id and ${isOwnSql('tasks', 'span.project')})
               order by revision
-              limit $4) e
+              limit $5) e
        order by span.number, e.revision`;
   }
 
   /**
-   * Reads a task as it is after the call; undefined if there is none.
+   * Reads a task of a project as it is after the call; undefined if there is none.
    *
-   * @param projectId whose the task must be; undefined for any.
    * @throws the driver's errors.
    */
-  snapshot(taskId: TaskId, projectId: string | undefined): Promise<TaskSnapshot | undefined> {
+  snapshot(taskId: TaskId, projectId: string): Promise<TaskSnapshot | undefined> {
     return this.#snapshots.read(askedKey(taskId, projectId));
+  }
+
+  /**
+   * Reads whose a task is; undefined if there is none. Not for callers: so that those who hear of the changes of all
+   * projects need not ask for each of them.
+   *
+   * @throws as `snapshot`.
+   */
+  projectOf(taskId: TaskId): Promise<string | undefined> {
+    return this.#projects.read(taskId);
   }
 
   /**
@@ -87,22 +111,18 @@ export class TaskReader {
   }
 
   async #readSnapshots(keys: readonly string[]): Promise<Map<string, TaskSnapshot>> {
-    const { select, entityOf } = this.#tasksTable;
-    // By primary key, as the faults.
-    const rows = await this.#query(
-      'tasks that are watched',
-      askedRows(
-        `${select} where tasks.id = asked_id and tasks.project_id = coalesce(asked_project, tasks.project_id)`,
-      ),
-      [...askedValues(keys)],
-    );
-    const tasks = rows.map((row) => ({ key: String(row['asked_key']), task: entityOf(row) }));
-    const faults = await this.#readFaults(tasks.map(({ task }) => task.lastFaultId));
+    const [, , projects] = askedValues(keys);
+    const projectOf = new Map(keys.map((key, i) => [key, projects[i] ?? '']));
+    const rows = await this.#query('tasks that are watched', this.#taskById, askedValues(keys));
     return new Map(
-      tasks.map(({ key, task }) => [
-        key,
-        { task, lastFault: task.lastFaultId ? faults.get(task.lastFaultId) : undefined },
-      ]),
+      await Promise.all(
+        rows.map(async (row) => {
+          const key = String(row['asked_key']);
+          const task = this.#tasksTable.entityOf(row);
+          const lastFault = await this.#readFault(projectOf.get(key) ?? '', task.lastFaultId);
+          return [key, { task, lastFault }] as const;
+        }),
+      ),
     );
   }
 
@@ -111,30 +131,39 @@ export class TaskReader {
       spans.map((span) => span.taskId),
       spans.map((span) => span.after),
       spans.map((span) => span.upTo),
+      spans.map((span) => span.projectId),
       maxEventsOfSpan,
     ]);
-    const events = rows.map(this.#eventsTable.entityOf);
-    const faults = await this.#readFaults(events.map((event) => event.faultId));
-    const records = events.map((event) => ({
-      event,
-      fault: event.faultId ? faults.get(event.faultId) : undefined,
-    }));
+    const records = await Promise.all(
+      rows.map(async (row) => {
+        const event = this.#eventsTable.entityOf(row);
+        const span = spans[Number(row['number']) - 1];
+        return { event, fault: await this.#readFault(span?.projectId ?? '', event.faultId) };
+      }),
+    );
     const bySpan = Map.groupBy(records, (_, i) => Number(rows[i]?.['number']));
     return new Map(spans.map((span, i) => [span, bySpan.get(i + 1) ?? []]));
   }
 
-  async #readFaults(ids: readonly (FaultId | null | undefined)[]): Promise<Map<FaultId, Fault>> {
-    const wanted = ids.filter((id) => id != null);
-    if (wanted.length === 0) {
-      return new Map();
-    }
-    const { select, entityOf } = this.#faultsTable;
-    const rows = await this.#query('faults by id', `${select} where id = any($1)`, [wanted]);
-    return new Map(rows.map(entityOf).map((fault) => [fault.id, fault]));
+  async #readProjects(ids: readonly TaskId[]): Promise<Map<TaskId, string>> {
+    const { rows } = await this.#database.run<{ id: TaskId; project_id: string }>({
+      name: 'projects of tasks',
+      text: 'select id, project_id from tasks where id = any ($1)',
+      values: [ids],
+      timeoutMs: queryTimeoutMs,
+    });
+    return new Map(rows.map(({ id, project_id: projectId }) => [id, projectId]));
   }
 
-  async #query(name: string, text: string, values: unknown[]): Promise<readonly RawRow[]> {
+  async #readFault(
+    projectId: string,
+    id: FaultId | null | undefined,
+  ): Promise<Readonly<Fault> | undefined> {
+    return id == null ? undefined : ownFaults(this.#database).read(projectId, id);
+  }
+
+  async #query(name: string, text: string, values: readonly unknown[]): Promise<readonly RawRow[]> {
     const statement = { name, text, values, timeoutMs: queryTimeoutMs };
-    return (await this.#database.run<RawRow>(statement)).rows;
+    return (await this.#database.runForProjects<RawRow>(statement)).rows;
   }
 }

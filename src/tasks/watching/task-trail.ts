@@ -128,7 +128,8 @@ export class TaskTrail {
     const upTo = snapshot?.task.revision ?? 0;
     // Whoever came before the first read was told nothing yet and reads by itself what it missed.
     const after = before?.revision ?? upTo;
-    const span = { taskId: this.taskId, after: Math.max(after, upTo - maxEvents), upTo };
+    const { taskId, projectId } = this;
+    const span = { taskId, projectId, after: Math.max(after, upTo - maxEvents), upTo };
     const events = upTo > after ? await this.#reader.events(span) : [];
     this.#snapshot = snapshot;
     this.#events = lastWithoutGap([...this.#events, ...events], upTo);

@@ -229,8 +229,8 @@ export class TaskWatch implements Watch<WatchTaskMessage>, Sleeper {
   async #readPast(after: number, upTo: number): Promise<void> {
     this.#isReadingPast = true;
     try {
-      const { taskId } = this.#trail;
-      const records = await this.#trails.reader.events({ taskId, after, upTo });
+      const { taskId, projectId } = this.#trail;
+      const records = await this.#trails.reader.events({ taskId, projectId, after, upTo });
       this.#past = { upTo, records };
     } catch (error) {
       this.#failure = { error };

@@ -1,6 +1,6 @@
 import type { Database } from '../../database/database.ts';
 import type { Caller } from '../../access/caller.ts';
-import { isOwn } from '../../access/rights.ts';
+import { visibleProject } from '../../access/rights.ts';
 import { FieldChecks } from '../../domain/field-checks.ts';
 import type { TaskId } from '../../records/ids.ts';
 import { isTerminal } from '../ledger/state-machine.ts';
@@ -262,12 +262,15 @@ export class TasksWatch implements Watch<WatchTasksMessage>, Sleeper {
   }
 
   async #readTasks(ids: readonly TaskId[]): Promise<readonly TaskSnapshot[]> {
+    const { reader } = this.#sources;
+    const own = visibleProject(this.#caller);
     const snapshots = await Promise.all(
-      ids.map((id) => this.#sources.reader.snapshot(id, undefined)),
+      // All projects' changes are heard of, and whose they are is read once for all who hear of them.
+      ids.map(async (id) =>
+        (await reader.projectOf(id)) === own ? reader.snapshot(id, own) : undefined,
+      ),
     );
-    return snapshots.flatMap((snapshot) =>
-      snapshot && isOwn(this.#caller, snapshot.task) ? [snapshot] : [],
-    );
+    return snapshots.filter((snapshot) => snapshot !== undefined);
   }
 
   #change(snapshot: TaskSnapshot): WatchTasksMessage | undefined {

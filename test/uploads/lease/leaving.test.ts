@@ -40,6 +40,7 @@ async function leave(before: BeforeDetaching): Promise<{
           return real.run(statement);
         },
       },
+      runForProjects: { value: (statement: Statement) => real.runForProjects(statement) },
       fork: { value: () => real.fork() },
       pool: { value: real.pool },
     }) as Database;
