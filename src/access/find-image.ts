@@ -1,4 +1,3 @@
-import { LockMode } from '@mikro-orm/core';
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Database } from '../database/database.ts';
 import type { Caller } from './caller.ts';
@@ -7,6 +6,7 @@ import { DarkroomError } from '../domain/darkroom-error.ts';
 import type { ImageId } from '../records/ids.ts';
 import { columnNames, type RawRow } from '../database/entity-rows.ts';
 import { rowsForProject } from '../database/rows-for-project.ts';
+import { ownId } from '../database/own-id.ts';
 import { shownRow } from '../database/shown-row.ts';
 import { Image } from '../records/image.ts';
 
@@ -54,20 +54,20 @@ export async function findSeenImage(
 }
 
 /**
- * Reads an image of the caller's own project in a unit of work, holding its lock until the transaction ends. Tasks are
- * locked after their image, never before it.
+ * Reads an image of the caller's own project in a unit of work, holding its lock until the transaction ends; it is found
+ * behind the second wall. Tasks are locked after their image, never before it.
  *
  * @throws DarkroomError as `readOwnImage`.
  */
 export async function lockImage(em: EntityManager, caller: Caller, id: ImageId): Promise<Image> {
   const projectId = visibleProject(caller);
-  const image = await em.findOne(
-    Image,
-    { id, projectId },
-    { lockMode: LockMode.PESSIMISTIC_WRITE },
+  const columns = columnNames(em, Image).join(', ');
+  const [row]: RawRow[] = await em.execute(
+    `select ${columns} from images where id = ${ownId('image', '?', '?')} and project_id = ? for update`,
+    [id, projectId, projectId],
   );
-  if (image) {
-    return image;
+  if (row) {
+    return em.map(Image, row);
   }
   return (await findSeenImage(em, projectId, id)) ? throwNotOwned(id) : throwNotFound(id);
 }

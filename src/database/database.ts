@@ -25,8 +25,9 @@ import { Migration0006RowLevelSecurity } from './migrations/migration-0006-row-l
 import { Migration0007SealedOrders } from './migrations/migration-0007-sealed-orders.ts';
 import { Migration0008RequestQuota } from './migrations/migration-0008-request-quota.ts';
 import { Migration0009ImageApi } from './migrations/migration-0009-image-api.ts';
-import { Migration0015WallForReads } from './migrations/migration-0015-wall-for-reads.ts';
 import { Migration0012Bodies } from './migrations/migration-0012-bodies.ts';
+import { Migration0015WallForReads } from './migrations/migration-0015-wall-for-reads.ts';
+import { Migration0016WallForChanges } from './migrations/migration-0016-wall-for-changes.ts';
 import { Migration0020QuotaLockOrder } from './migrations/migration-0020-quota-lock-order.ts';
 
 /** Settings of the connection to PostgreSQL. */
@@ -133,8 +134,9 @@ export class Database {
           { name: 'migration-0007-sealed-orders', class: Migration0007SealedOrders },
           { name: 'migration-0008-request-quota', class: Migration0008RequestQuota },
           { name: 'migration-0009-image-api', class: Migration0009ImageApi },
-          { name: 'migration-0015-wall-for-reads', class: Migration0015WallForReads },
           { name: 'migration-0012-bodies', class: Migration0012Bodies },
+          { name: 'migration-0015-wall-for-reads', class: Migration0015WallForReads },
+          { name: 'migration-0016-wall-for-changes', class: Migration0016WallForChanges },
           { name: 'migration-0020-quota-lock-order', class: Migration0020QuotaLockOrder },
         ],
         snapshot: false,
@@ -193,7 +195,7 @@ export class Database {
 
   /**
    * Runs a statement that reads for callers, and says for which projects by `readsFor` or `askedRowsForProjects`: behind the
-   * second wall, where there is one. It may read images, their members, tasks, faults and events, and nothing else.
+   * second wall, where there is one. It may read what has a policy of projects, and nothing else.
    *
    * @throws as `run`.
    */

@@ -37,9 +37,10 @@ export class Gate {
           case 'pool':
             return pool;
           case 'run':
+          case 'runForProjects':
             return async (statement: Statement) => {
               await this.pass();
-              return target.run(statement);
+              return target[property](statement);
             };
           case 'fork':
             return () => this.#guard(target.fork(), ['transactional', 'findOne', 'find']);

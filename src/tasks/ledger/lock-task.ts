@@ -1,4 +1,5 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
+import { ownId } from '../../database/own-id.ts';
 import type { TaskId } from '../../records/ids.ts';
 import { Image } from '../../records/image.ts';
 import { columnNames, type RawRow } from '../../database/entity-rows.ts';
@@ -21,9 +22,10 @@ export interface LockedTask {
  * somebody else holds a lock that is not to be waited for.
  *
  * The image's lock is taken where the common table expression is read, so before the task's; whatever was
- * changed while a lock was waited for is read as it is then (PostgreSQL's READ COMMITTED).
+ * changed while a lock was waited for is read as it is then (PostgreSQL's READ COMMITTED). For a project the task is found
+ * behind the second wall.
  *
- * @param projectId undefined for any.
+ * @param projectId undefined for any, for the service itself.
  */
 export async function lockTask(
   em: EntityManager,
@@ -33,17 +35,20 @@ export async function lockTask(
 ): Promise<LockedTask | undefined> {
   const columns = (columnsOf.images ??= readColumns(em));
   const suffix = locking === 'wait' ? '' : 'skip locked';
+  const [isAsked, asked] =
+    projectId === undefined
+      ? ['id = ?', [taskId]]
+      : [`id = ${ownId('task', '?', '?')} and project_id = ?`, [taskId, projectId, projectId]];
   const rows: RawRow[] = await em.execute(
     `select locked.*, clock_timestamp()::timestamptz(3) as now
        from (with image as materialized (
                   select * from images
-                   where id = (select image_id from tasks
-                                where id = ? and (?::text is null or project_id = ?))
+                   where id = (select image_id from tasks where ${isAsked})
                      for update ${suffix})
              select ${columns.select}
                from image join tasks as task on task.id = ? and task.image_id = image.id
                 for update of task ${suffix}) as locked`,
-    [taskId, projectId ?? null, projectId ?? null, taskId],
+    [...asked, taskId],
   );
   const [row] = rows;
   return (

@@ -1,10 +1,18 @@
 import type { EntityClass } from '@mikro-orm/core';
-import { askedKey, askedRows, askedValues } from '../../database/asked-rows.ts';
+import {
+  askedKey,
+  askedRows,
+  askedRowsForProjects,
+  askedValues,
+  type AskedRow,
+} from '../../database/asked-rows.ts';
+import { isOwnSql } from '../../access/rights.ts';
 import { Batch } from '../../database/batch.ts';
 import { BatchedRead } from '../../database/batched-read.ts';
 import type { Database } from '../../database/database.ts';
 import { severalProjects } from '../../database/quota-locks.ts';
 import { jsonRows, prefixedRows, type JsonRows, type RawRow } from '../../database/entity-rows.ts';
+import type { StatementResult } from '../../database/statement.ts';
 import { Fault } from '../../records/fault.ts';
 import type { ImageId, TaskId } from '../../records/ids.ts';
 import { Image } from '../../records/image.ts';
@@ -92,16 +100,18 @@ export class UnlockedChanges {
   }
 
   /**
-   * Reads a task, its image and what else a change needs to know; undefined if there is no such task.
+   * Reads a task, its image and what else a change needs to know; undefined if there is no such task. For a project it is
+   * read behind the second wall; what is written then is what was read, by its version.
    *
-   * @param projectId whose the task must be; undefined for any.
+   * @param projectId whose the task must be; undefined for any, for the service itself.
    */
   async read<Facts>(
     taskId: TaskId,
     projectId: string | undefined,
     facts: LedgerFacts<Facts>,
   ): Promise<{ readonly entry: UnlockedEntry; readonly facts: Facts } | undefined> {
-    const row = await this.#readOf(facts).read(askedKey(taskId, projectId));
+    const reads = projectId === undefined ? this.#readOf(facts) : this.#readForProjectsOf(facts);
+    const row = await reads.read(askedKey(taskId, projectId));
     return (
       row && {
         entry: new UnlockedEntry(
@@ -136,25 +146,44 @@ export class UnlockedChanges {
   }
 
   #readOf(facts: LedgerFacts<unknown>): BatchedRead<string, RawRow> {
-    const known = this.#reads.get(facts.name);
-    if (known) {
-      return known;
-    }
-    // By the primary keys of both.
-    const text = askedRows({
+    const text = askedRows(this.#rowOf(facts, 'true'));
+    return this.#batchOf(`tasks to change: ${facts.name}`, (name, values) =>
+      this.#database.run<RawRow>({ name, text, values }),
+    );
+  }
+
+  #readForProjectsOf(facts: LedgerFacts<unknown>): BatchedRead<string, RawRow> {
+    const text = askedRowsForProjects(this.#rowOf(facts, isOwnSql('task', 'asked_project')));
+    return this.#batchOf(`tasks to change for projects: ${facts.name}`, (name, values) =>
+      this.#database.runForProjects<RawRow>({ name, text, values }),
+    );
+  }
+
+  /** By the primary keys of both. */
+  #rowOf(facts: LedgerFacts<unknown>, isSeen: string): AskedRow {
+    return {
       columns: `
         ${this.#image.select}, ${this.#task.select},
         image.xmin as image_version, task.xmin as task_version,
         clock_timestamp()::timestamptz(3) as now, ${facts.columns}`,
       from: 'tasks as task join images as image on image.id = task.image_id',
-      where: 'task.id = asked_id and task.project_id = coalesce(asked_project, task.project_id)',
-    });
+      where: `task.id = asked_id and ${isSeen}`,
+    };
+  }
+
+  #batchOf(
+    name: string,
+    run: (name: string, values: ReturnType<typeof askedValues>) => Promise<StatementResult<RawRow>>,
+  ): BatchedRead<string, RawRow> {
+    const known = this.#reads.get(name);
+    if (known) {
+      return known;
+    }
     const read = new BatchedRead<string, RawRow>(async (keys) => {
-      const name = `tasks to change: ${facts.name}`;
-      const { rows } = await this.#database.run<RawRow>({ name, text, values: askedValues(keys) });
+      const { rows } = await run(name, askedValues(keys));
       return new Map(rows.map((row) => [String(row['asked_key']), row]));
     }, maxBatch);
-    this.#reads.set(facts.name, read);
+    this.#reads.set(name, read);
     return read;
   }
 

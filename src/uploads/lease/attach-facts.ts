@@ -15,13 +15,13 @@ const segments = `
             'writerEpoch', writer_epoch, 'createTime', create_time) order by start_offset)
      from blob_segments where blob_id = task.blob_id) as segments`;
 
-// Once a statement, by the index tasks_writing. Writers of processes that died hold nothing any more, though
+// Once a statement, by the index tasks_writing; of all projects, also behind the second wall. Writers of processes that died hold nothing any more, though
 // nobody may have detached them yet.
 const writers = `
   (select json_object_agg(project_id, writers)
      from (select writing.project_id, count(*) as writers
-             from tasks as writing join processes on processes.id = writing.writer_process_id
-            where writing.writer_process_id is not null and writing.type <> 'IMPORT' and ${hasSignOfLife}
+             from writing_tasks as writing join processes on processes.id = writing.writer_process_id
+            where writing.type <> 'IMPORT' and ${hasSignOfLife}
             group by writing.project_id) as counted) as writers`;
 
 // What was set for the project; else the settings count.
