@@ -8,6 +8,7 @@ export const benchNames = [
   'download',
   'watch',
   'lists',
+  'ids',
   'floods',
   'peers',
   'resume',
@@ -24,7 +25,7 @@ export interface BenchOptions {
   readonly mib: number;
   /** Of the image of `resume`. */
   readonly resumeMib: number;
-  /** How long each measurement of `small` and `floods`, each phase of `watch`, and the rest of `starts` lasts. */
+  /** How long each measurement of `small`, `ids` and `floods`, each phase of `watch`, and the rest of `starts` lasts. */
   readonly seconds: number;
   /** Of `watch`. */
   readonly watchers: number;
@@ -54,7 +55,7 @@ const usage = `npm run bench -- [${benchNames.join('|')}|all] [options]
   --runs N         rounds; each measures every subject once (default 5)
   --mib N          size of the image of upload and download (default 1024)
   --resume-mib N   size of the image of resume (default 4096)
-  --seconds N      length of each measurement of small and floods, of each phase of watch, and of the rest of starts
+  --seconds N      length of each measurement of small, ids and floods, of each phase of watch, and of the rest of starts
                    (default 10)
   --watchers N     watchers of watch (default 10000)
   --tasks N        tasks of lists; a fifth as many images (default 1000000)

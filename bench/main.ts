@@ -2,6 +2,7 @@ import { bundleIfStale } from '../build/bundle.ts';
 import { readCommandLine, UsageError, type BenchName, type BenchOptions } from './command-line.ts';
 import { benchDownload } from './cases/download.ts';
 import { benchFloods } from './cases/floods.ts';
+import { benchIds } from './cases/ids.ts';
 import { benchLists } from './cases/lists.ts';
 import { benchSmall } from './cases/small.ts';
 import { benchWatch } from './cases/watch.ts';
@@ -24,6 +25,7 @@ const benches: Readonly<
   download: benchDownload,
   watch: benchWatch,
   lists: benchLists,
+  ids: benchIds,
   floods: benchFloods,
   peers: benchPeers,
   resume: benchResume,
