@@ -28,6 +28,7 @@ import { Migration0009ImageApi } from './migrations/migration-0009-image-api.ts'
 import { Migration0012Bodies } from './migrations/migration-0012-bodies.ts';
 import { Migration0015WallForReads } from './migrations/migration-0015-wall-for-reads.ts';
 import { Migration0016WallForChanges } from './migrations/migration-0016-wall-for-changes.ts';
+import { Migration0017RoleOfItsMaker } from './migrations/migration-0017-role-of-its-maker.ts';
 import { Migration0020QuotaLockOrder } from './migrations/migration-0020-quota-lock-order.ts';
 
 /** Settings of the connection to PostgreSQL. */
@@ -130,6 +131,7 @@ export class Database {
           { name: 'migration-0003-unpacking', class: Migration0003Unpacking },
           { name: 'migration-0004-quotas', class: Migration0004Quotas },
           { name: 'migration-0005-tenants', class: Migration0005Tenants },
+          { name: 'migration-0017-role-of-its-maker', class: Migration0017RoleOfItsMaker },
           { name: 'migration-0006-row-level-security', class: Migration0006RowLevelSecurity },
           { name: 'migration-0007-sealed-orders', class: Migration0007SealedOrders },
           { name: 'migration-0008-request-quota', class: Migration0008RequestQuota },

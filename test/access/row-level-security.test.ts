@@ -2,9 +2,11 @@ import pg from 'pg';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { askedKey, askedRowsForProjects, askedValues } from '../../src/database/asked-rows.ts';
 import { Database } from '../../src/database/database.ts';
+import { startThrowawayPostgres } from '../../src/database/embedded-postgres/throwaway.ts';
 import { readsFor } from '../../src/database/reads-for-projects.ts';
 import type { ImageId } from '../../src/records/ids.ts';
 import { alice, bob, imagesOn, newImage } from '../images/images-world.ts';
+import { administer, databaseUrl } from '../support/database-cluster.ts';
 import {
   createEmptyDatabase,
   createTestDatabase,
@@ -372,6 +374,22 @@ async function ownerOf(
   [asUser.username, asUser.password] = [user, 'secret'];
   return { asUser: asUser.href, user, admin };
 }
+
+test('a user who may make roles, and is no superuser, makes that role and has the wall', async () => {
+  const server = await startThrowawayPostgres();
+  onTestFinished(() => server.stop());
+  await administer(server.connectionString, `create role maker login createrole password 'secret'`);
+  await administer(server.connectionString, 'create database made owner maker');
+  const url = new URL(databaseUrl(server.connectionString, 'made'));
+  [url.username, url.password] = ['maker', 'secret'];
+  const database = await Database.connect({ url: url.href, poolSize: 2, onWarning: () => {} });
+  try {
+    await database.migrate();
+    expect(await database.hasWall()).toBe(true);
+  } finally {
+    await database.close();
+  }
+});
 
 test.each([
   ['may make no role is the one who reads, and has no second wall', false],
