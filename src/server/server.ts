@@ -3,11 +3,10 @@ import type { Logger } from 'pino';
 import { policyWith, type AccessPolicy } from '../access/policy.ts';
 import type { Settings } from '../config/settings.ts';
 import { isLoopback } from '../domain/loopback.ts';
-import { onSharedAbort } from '../domain/shared-signal.ts';
 import { observeCall, type CallObserver } from './transport/call-observer.ts';
 import { connectionCheck } from './connection-check.ts';
 import { applyCors } from './http/cors.ts';
-import { Drain, serverDraining } from './transport/drain.ts';
+import { Drain } from './transport/drain.ts';
 import { unlessDraining, type HealthSource } from './health/health-source.ts';
 import type { Gate } from './gate.ts';
 import { RequestDispatch, type Asked } from './request-dispatch.ts';
@@ -17,8 +16,8 @@ import { originCheck } from './http/origin-check.ts';
 import type { Application } from './application.ts';
 import { startListener } from './transport/listener.ts';
 import { urlOf, type ConnectionSource } from '../runtime/port.ts';
-import { UntakenAnswers } from './transport/untaken-answers.ts';
 import { connectErrorOf } from './errors/error-mapping.ts';
+import { UntakenAnswers } from './transport/untaken-answers.ts';
 import type { NodeRequest, NodeResponse } from './transport/node-http.ts';
 import { RequestBody } from './transport/request-body.ts';
 import { CallContext } from './transport/request-context.ts';
@@ -128,7 +127,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     () => answers,
     settings.keystonePublicUrl ?? settings.keystoneUrl,
   );
-  const untaken = new UntakenAnswers(settings.streamIdleTimeoutMs);
+  const untaken = new UntakenAnswers(settings.streamIdleTimeoutMs, ({ outcome }, failure) => {
+    outcome.failure = connectErrorOf(failure);
+  });
   const ownNames = options.tls ? certificateNames(options.tls) : () => [];
   const wrongHost = hostCheck(settings, ownNames);
   const wrongOrigin = originCheck(settings.corsOrigins);
@@ -142,15 +143,12 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     response.on('error', (error) => context.logger.error({ err: error }, 'response broke'));
     observeCall(request, response, context, options.observers);
     discardRestAfter(request, response, body);
-    const onEnd = (): void => body.fail(serverDraining());
-    const unfollowEnd = onSharedAbort(drain.endSignal, onEnd);
+    drain.follow(body);
     response.on('close', () => {
       untaken.leave(response);
-      unfollowEnd();
+      drain.unfollow(body);
     });
-    untaken.watch(response, (failure) => {
-      context.outcome.failure = connectErrorOf(failure);
-    });
+    untaken.watch(response, context);
     const asked: Asked = { request, response, body, context };
     const refusal = connectionCheck(request) ?? wrongHost(request) ?? wrongOrigin(request);
     if (refusal !== undefined) {

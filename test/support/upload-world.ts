@@ -24,7 +24,7 @@ import { ParkedDigests } from '../../src/uploads/digest/blob-digest.ts';
 import { DigestPool } from '../../src/uploads/digest/digest-pool.ts';
 import type { UploadFrame } from '../../src/uploads/receiving/upload-frame.ts';
 import type { UploadLimits } from '../../src/uploads/receiving/upload-parts.ts';
-import type { NoticedChange, TaskChanges } from '../../src/uploads/lease/task-changes.ts';
+import type { ChangeFollower, TaskChanges } from '../../src/uploads/lease/task-changes.ts';
 import { UploadRepair } from '../../src/uploads/repair/upload-repair.ts';
 import {
   UploadService,
@@ -188,10 +188,10 @@ function changesOf(database: Database): Promise<ToldChanges> {
 }
 
 async function listen(database: Database): Promise<ToldChanges> {
-  const subscribers = new Map<string, Set<(change: NoticedChange) => void>>();
+  const subscribers = new Map<string, Set<ChangeFollower>>();
   const tell = (taskId: string): void => {
-    for (const onChange of subscribers.get(taskId) ?? []) {
-      onChange({ revision: undefined });
+    for (const follower of subscribers.get(taskId) ?? []) {
+      follower.onChange({ revision: undefined });
     }
   };
   const client = new pg.Client(database.pool.options);
@@ -201,10 +201,12 @@ async function listen(database: Database): Promise<ToldChanges> {
   await client.query('listen darkroom_task');
   return {
     tell,
-    subscribe(taskId, onChange) {
+    subscribe(taskId, follower) {
       const own = subscribers.get(taskId) ?? new Set();
-      subscribers.set(taskId, own.add(onChange));
-      return () => void own.delete(onChange);
+      subscribers.set(taskId, own.add(follower));
+    },
+    unsubscribe(taskId, follower) {
+      subscribers.get(taskId)?.delete(follower);
     },
   };
 }

@@ -1,4 +1,5 @@
 import { DarkroomError } from '../../domain/darkroom-error.ts';
+import type { RequestBody } from './request-body.ts';
 
 /** When to try again, on another process or on this one's successor, in ms. */
 const retryDelayMs = 1000;
@@ -7,6 +8,7 @@ const retryDelayMs = 1000;
 export class Drain {
   readonly #draining = new AbortController();
   readonly #ending = new AbortController();
+  readonly #bodies = new Set<RequestBody>();
 
   /** Fires when the service begins to stop: streams that wait for something to happen end now. */
   get drainSignal(): AbortSignal {
@@ -23,6 +25,16 @@ export class Drain {
     return this.#draining.signal.aborted;
   }
 
+  /** Has a body end with the time of running calls. Of a body and not a function, which takes 0.3 KiB of each watcher. */
+  follow(body: RequestBody): void {
+    this.#bodies.add(body);
+  }
+
+  /** The call of the body has ended. */
+  unfollow(body: RequestBody): void {
+    this.#bodies.delete(body);
+  }
+
   /** Begins to stop. */
   begin(): void {
     this.#draining.abort(serverDraining());
@@ -32,6 +44,9 @@ export class Drain {
   end(): void {
     this.begin();
     this.#ending.abort(serverDraining());
+    for (const body of this.#bodies) {
+      body.fail(serverDraining());
+    }
   }
 }
 

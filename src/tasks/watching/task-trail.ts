@@ -1,8 +1,9 @@
 import { askedKey } from '../../database/asked-rows.ts';
+import { Few } from '../../domain/few.ts';
 import type { TaskId } from '../../records/ids.ts';
 import type { EventRecord, TaskReader, TaskSnapshot } from '../reading/task-reader.ts';
 import { encodeResumeToken } from './resume-token.ts';
-import type { TaskChange, TaskChangeSource } from './task-feed.ts';
+import type { TaskChange, TaskChangeSource, TaskFollower } from './task-feed.ts';
 import { wakeInTurns, type Wakeable } from './wakes.ts';
 import type { WatchPlaces } from './watch-places.ts';
 
@@ -15,12 +16,12 @@ const retryDelayMs = 1000;
  * What this process knows of a task that is being watched: its newest state and its last events, read
  * once for all its watchers.
  */
-export class TaskTrail {
+export class TaskTrail implements TaskFollower {
   readonly taskId: TaskId;
   /** Of whom the task must be: for everybody else there is none. */
   readonly projectId: string;
   readonly #reader: TaskReader;
-  readonly #followers = new Set<Wakeable>();
+  readonly #followers = new Few<Wakeable>();
   #snapshot: TaskSnapshot | undefined;
   /** Without gaps, the last one of the snapshot's revision; or none. */
   #events: readonly EventRecord[] = [];
@@ -156,7 +157,7 @@ export class TaskTrails {
   readonly reader: TaskReader;
   readonly feed: TaskChangeSource;
   readonly places: WatchPlaces;
-  readonly #trails = new Map<string, { trail: TaskTrail; unsubscribe: () => void }>();
+  readonly #trails = new Map<string, TaskTrail>();
 
   constructor(reader: TaskReader, feed: TaskChangeSource, places: WatchPlaces) {
     this.reader = reader;
@@ -175,7 +176,7 @@ export class TaskTrails {
    */
   follow(taskId: TaskId, projectId: string, follower: Wakeable): TaskTrail {
     const key = askedKey(taskId, projectId);
-    const trail = this.#trails.get(key)?.trail ?? this.#begin(key, taskId, projectId);
+    const trail = this.#trails.get(key) ?? this.#begin(key, taskId, projectId);
     trail.follow(follower);
     return trail;
   }
@@ -184,17 +185,16 @@ export class TaskTrails {
   unfollow(trail: TaskTrail, follower: Wakeable): void {
     trail.unfollow(follower);
     const key = askedKey(trail.taskId, trail.projectId);
-    const entry = this.#trails.get(key);
-    if (!trail.isFollowed && entry?.trail === trail) {
-      entry.unsubscribe();
+    if (!trail.isFollowed && this.#trails.get(key) === trail) {
+      this.feed.unsubscribe(trail.taskId, trail);
       this.#trails.delete(key);
     }
   }
 
   #begin(key: string, taskId: TaskId, projectId: string): TaskTrail {
     const trail = new TaskTrail(taskId, projectId, this.reader);
-    const unsubscribe = this.feed.subscribe(taskId, (change) => trail.onChange(change));
-    this.#trails.set(key, { trail, unsubscribe });
+    this.feed.subscribe(taskId, trail);
+    this.#trails.set(key, trail);
     return trail;
   }
 }

@@ -17,7 +17,7 @@ let isUnderWay = false;
  * a task would hold the loop, and all that others wait for, for 15 ms: groups take turns, and after 2 ms all else
  * has its turn, too.
  *
- * @param group who leaves it while he waits is not woken any more, if it is a Set.
+ * @param group who leaves it while he waits is not woken any more, if it is a Set or Few.
  */
 export function wakeInTurns(group: Iterable<Wakeable>): void {
   groups.push(group[Symbol.iterator]());

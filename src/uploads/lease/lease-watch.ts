@@ -1,7 +1,7 @@
 import type { Database } from '../../database/database.ts';
 import type { DarkroomError } from '../../domain/darkroom-error.ts';
 import type { TaskId } from '../../records/ids.ts';
-import type { NoticedChange, TaskChanges } from './task-changes.ts';
+import type { ChangeFollower, NoticedChange, TaskChanges } from './task-changes.ts';
 import { examineLease, type WriterLease } from './writer-lease.ts';
 
 /**
@@ -14,9 +14,10 @@ const firstLookMs = 100;
  * Notices at once that a lease is lost, also while its stream is silent. Begins before there is a lease,
  * so that no change falls in between.
  */
-export class LeaseWatch {
+export class LeaseWatch implements ChangeFollower {
   readonly #database: Database;
-  readonly #unsubscribe: () => void;
+  readonly #taskChanges: TaskChanges;
+  readonly #taskId: TaskId;
   #lease: WriterLease | undefined;
   #onLoss: (loss: DarkroomError) => void = () => {};
   /** The revision at which the lease was last seen to hold. */
@@ -28,7 +29,9 @@ export class LeaseWatch {
 
   constructor(database: Database, changes: TaskChanges, taskId: TaskId) {
     this.#database = database;
-    this.#unsubscribe = changes.subscribe(taskId, (change) => this.#noticed(change));
+    this.#taskChanges = changes;
+    this.#taskId = taskId;
+    changes.subscribe(taskId, this);
   }
 
   /** Watches a lease from now on. */
@@ -43,12 +46,13 @@ export class LeaseWatch {
 
   /** Ends the watch; nothing is told any more. */
   end(): void {
-    this.#unsubscribe();
+    this.#taskChanges.unsubscribe(this.#taskId, this);
     clearTimeout(this.#firstLook);
     this.#lease = undefined;
   }
 
-  #noticed({ revision }: NoticedChange): void {
+  /** The task may have changed: looks, unless that is known. */
+  onChange({ revision }: NoticedChange): void {
     if (revision === undefined || revision > this.#seenRevision) {
       this.#changes += 1;
       this.#examineSoon();

@@ -6,8 +6,16 @@ export interface NoticedChange {
   readonly revision: number | undefined;
 }
 
+/** Who is told of changes. */
+export interface ChangeFollower {
+  /** Must not throw. */
+  onChange(change: NoticedChange): void;
+}
+
 /** Tells of changes of single tasks. */
 export interface TaskChanges {
-  /** Calls back whenever the task may have changed; answers how to stop that. */
-  subscribe(taskId: TaskId, onChange: (change: NoticedChange) => void): () => void;
+  /** Tells a follower whenever the task may have changed. */
+  subscribe(taskId: TaskId, follower: ChangeFollower): void;
+  /** The follower is told nothing more of the task. */
+  unsubscribe(taskId: TaskId, follower: ChangeFollower): void;
 }

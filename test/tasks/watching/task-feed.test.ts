@@ -1,10 +1,22 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import type { TaskChange } from '../../../src/tasks/watching/task-feed.ts';
+import type { TaskChange, TaskFeed } from '../../../src/tasks/watching/task-feed.ts';
+import type { TaskId } from '../../../src/records/ids.ts';
 import { change, commitBytes, fault, makeTask, startWatchProcess } from '../task-fixtures.ts';
 import { useOpenDatabase } from '../../support/test-database.ts';
 
 const opened = useOpenDatabase();
+
+/** Subscribes to a task; answers how to leave. */
+function subscribe(
+  feed: TaskFeed,
+  taskId: TaskId,
+  onChange: (change: TaskChange) => void,
+): () => void {
+  const follower = { onChange };
+  feed.subscribe(taskId, follower);
+  return () => feed.unsubscribe(taskId, follower);
+}
 
 test('a subscriber is woken for its task and no other, until it leaves', async () => {
   const { feed, database } = startWatchProcess(opened());
@@ -12,8 +24,8 @@ test('a subscriber is woken for its task and no other, until it leaves', async (
   const changes: TaskChange[] = [];
   const all: string[] = [];
   onTestFinished(feed.subscribeAll(({ taskId }) => all.push(taskId)));
-  const leave = feed.subscribe(mine.taskId, (one) => changes.push(one));
-  const leaveToo = feed.subscribe(mine.taskId, (one) => changes.push(one));
+  const leave = subscribe(feed, mine.taskId, (one) => changes.push(one));
+  const leaveToo = subscribe(feed, mine.taskId, (one) => changes.push(one));
 
   await change(database, other.taskId, (entry) => entry.cancel('test'));
   await expect.poll(() => all.includes(other.taskId), { timeout: 5000 }).toBe(true);
@@ -32,7 +44,7 @@ test('progress, which nobody notifies of, is told about once a second', async ()
   const { feed, database } = startWatchProcess(opened());
   const { taskId } = await makeTask(database);
   const changes: TaskChange[] = [];
-  onTestFinished(feed.subscribe(taskId, (one) => changes.push(one)));
+  onTestFinished(subscribe(feed, taskId, (one) => changes.push(one)));
   await expect.poll(() => changes.length, { timeout: 5000 }).toBeGreaterThan(0);
   await delay(1500);
   const before = changes.length;
@@ -53,7 +65,7 @@ test('nothing is asked of the database while nobody subscribes', async () => {
   await delay(1500);
   expect(query).not.toHaveBeenCalled();
   const { taskId } = await makeTask(database);
-  const leave = feed.subscribe(taskId, () => {});
+  const leave = subscribe(feed, taskId, () => {});
   await expect.poll(() => query.mock.calls.length, { timeout: 5000 }).toBeGreaterThan(0);
   leave();
   await delay(1500);
@@ -68,7 +80,7 @@ test('a database that is away is told of once, and found again', async () => {
   const { taskId } = await makeTask(database);
   let wakes = 0;
   onTestFinished(
-    feed.subscribe(taskId, () => {
+    subscribe(feed, taskId, () => {
       wakes += 1;
     }),
   );
