@@ -173,6 +173,7 @@ async function playCases(
     return (needed.heap + needed.external) / MiB;
   };
   const end = from + cases;
+  const looksAfter = Array.from({ length: looks }, (_, part) => Math.floor((part * cases) / looks));
 
   async function play(): Promise<void> {
     while (next < end && !signal.aborted) {
@@ -188,8 +189,8 @@ async function playCases(
       if (isDefect(answer)) {
         violate(`case ${number}, ${name}, ${answer.what}: ${answer.outcome} ${answer.text}`);
       }
-      const part = ((number - from + 1) * looks) / cases;
-      if (Number.isInteger(part) && part < looks) {
+      const part = looksAfter.indexOf(number - from + 1);
+      if (part !== -1) {
         const needed = await look(number - from + 1);
         warm = part >= warmLook ? (warm ?? needed) : undefined;
       }
