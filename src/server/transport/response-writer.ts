@@ -5,7 +5,7 @@ import { isHttp2, type NodeRequest, type NodeResponse } from './node-http.ts';
 import type { RequestBody } from './request-body.ts';
 
 /** How long the rest of a request that nobody wants is still read, so that its client sees the answer. */
-const discardMs = 10_000;
+const usualDiscardMs = 10_000;
 
 /** The same at most where its client must be let send all, in ms, as long as it goes on. */
 const longestDiscardMs = 3_600_000;
@@ -61,6 +61,7 @@ export function discardRestAfter(
   request: NodeRequest,
   response: NodeResponse,
   body: RequestBody,
+  discardMs = usualDiscardMs,
 ): void {
   if (isHttp2(request)) {
     const { stream } = request;

@@ -37,7 +37,9 @@ export function leaseOf(
       })),
     committedSize: task.committedSize,
     storedBytes: task.storedBytes,
-    expectedSize: terms ? sizeSaid(task) : (task.expectedSize ?? null),
+    expectedSize: terms
+      ? (sizeSaid(task) ?? terms.stated.size ?? null)
+      : (task.expectedSize ?? null),
     expectedSha256: task.expectedSha256 ?? null,
     expectedSha512: terms?.stated.sha512 ?? task.expectedSha512 ?? null,
     declared: {

@@ -33,7 +33,7 @@ export function sizeSaid(
 }
 
 /**
- * Holds the terms against what was said before, and notes what they say anew.
+ * Holds the terms against what was said before, and notes what the first sender says.
  *
  * A stream that does not say where it begins, after one that broke off, is taken only where something tells whether it is
  * whole: else the rest of an image could become the image. A compute service that sends a half-read file again is such a
@@ -69,6 +69,9 @@ export function agreeOnTerms(task: Task, terms: UploadTerms, hasBrokenOff: boole
       { metadata: { committed_size: String(task.committedSize) } },
     );
   }
-  task.announcedSize = stated.size ?? task.announcedSize ?? null;
+  if (!hasBrokenOff) {
+    // Later ones may send anything, and find out only by the comparing.
+    task.announcedSize = stated.size ?? task.announcedSize ?? null;
+  }
   task.isStaging = purpose === 'stage';
 }
