@@ -59,7 +59,12 @@ export function uploadFailure(error: unknown, { wasActive, isDeleted }: FailedUp
     });
   }
   if (wasActive && otherBytes.has(error.reason)) {
-    return RestError.of(error, 409);
+    return new RestError(
+      409,
+      error.reason,
+      'The image is active, and what was sent are not its bytes, which never change. Make a new image for these.',
+      { cause: error },
+    );
   }
   const status = statuses[error.reason];
   return status === undefined ? error : RestError.of(error, status);
