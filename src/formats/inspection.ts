@@ -6,6 +6,8 @@ export interface DeclaredFormat {
   readonly containerFormat: ContainerFormat;
   /** Set of a compressed image that is unpacked later: what is wrong with its compression is told then. */
   readonly isUnpackedLater?: boolean;
+  /** Whether the image stands for volumes, of which its properties tell, and may have no bytes of its own. */
+  readonly standsForVolumes?: boolean;
 }
 
 /** A digest that an image states of a part of itself. */

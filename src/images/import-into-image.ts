@@ -7,6 +7,7 @@ import type { CopyFromRequest } from '../imports/copy-from-request.ts';
 import { parseOrder, placeOrder } from '../imports/new-order.ts';
 import type { ReachPolicy } from '../imports/reach-policy.ts';
 import type { ImageId } from '../records/ids.ts';
+import { requireFormats } from '../records/image-formats.ts';
 import type { Task } from '../records/task.ts';
 import type { SecretKeys } from '../secrets/secret-keys.ts';
 import type { RetryParts } from '../tasks/control/retry-task.ts';
@@ -28,7 +29,7 @@ export interface ImportIntoParts extends RetryParts {
  * up.
  *
  * @throws DarkroomError FIELD_INVALID, SOURCE_FORBIDDEN, SOURCE_SCHEME_UNSUPPORTED; IMAGE_NOT_FOUND, for a deleted one too,
- *   IMAGE_NOT_OWNED, IMAGE_STATE_INVALID, QUOTA_EXCEEDED; WRITER_ACTIVE while somebody sends it, or it is fetched.
+ *   IMAGE_NOT_OWNED, IMAGE_STATE_INVALID, FORMAT_NOT_SET, QUOTA_EXCEEDED; WRITER_ACTIVE while somebody sends it, or it is fetched.
  */
 export async function importIntoImage(
   parts: ImportIntoParts,
@@ -39,7 +40,9 @@ export async function importIntoImage(
   const { database, ledger, reach, secretKeys, maxImageBytes } = parts;
   const checks = new FieldChecks();
   const { order } = checks.settle({ order: parseOrder(checks, request, maxImageBytes, reach) });
-  const latest = await latestTask(database, await readOwnImage(database, caller, imageId));
+  const image = await readOwnImage(database, caller, imageId);
+  const latest = await latestTask(database, image);
+  requireFormats(image);
   const kind = {
     type: 'IMPORT',
     expectedSize: request.totalSize ?? null,

@@ -4,7 +4,7 @@ import { onTestFinished } from 'vitest';
 
 /** When a connection breaks on which an image is put. */
 export type Cut =
-  /** After so many bytes were sent. */
+  /** After so many bytes of the body were sent, as they are in chunks. */
   | { readonly after: number }
   /** When all was sent and taken, in place of the answer. */
   | 'the answer';
@@ -53,7 +53,7 @@ export class CuttingProxy {
       if (data.subarray(0, 4).toString('latin1') === 'PUT ') {
         this.puts += 1;
         cut = this.#cuts.shift();
-        sent = 0;
+        sent = -(data.indexOf('\r\n\r\n') + 4);
       }
       sent += data.length;
       if (typeof cut === 'object' && sent > cut.after) {

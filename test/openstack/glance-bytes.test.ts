@@ -68,7 +68,7 @@ describe.skipIf(!hasProgram('glance', 'python3-glanceclient'))('glance', () => {
     const info = await glance('import-info');
     expect(info.output).toContain('web-download');
     const stores = await glance('stores-info');
-    expect(stores.output).toContain('"default": "true"');
+    expect(stores.output).toContain('[{"id": "file", "default": "true"}]');
     const usage = await glance('usage');
     expect(usage.output).toMatch(/\| image_size_total +\| -1 +\| \d+ +\|/);
   });

@@ -9,6 +9,7 @@ import type {
 import { taskPath } from '../http/task-path.ts';
 import type { ImageStatus } from './image-status.ts';
 import { timeOf } from './task-view.ts';
+import { storeId } from './upload/store.ts';
 
 /** An image as Glance's API v2 tells it; besides these fields, its properties as fields of their own. */
 export interface ImageView {
@@ -70,6 +71,8 @@ export interface ShownImage {
   /** Whether the caller's project owns it: then it is told of its tasks. */
   readonly isOwn: boolean;
   readonly lastFault: Readonly<Fault> | undefined;
+  /** How its import stands, where it waits for one or one has failed. */
+  readonly importing?: 'pending' | 'failed' | undefined;
 }
 
 /** Where an image can be read. */
@@ -83,6 +86,7 @@ export function imageView({
   status,
   isOwn,
   lastFault,
+  importing,
 }: ShownImage): ImageView & Readonly<Record<string, unknown>> {
   const { id, sha256 } = image;
   const properties = Object.entries(image.properties).filter(([name]) => !untold.has(name));
@@ -111,11 +115,23 @@ export function imageView({
     self: imagePath(id),
     file: `${imagePath(id)}/file`,
     schema: '/v2/schemas/image',
+    ...(image.state === 'ACTIVE' && { stores: storeId }),
+    ...importView(importing),
     os_darkroom_outlook: lowercase(image.outlook),
     ...(isOwn && image.latestTaskId && { os_darkroom_task: taskPath(image.latestTaskId) }),
     ...(isOwn && lastFault && { os_darkroom_fault: `${lastFault.reason}: ${lastFault.message}` }),
     ...packedView(image),
   };
+}
+
+/** In which stores an import is to bring the image, and in which it could not, in the words of Glance. */
+function importView(importing: ShownImage['importing']) {
+  return importing === undefined
+    ? {}
+    : {
+        os_glance_importing_to_stores: importing === 'pending' ? storeId : '',
+        os_glance_failed_import: importing === 'failed' ? storeId : '',
+      };
 }
 
 /** As texts, which is what Glance's clients take of a field that they do not know. */

@@ -1,7 +1,8 @@
 import { DarkroomError } from '../../domain/darkroom-error.ts';
+import { quoted } from '../../domain/quoted.ts';
 import { importIntoImage, type ImportIntoParts } from '../../images/import-into-image.ts';
 import { latestTask } from '../../images/upload-target.ts';
-import { readOwnImage, readImage } from '../../access/find-image.ts';
+import { imageNotFound, readImage, readOwnImage } from '../../access/find-image.ts';
 import type { ImageId, TaskId } from '../../records/ids.ts';
 import type { StreamPace } from '../../uploads/receiving/stream-watchdog.ts';
 import type { UploadService } from '../../uploads/receiving/upload-service.ts';
@@ -12,7 +13,7 @@ import { imagePath } from './image-view.ts';
 import { importRequest, type ImportRequest } from './import-request.ts';
 import { jsonBody } from './json-body.ts';
 import type { Place } from './place.ts';
-import { RestError } from './rest-error.ts';
+import { refusedField, RestError } from './rest-error.ts';
 import { storeId } from './upload/store.ts';
 
 /** What it takes to import into images. */
@@ -24,6 +25,7 @@ export interface ImportPlacesParts extends ImportIntoParts {
 
 /** Reasons for which an import is a conflict with how the image is, to Glance. */
 const conflicts: ReadonlySet<string> = new Set([
+  'FORMAT_NOT_SET',
   'IMAGE_STATE_INVALID',
   'TASK_STATE_INVALID',
   'TASK_TERMINAL',
@@ -116,5 +118,28 @@ export function importPlaces(parts: ImportPlacesParts): readonly Place[] {
     }
   }
 
-  return [{ path: `${imagePath(':id')}/import`, methods: { POST: importImage } }];
+  /** What is in one store alone is not removed from it: the image would be left without its bytes. */
+  async function keepInStore(call: HttpCall): Promise<void> {
+    const { store } = call.params;
+    if (store !== storeId) {
+      throw refusedField(409, 'store', `${quoted(store ?? '')} is not there, only ${storeId}`);
+    }
+    const imageId = imageIdIn(call);
+    const { state } = await readOwnImage(database, call.context.caller, imageId);
+    if (state === 'DELETED') {
+      throw imageNotFound(imageId);
+    }
+    throw new RestError(
+      state === 'ACTIVE' ? 403 : 409,
+      'IMAGE_STATE_INVALID',
+      state === 'ACTIVE'
+        ? `Image ${imageId} is in no other store, and would be left without its bytes. Delete the image, if it is to go.`
+        : `Image ${imageId} is ${state}, and in no store yet.`,
+    );
+  }
+
+  return [
+    { path: `${imagePath(':id')}/import`, methods: { POST: importImage } },
+    { path: '/v2/stores/:store/:id', methods: { DELETE: keepInStore } },
+  ];
 }

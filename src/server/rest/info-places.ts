@@ -17,7 +17,7 @@ const MiB = 1024 ** 2;
 
 /** What this service offers, in the words of Glance's discovery. */
 export function infoPlaces({ quotas, storeFolder }: InfoPlacesParts): readonly Place[] {
-  const store = { id: storeId, description: 'The one store of this service', default: 'true' };
+  const store = { id: storeId, default: 'true' };
 
   function sendStoresDetail(call: HttpCall): void {
     requireRole(call.context.caller, ['admin'], 'telling how stores are made');

@@ -26,7 +26,24 @@ export async function shownImages(
         status: imageStatus(image, task),
         isOwn: isOwn(caller, image),
         lastFault,
+        importing: importingOf(task),
       };
     }),
   );
+}
+
+function importingOf(task: Readonly<Task> | undefined): ShownImage['importing'] {
+  if (task === undefined || (task.type !== 'IMPORT' && !task.isStaging)) {
+    return undefined;
+  }
+  const isUnderWay = task.type === 'IMPORT' || task.finishSize != null;
+  switch (task.state) {
+    case 'FAILED':
+      return isUnderWay ? 'failed' : undefined;
+    case 'PENDING':
+    case 'RUNNING':
+      return isUnderWay ? 'pending' : undefined;
+    default:
+      return undefined;
+  }
 }

@@ -2,14 +2,17 @@ import type { Database } from '../../database/database.ts';
 import type { ImageService } from '../../images/image-service.ts';
 import { getTask } from '../../tasks/reading/task-queries.ts';
 import { TaskReader } from '../../tasks/reading/task-reader.ts';
-import type { HttpCall } from '../http/http-endpoints.ts';
+import type { StreamPace } from '../../uploads/receiving/stream-watchdog.ts';
+import { sendJson, type HttpCall } from '../http/http-endpoints.ts';
 import { taskEtag } from '../http/task-etag.ts';
 import { taskPath } from '../http/task-path.ts';
 import { imageIdIn, taskIdIn } from './id-in-path.ts';
 import { imagePath } from './image-view.ts';
 import { linkTo } from './link.ts';
+import { jsonBody } from './json-body.ts';
 import type { Place } from './place.ts';
-import { sendFault, sendView } from './rest-answer.ts';
+import { sendView } from './rest-answer.ts';
+import { taskCreateRequest } from './task-create-request.ts';
 import { taskListRequest } from './task-list-request.ts';
 import { listTasksOfGlance } from './task-list.ts';
 import { taskView, taskViews, type TaskViewParts } from './task-view.ts';
@@ -18,6 +21,8 @@ import { taskView, taskViews, type TaskViewParts } from './task-view.ts';
 export interface TaskPlacesParts {
   readonly database: Database;
   readonly images: ImageService;
+  /** What clients must keep up that send a request. */
+  readonly pace: StreamPace;
   /** How long ended tasks are kept, in ms. */
   readonly historyRetentionMs: number;
 }
@@ -58,14 +63,28 @@ export function taskPlaces(parts: TaskPlacesParts): readonly Place[] {
     await sendTasks(call, `${imagePath(image.id)}/tasks`, image.id);
   }
 
+  /** A task of Glance's is an import, which makes its image itself. */
+  async function makeTask(call: HttpCall): Promise<void> {
+    const { response, context } = call;
+    const request = taskCreateRequest(await jsonBody(call, parts.pace));
+    const { image, task } = await images.createImage(context.caller, request);
+    if (task === undefined) {
+      throw new Error('An image was made without its task.');
+    }
+    const { id } = task.task;
+    context.outcome.subject = { imageId: image.id, taskId: id };
+    response.setHeader('cache-control', 'no-store');
+    response.setHeader('location', taskPath(id));
+    response.setHeader('link', `<${taskPath(id)}>; rel="monitor"`);
+    sendJson(response, 201, await taskView(view, task));
+  }
+
   return [
     {
       path: '/v2/tasks',
       methods: {
         GET: (call) => sendTasks(call, '/v2/tasks'),
-        // Glance makes tasks by it, so it is known, and not done.
-        POST: (call) =>
-          sendFault(call, 501, 'Tasks are made by darkroom.v1.ImageService/CreateImage, not here.'),
+        POST: makeTask,
       },
     },
     { path: taskPath(':id'), methods: { GET: sendTask } },

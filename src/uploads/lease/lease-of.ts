@@ -6,6 +6,12 @@ import { sizeSaid, type UploadTerms } from './upload-terms.ts';
 import type { WriterLease } from './writer-lease.ts';
 
 /**
+ * The property in which Nova tells of the volumes that an image of a machine that boots from them stands for. It makes such
+ * an image ACTIVE by an upload of no bytes, whatever its format.
+ */
+const volumesProperty = 'block_device_mapping';
+
+/**
  * The lease of a writer that was attached to a task.
  *
  * @param own the segment that it writes, of all that the blob has.
@@ -46,6 +52,7 @@ export function leaseOf(
       diskFormat,
       containerFormat: task.decompress ? 'COMPRESSED' : containerFormat,
       isUnpackedLater: task.decompress,
+      standsForVolumes: volumesProperty in image.properties,
     },
     decompress: task.decompress,
     idleTimeoutMs: task.idleTimeoutMs,

@@ -65,6 +65,9 @@ export class FormatCheck {
 
   /** Looks at the whole, and reads all of what the image states digests of. @throws as `look`. */
   async conclude(size: number): Promise<FormatFinding> {
+    if (size === 0 && this.#declared.standsForVolumes === true) {
+      return { virtualSize: undefined, refusal: undefined };
+    }
     await this.#inspect(size, true);
     if (this.#finding && !this.#finding.refusal) {
       const refused = (await this.#checkEnd(size)) ?? (await this.#checkDigests());

@@ -218,6 +218,105 @@ test.each<[string, unknown]>([
   });
 });
 
+describe('a task of Glance’s', () => {
+  const create = (task: object) =>
+    ask(
+      service(),
+      'POST',
+      '/v2/tasks',
+      { 'content-type': 'application/json' },
+      JSON.stringify(task),
+    );
+
+  test('makes an image and imports it', async () => {
+    const { status, headers, body } = await create({
+      type: 'import',
+      input: {
+        import_from: `${sourceUrl}/image`,
+        import_from_format: 'raw',
+        image_properties: { name: 'fetched', os_distro: 'debian' },
+      },
+    });
+    expect(status).toBe(201);
+    const task = JSON.parse(body) as { id: string; image_id: string; type: string };
+    expect(task).toMatchObject({ type: 'import' });
+    expect(headers['location']).toBe(`/v2/tasks/${task.id}`);
+    await untilActive(task.image_id);
+    await expectBytes(service(), task.image_id, bytes);
+    expect(await imageState(service(), task.image_id)).toMatchObject({
+      name: 'fetched',
+      properties: { os_distro: 'debian' },
+    });
+  });
+
+  test.each<[string, object]>([
+    ['of another type', { type: 'export', input: {} }],
+    ['from nowhere', { type: 'import', input: { import_from_format: 'raw' } }],
+    [
+      'to another format',
+      {
+        type: 'import',
+        input: {
+          import_from: 'http://127.0.0.1/',
+          import_from_format: 'qcow2',
+          image_properties: { disk_format: 'raw' },
+        },
+      },
+    ],
+    ['of nothing', { type: 'import' }],
+  ])('%s is refused', async (_, task) => {
+    expect(await create(task)).toMatchObject({ status: 400, reason: 'FIELD_INVALID' });
+  });
+
+  test('that may not reach its source is refused', async () => {
+    const input = { import_from: 'http://169.254.169.254/', import_from_format: 'raw' };
+    expect(await create({ type: 'import', input })).toMatchObject({ status: 403 });
+  });
+});
+
+test('an image tells how its import stands, and in which store it is', async () => {
+  const image = await newImage();
+  const shown = async () =>
+    JSON.parse((await ask(service(), 'GET', `/v2/images/${image.imageId}`)).body) as object;
+  expect(await shown()).toMatchObject({ status: 'queued' });
+  const held = holdPut(service(), image.stage);
+  await held.send(bytes.subarray(0, MiB));
+  await untilStored(service(), image.file, MiB);
+  expect(await shown()).toMatchObject({ status: 'uploading' });
+  await held.send(bytes.subarray(MiB));
+  held.end();
+  await held.answer;
+  expect(await shown()).toMatchObject({ status: 'uploading' });
+  expect(await shown()).not.toHaveProperty('stores');
+  await importBy(image.import, direct);
+  await untilActive(image.imageId);
+  expect(await shown()).toMatchObject({ status: 'active', stores: 'file' });
+  const failing = await newImage();
+  await importBy(failing.import, { name: 'web-download', uri: `${sourceUrl}/none` });
+  await expect
+    .poll(
+      async () =>
+        JSON.parse((await ask(service(), 'GET', `/v2/images/${failing.imageId}`)).body) as object,
+      { timeout: 30_000 },
+    )
+    .toMatchObject({
+      status: 'queued',
+      os_darkroom_outlook: 'not_coming',
+      os_glance_failed_import: 'file',
+      os_glance_importing_to_stores: '',
+    });
+});
+
+test('an image is not taken out of the one store that has it', async () => {
+  const image = await newImage();
+  const from = (store: string) => ask(service(), 'DELETE', `/v2/stores/${store}/${image.imageId}`);
+  expect(await from('file')).toMatchObject({ status: 409 });
+  await put(service(), image.file, bytes);
+  expect(await from('file')).toMatchObject({ status: 403 });
+  expect(await from('ceph')).toMatchObject({ status: 409 });
+  await expectBytes(service(), image.imageId, bytes);
+});
+
 test('an import into an image that is not there finds nothing', async () => {
   const path = `/v2/images/${randomUUID()}/import`;
   for (const method of [direct, { name: 'web-download', uri: `${sourceUrl}/image` }]) {
