@@ -91,7 +91,9 @@ describe.skipIf(!hasProgram('glance', 'python3-glanceclient'))('the glance clien
     const missing = await glance('task-show', tasks.failed.imageId);
     expect(missing.errors).toBe(`HTTP There is no task ${tasks.failed.imageId} in this project.\n`);
     const creation = await glance('task-create', '--type', 'import');
-    expect(creation.errors).toContain('input.import_from must say where the image is to be fetched from');
+    expect(creation.errors).toContain(
+      'input.import_from must say where the image is to be fetched from',
+    );
     expect([missing.code, creation.code]).toEqual([1, 1]);
   });
 
