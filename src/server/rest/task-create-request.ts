@@ -20,11 +20,14 @@ export function taskCreateRequest(body: unknown): CreateImageRequest {
     throw invalidField('input.import_from', 'must say where the image is to be fetched from');
   }
   const properties = objectAt('input.image_properties', fields['image_properties'] ?? {});
+  if (format !== undefined && typeof format !== 'string') {
+    throw invalidField('input.import_from_format', 'must be a text');
+  }
   const target = properties['disk_format'] ?? format;
-  if (format !== undefined && format !== '' && target !== format) {
+  if (format !== undefined && target !== format) {
     throw invalidField(
       'input.import_from_format',
-      `is ${quoted(String(format))}, and disk_format ${quoted(String(target))}: images are not converted`,
+      `is ${quoted(format)}, which is not the disk_format of the image: images are not converted`,
     );
   }
   return {
