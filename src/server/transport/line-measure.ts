@@ -6,7 +6,13 @@ const fastestBytesPerMs = (2 * 1024 * 1024 * 1024) / 1000;
 
 /** Between two measures of a line on which nothing changes, at first and at most, in ms. */
 const firstPauseMs = 100;
-const longestPauseMs = 2000;
+const longestPauseMs = 500;
+
+/** A line, as it was found. */
+export interface MeasuredLine {
+  readonly bytesOnTheWay: number;
+  readonly leastRoundTripMs: number;
+}
 
 /**
  * Measures how many bytes are on their way on a connection, while a client sends: what came between a PING and its answer,
@@ -19,7 +25,7 @@ const longestPauseMs = 2000;
 export class LineMeasure {
   readonly #session: ServerHttp2Session;
   readonly #socket: Socket;
-  readonly #onMeasured: (bytesOnTheWay: number) => boolean;
+  readonly #onMeasured: (line: MeasuredLine) => boolean;
   #leastRoundTripMs = Number.POSITIVE_INFINITY;
   #isRunning = false;
   #isAsking = false;
@@ -30,7 +36,7 @@ export class LineMeasure {
   constructor(
     session: ServerHttp2Session,
     socket: Socket,
-    onMeasured: (bytesOnTheWay: number) => boolean,
+    onMeasured: (line: MeasuredLine) => boolean,
   ) {
     this.#session = session;
     this.#socket = socket;
@@ -76,10 +82,12 @@ export class LineMeasure {
       this.stop();
       return;
     }
-    const isLarger = this.#onMeasured((bytes / roundTripMs) * this.#leastRoundTripMs);
+    const leastRoundTripMs = this.#leastRoundTripMs;
+    const bytesOnTheWay = (bytes / roundTripMs) * leastRoundTripMs;
+    const isLarger = this.#onMeasured({ bytesOnTheWay, leastRoundTripMs });
     this.#pauseMs = isLarger ? firstPauseMs : Math.min(2 * this.#pauseMs, longestPauseMs);
     // The client hears of it half a round trip from now, and fills it in another one.
-    const pauseMs = isLarger ? this.#leastRoundTripMs : this.#pauseMs;
+    const pauseMs = isLarger ? leastRoundTripMs : this.#pauseMs;
     this.#timer = setTimeout(() => this.#ask(windowBytes), pauseMs).unref();
   }
 

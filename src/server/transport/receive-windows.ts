@@ -1,6 +1,6 @@
 import type { Http2Session, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
-import { LineMeasure } from './line-measure.ts';
+import { LineMeasure, type MeasuredLine } from './line-measure.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -116,7 +116,7 @@ class SessionWindow {
     this.#session = session;
     this.#wanted = windows.initialBytes;
     this.#told = windows.initialBytes;
-    this.#line = new LineMeasure(session, socket, (bytes) => this.#onMeasured(bytes));
+    this.#line = new LineMeasure(session, socket, (line) => this.#onMeasured(line));
   }
 
   /** Counts a call until its body has ended. */
@@ -170,15 +170,16 @@ class SessionWindow {
       : Math.max(this.#told, powerOfTwoBelow(Math.min(this.#wanted, share / 2)));
   }
 
-  /** Answers whether it is larger now. Doubled as in gRPC's C core: a client hears of room when half of a window was read. */
-  #onMeasured(bytesOnTheWay: number): boolean {
+  /** Answers whether it is larger now. */
+  #onMeasured({ bytesOnTheWay, leastRoundTripMs }: MeasuredLine): boolean {
     const { maxStreamWindowBytes } = this.#windows.limits;
     const ofAll = this.#told * this.#bodies.size;
     const isFull = bytesOnTheWay > ofAll * fullShare && this.#unreadBytes < ofAll / 2;
     if (!isFull || this.#told < this.#wanted || this.#wanted >= maxStreamWindowBytes) {
       return false;
     }
-    this.#wanted = powerOfTwoBelow(Math.min(2 * this.#wanted, maxStreamWindowBytes));
+    const factor = leastRoundTripMs < farMs ? 2 : 4;
+    this.#wanted = powerOfTwoBelow(Math.min(factor * this.#wanted, maxStreamWindowBytes));
     this.adjust();
     return true;
   }
@@ -189,8 +190,15 @@ class SessionWindow {
   }
 }
 
-/** A window of which so much is on its way is taken for one that holds its sender back. As in gRPC's C core. */
-const fullShare = 2 / 3;
+/** Whoever is so far has a window in half as many steps: each takes two round trips. */
+const farMs = 5;
+
+/**
+ * A window of which so much is on its way is taken for one that holds its sender back. nghttp2 tells of room when half of a
+ * window was read, so a sender may have no more than half of it in each round trip; gRPC's C core, which tells
+ * sooner, takes two thirds.
+ */
+const fullShare = 0.4;
 
 function powerOfTwoBelow(bytes: number): number {
   return Math.max(leastBytes, 2 ** Math.floor(Math.log2(Math.max(1, bytes))));
