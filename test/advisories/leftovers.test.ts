@@ -174,6 +174,92 @@ describe('an image that is deleted while its bytes come', () => {
   }, 60_000);
 });
 
+/** What is staged for an import is no image yet: nobody would miss it, and nobody would look for it. */
+describe('bytes that are staged and not imported', () => {
+  const octets = { 'content-type': 'application/octet-stream' };
+
+  async function staged(
+    person: Person,
+    value: object = {},
+  ): Promise<{ imageId: string; taskId: string }> {
+    const { image, task } = await person.images.createImage({
+      image: disk('staged'),
+      source: { case: 'upload', value: {} },
+      ...value,
+    });
+    const { status } = await person.rest('PUT', `/v2/images/${image!.id}/stage`, {
+      headers: octets,
+      body: randomBytes(2 * MiB),
+    });
+    expect(status).toBe(204);
+    const { usage } = (await person.quotas.getQuota({})).quota!;
+    expect(usage).toMatchObject({ inFlightBytes: BigInt(2 * MiB) });
+    return { imageId: image!.id, taskId: task!.id };
+  }
+
+  test('count, and go with their image', async () => {
+    const before = await storedFiles();
+    const ann = await tenant({ storedBytes: BigInt(3 * MiB) });
+    for (let i = 0; i < 3; i += 1) {
+      const { imageId } = await staged(ann);
+      expect((await ann.rest('GET', `/v2/images/${imageId}/file`)).body.length).toBeLessThan(MiB);
+      expect((await ann.rest('DELETE', `/v2/images/${imageId}`)).status).toBe(204);
+      // Room comes back with the row, and the file goes after it.
+      await expect
+        .poll(async () => (await ann.quotas.getQuota({})).quota?.usage?.storedBytes, patience)
+        .toBe(0n);
+    }
+    await expectNothingLeft(ann, before);
+  }, 60_000);
+
+  test('go when nobody imports them in time', async () => {
+    const before = await storedFiles();
+    const ann = await tenant({ storedBytes: BigInt(3 * MiB) });
+    const { imageId, taskId } = await staged(ann, { idleTimeout: { seconds: 1n } });
+    expect((await endOf(ann, taskId)).lastFault?.reason).toBe('TASK_EXPIRED');
+    await expect
+      .poll(async () => (await ann.quotas.getQuota({})).quota?.usage?.storedBytes, patience)
+      .toBe(0n);
+    const late = await ann.rest('POST', `/v2/images/${imageId}/import`, {
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ method: { name: 'glance-direct' } }),
+    });
+    expect(late.status).toBe(409);
+    await ann.images.deleteImage({ imageId });
+    await expectNothingLeft(ann, before);
+  }, 60_000);
+
+  test.each(['file', 'stage'])(
+    'or sent by PUT to %s, end at the quota, and at the largest image',
+    async (place) => {
+      const before = await storedFiles();
+      for (const [limit, size, reason] of [
+        [BigInt(3 * MiB), 8 * MiB, /quota/i],
+        [-1n, maxImageBytes + 2 * MiB, /largest|at most|limit|size/i],
+      ] as const) {
+        const ann = await tenant({ storedBytes: limit });
+        const { image } = await ann.images.createImage({
+          image: disk('too large'),
+          source: { case: 'upload', value: {} },
+        });
+        const { status, body } = await ann.rest('PUT', `/v2/images/${image!.id}/${place}`, {
+          headers: octets,
+          body: randomBytes(size),
+        });
+        expect(status).toBe(413);
+        expect(body.toString()).toMatch(reason);
+        const { usage } = (await ann.quotas.getQuota({})).quota!;
+        expect(Number(usage?.storedBytes)).toBeLessThanOrEqual(
+          limit < 0 ? maxImageBytes : Number(limit),
+        );
+        await ann.images.deleteImage({ imageId: image!.id });
+        await expectNothingLeft(ann, before);
+      }
+    },
+    60_000,
+  );
+});
+
 /** OSSA-2014-028 (CVE-2014-5356): what was uploaded was held against no limit. */
 describe('the size of an image', () => {
   test.each(['nothing', 'too little', 'as much as is allowed'])(
