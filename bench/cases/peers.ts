@@ -9,6 +9,7 @@ import { startScript, type Script } from '../stage/script.ts';
 import type { Stage } from '../stage/stage.ts';
 import { sha256OfFile } from './kept-bytes.ts';
 import {
+  darkroomPutTarget,
   glanceTarget,
   makeFile,
   nginxTarget,
@@ -85,12 +86,10 @@ async function startPeers(
   load: Script<UploadLoad>,
 ): Promise<Peer[]> {
   const order = { bytesEach: mib * MiB, content: 'random' } as const;
-  const streams = [
-    await darkroomTarget(stage, profileFolder),
-    await baselineTarget(stage),
-    await cCoreTarget(stage),
-  ];
+  const darkroom = await darkroomTarget(stage, profileFolder);
+  const streams = [darkroom, await baselineTarget(stage), await cCoreTarget(stage)];
   const puts = [
+    darkroomPutTarget(darkroom),
     glance && glanceTarget(glance),
     tus === undefined ? undefined : await tusTarget(stage, tus),
     await nginxTarget(stage),

@@ -9,6 +9,7 @@ import type { TusServer } from '../peers/tus-server.ts';
 import { startScript } from '../stage/script.ts';
 import { keepTrackOf, type Stage } from '../stage/stage.ts';
 import { curlFile } from './curl.ts';
+import { createUpload, imageClient } from './images.ts';
 import { sha256OfFile, sha256OfUrl } from './kept-bytes.ts';
 
 const run = promisify(execFile);
@@ -34,6 +35,26 @@ export interface PutOutcome {
   /** The sha256 of what the server keeps. */
   kept(): Promise<string>;
   clear(): Promise<void>;
+}
+
+/** The service, by OpenStack's Image API. */
+export function darkroomPutTarget({ url, pid }: { url: string; pid: number }): PutTarget {
+  const images = imageClient(url);
+  return {
+    name: 'Darkroom, PUT',
+    pid,
+    async put({ path }) {
+      const { imageId } = await createUpload(images);
+      const file = `${url}/v2/images/${imageId}/file`;
+      const headers = { 'Content-Type': 'application/octet-stream' };
+      const seconds = await curlFile({ method: 'PUT', url: file, path, headers });
+      return {
+        seconds,
+        kept: () => sha256OfUrl(file),
+        clear: async () => void (await images.deleteImage({ imageId })),
+      };
+    },
+  };
 }
 
 /** A Glance 25 that trusts the headers of its caller, as behind an identity proxy. */

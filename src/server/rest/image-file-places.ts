@@ -1,4 +1,5 @@
-import { readOwnImage } from '../../access/find-image.ts';
+import { imageNotFound, readImage, readOwnImage } from '../../access/find-image.ts';
+import { isOwn } from '../../access/rights.ts';
 import { DarkroomError } from '../../domain/darkroom-error.ts';
 import type { DownloadParts } from '../../images/download-image.ts';
 import { latestTask, type UploadTarget } from '../../images/upload-target.ts';
@@ -25,29 +26,34 @@ export interface ImageFilePlacesParts extends ReceiveParts {
 export function imageFilePlaces(parts: ImageFilePlacesParts): readonly Place[] {
   const { database, downloads } = parts;
 
-  /** How far the upload of an image is that has no bytes to read yet: where its sender goes on. */
-  async function tellUpload(call: HttpCall, imageId: ImageId): Promise<boolean> {
-    const { caller } = call.context;
-    const image = await readOwnImage(database, caller, imageId).catch(() => undefined);
-    if (image?.state !== 'QUEUED') {
-      return false;
-    }
-    const task = await latestTask(database, image);
-    tellStanding(call, task.id, task.committedSize, task.stagedSize != null);
-    return true;
-  }
-
+  /**
+   * Of an image that waits for its bytes there is nothing to send, which is told as Glance tells it; and to its project how
+   * far its upload is: where its sender goes on.
+   */
   async function sendFile(call: HttpCall): Promise<void> {
     const imageId = imageIdIn(call);
     try {
       await sendImageFile(downloads, call, imageId);
     } catch (error) {
-      const isQueued = error instanceof DarkroomError && error.reason === 'IMAGE_STATE_INVALID';
-      if (isQueued && (await tellUpload(call, imageId)) && call.request.method === 'HEAD') {
-        sendNothing(call);
-        return;
+      switch (error instanceof DarkroomError && error.metadata['state']) {
+        case 'QUEUED':
+          await tellUpload(call, imageId);
+          call.response.setHeader('cache-control', 'no-store');
+          sendNothing(call);
+          break;
+        case 'DELETED':
+          throw imageNotFound(imageId);
+        default:
+          throw error;
       }
-      throw error;
+    }
+  }
+
+  async function tellUpload(call: HttpCall, imageId: ImageId): Promise<void> {
+    const image = await readImage(database, call.context.caller, imageId);
+    if (isOwn(call.context.caller, image)) {
+      const task = await latestTask(database, image);
+      tellStanding(call, task.id, task.committedSize, task.stagedSize != null);
     }
   }
 

@@ -209,7 +209,7 @@ test('an image that is deleted meanwhile comes whole', async () => {
   const doomed = await storeImage(service(), randomBytes(32 * MiB));
   const { stream } = await http2Download(doomed.path);
   await service().images.deleteImage({ imageId: doomed.id });
-  expect((await ask(service(), doomed.path)).status).toBe(400);
+  expect((await ask(service(), doomed.path)).status).toBe(404);
   expect((await drained(stream)).equals(doomed.bytes)).toBe(true);
   await noSegmentOpen();
 });

@@ -414,5 +414,5 @@ test('an image that is deleted while it is uploaded is gone', async () => {
   await untilStored(service(), path, MiB);
   await service().images.deleteImage({ imageId });
   expect(await held.answer).toMatchObject({ status: 410, reason: 'IMAGE_DELETED' });
-  expect(await ask(service(), 'HEAD', path)).toMatchObject({ status: 400 });
+  expect(await ask(service(), 'HEAD', path)).toMatchObject({ status: 404 });
 });
