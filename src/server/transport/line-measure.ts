@@ -1,7 +1,7 @@
 import type { ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 
-/** Whoever could send so much within the least round trip is near: no window holds it back. */
+/** No line is faster: whoever could send so much within the least round trip is held back by no window. */
 const fastestBytesPerMs = (2 * 1024 * 1024 * 1024) / 1000;
 
 /** Between two measures of a line on which nothing changes, at first and at most, in ms. */
@@ -11,6 +11,8 @@ const longestPauseMs = 500;
 /** A line, as it was found. */
 export interface MeasuredLine {
   readonly bytesOnTheWay: number;
+  /** That the fastest line of this length could have on the way. */
+  readonly mostOnTheWay: number;
   readonly leastRoundTripMs: number;
 }
 
@@ -84,7 +86,8 @@ export class LineMeasure {
     }
     const leastRoundTripMs = this.#leastRoundTripMs;
     const bytesOnTheWay = (bytes / roundTripMs) * leastRoundTripMs;
-    const isLarger = this.#onMeasured({ bytesOnTheWay, leastRoundTripMs });
+    const mostOnTheWay = fastestBytesPerMs * leastRoundTripMs;
+    const isLarger = this.#onMeasured({ bytesOnTheWay, mostOnTheWay, leastRoundTripMs });
     this.#pauseMs = isLarger ? firstPauseMs : Math.min(2 * this.#pauseMs, longestPauseMs);
     // The client hears of it half a round trip from now, and fills it in another one.
     const pauseMs = isLarger ? leastRoundTripMs : this.#pauseMs;

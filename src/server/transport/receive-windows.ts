@@ -171,15 +171,16 @@ class SessionWindow {
   }
 
   /** Answers whether it is larger now. */
-  #onMeasured({ bytesOnTheWay, leastRoundTripMs }: MeasuredLine): boolean {
-    const { maxStreamWindowBytes } = this.#windows.limits;
+  #onMeasured({ bytesOnTheWay, mostOnTheWay, leastRoundTripMs }: MeasuredLine): boolean {
     const ofAll = this.#told * this.#bodies.size;
     const isFull = bytesOnTheWay > ofAll * fullShare && this.#unreadBytes < ofAll / 2;
-    if (!isFull || this.#told < this.#wanted || this.#wanted >= maxStreamWindowBytes) {
+    const factor = leastRoundTripMs < farMs ? 2 : 4;
+    const most = Math.min(this.#windows.limits.maxStreamWindowBytes, mostOnTheWay / fullShare);
+    const wider = powerOfTwoBelow(Math.min(factor * this.#wanted, most));
+    if (!isFull || this.#told < this.#wanted || wider <= this.#wanted) {
       return false;
     }
-    const factor = leastRoundTripMs < farMs ? 2 : 4;
-    this.#wanted = powerOfTwoBelow(Math.min(factor * this.#wanted, maxStreamWindowBytes));
+    this.#wanted = wider;
     this.adjust();
     return true;
   }

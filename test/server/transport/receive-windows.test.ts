@@ -105,6 +105,30 @@ it('widens the window of a long line while it is full, up to its bound, and take
   await expect.poll(() => client.told.at(-1)).toBe(MiB);
 });
 
+it('widens a window of which a client is told half by half', async () => {
+  const half = usual / 2;
+  let received = 0;
+  // Says after each half that it was read, by which nghttp2 says so, too.
+  const listener = await listen((request, response) => {
+    const { stream } = response as http2.Http2ServerResponse;
+    request.on('data', (bytes: Buffer) => {
+      const before = Math.floor(received / half);
+      received += bytes.length;
+      stream.write('.'.repeat(Math.floor(received / half) - before));
+    });
+  }, {});
+  const line = await openDelayedPort(listener.port, 50);
+  onTestFinished(() => line.close());
+  const client = connect(line.port);
+  await expect.poll(() => client.told).toEqual([usual]);
+  const upload = post(client);
+  const piece = Buffer.alloc(half);
+  upload.on('data', () => upload.write(piece));
+  upload.write(piece);
+  await expect.poll(() => client.told.length).toBeGreaterThan(1);
+  expect(client.told[1]).toBeGreaterThan(usual);
+});
+
 it('leaves the window of a long line as it is whose client sends little', async () => {
   const listener = await listen(readAll, {});
   const line = await openDelayedPort(listener.port, 15);
