@@ -31,7 +31,7 @@ const cpu = { name: 'server CPU s/GiB', digits: 2 };
 const memory = { name: 'peak RSS MiB', digits: 0 };
 
 /** One server, whatever its protocol. */
-interface Peer {
+export interface Peer {
   readonly name: string;
   readonly pid: number;
   /** Of what is sent to it. */
@@ -61,23 +61,40 @@ export async function benchPeers(stage: Stage, options: BenchOptions): Promise<M
   for (let round = -1; round < options.runs; round += 1) {
     // Each is first as often as last.
     for (const peer of round % 2 === 0 ? peers : peers.toReversed()) {
-      await resetTreePeak(peer.pid);
-      const cost = await costOf({ server: peer.pid, load: load.pid }, peer.upload);
-      const peak = await treePeakBytes(peer.pid);
-      const { seconds, kept, clear } = cost.result;
-      const sha256 = await kept();
-      if (sha256 !== peer.sha256) {
-        throw new Error(`${peer.name} keeps ${sha256}, and ${peer.sha256} was sent`);
-      }
-      await clear();
+      const { seconds, cpuSeconds, peakBytes } = await measurePeer(peer, load.pid);
       if (round >= 0) {
         measurements.add(name, peer.name, rate, options.mib / seconds);
-        measurements.add(name, peer.name, cpu, cost.server / (options.mib / 1024));
-        measurements.add(name, peer.name, memory, peak / MiB);
+        measurements.add(name, peer.name, cpu, cpuSeconds / (options.mib / 1024));
+        measurements.add(name, peer.name, memory, peakBytes / MiB);
       }
     }
   }
   return measurements;
+}
+
+/**
+ * Uploads once to a peer.
+ *
+ * @throws where it keeps another image than was sent.
+ */
+export async function measurePeer(
+  peer: Peer,
+  loadPid: number,
+): Promise<{
+  readonly seconds: number;
+  readonly cpuSeconds: number;
+  readonly peakBytes: number;
+}> {
+  await resetTreePeak(peer.pid);
+  const cost = await costOf({ server: peer.pid, load: loadPid }, peer.upload);
+  const peakBytes = await treePeakBytes(peer.pid);
+  const { seconds, kept, clear } = cost.result;
+  const sha256 = await kept();
+  if (sha256 !== peer.sha256) {
+    throw new Error(`${peer.name} keeps ${sha256}, and ${peer.sha256} was sent`);
+  }
+  await clear();
+  return { seconds, cpuSeconds: cost.server, peakBytes };
 }
 
 async function startPeers(

@@ -16,8 +16,8 @@ export interface DelayedPort {
  */
 export async function openDelayedPort(port: number, delayMs: number): Promise<DelayedPort> {
   const sockets = new Set<Socket>();
-  const server = createServer((near) => {
-    const far = connect(port, '127.0.0.1');
+  const server = createServer({ allowHalfOpen: true }, (near) => {
+    const far = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
     for (const socket of [near, far]) {
       sockets.add(socket);
       socket.once('close', () => sockets.delete(socket));
@@ -39,9 +39,13 @@ export async function openDelayedPort(port: number, delayMs: number): Promise<De
 
 function passOn(from: Socket, to: Socket, delayMs: number): void {
   from.setNoDelay();
-  // What breaks is told to the other side by its close.
+  // What breaks breaks the other side; what ends is passed on in its turn.
   from.on('error', () => {});
-  from.once('close', () => to.destroy());
+  from.once('close', () => {
+    if (!from.readableEnded) {
+      to.destroy();
+    }
+  });
   if (delayMs === 0) {
     from.on('data', (bytes: Buffer) => to.write(bytes));
     from.once('end', () => to.end());

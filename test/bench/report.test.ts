@@ -73,3 +73,17 @@ test('a Glance is told by its URL and its pid', () => {
   expect(options.glance).toEqual({ url: 'http://127.0.0.1:9292', pid: 4711 });
   expect(() => readCommandLine(['peers', '--glance', '9292'])).toThrow(UsageError);
 });
+
+test('what resume and tus need can be told', () => {
+  const { benches, options } = readCommandLine([
+    'peers',
+    'resume',
+    '--resume-mib',
+    '64',
+    '--tus',
+    '.',
+  ]);
+  expect(benches).toEqual(['peers', 'resume']);
+  expect(options).toMatchObject({ resumeMib: 64, tus: process.cwd(), glance: undefined });
+  expect(readCommandLine(['resume']).options).toMatchObject({ resumeMib: 4096, tus: undefined });
+});
