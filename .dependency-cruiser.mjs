@@ -159,7 +159,8 @@ export const rooms = {
     'runtime',
     'domain',
   ],
-  cli: ['server/audit', 'identity', 'access', 'domain'],
+  migration: ['domain'],
+  cli: ['migration', 'server/audit', 'identity', 'access', 'domain'],
   client: [],
 };
 

@@ -1,4 +1,5 @@
 import type { Environment } from './environment.ts';
+import { migrateUsage } from './migrate-command.ts';
 import { tokenCommand, tokenUsage } from './token-command.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -12,9 +13,9 @@ export interface CommandResult {
   readonly errors: string;
 }
 
-const usage = `Usage:\n${tokenUsage}`;
+const usage = `Usage:\n${tokenUsage}\n${migrateUsage}`;
 
-/** Does what a command line says. */
+/** Does what a command line says that is done at once. */
 export function runCommand(args: readonly string[], environment: Environment): CommandResult {
   const [command, ...rest] = args;
   if (command === undefined || command === 'help' || args.includes('--help')) {
@@ -27,9 +28,14 @@ export function runCommand(args: readonly string[], environment: Environment): C
     const { output, note = '' } = tokenCommand(rest, environment);
     return { exitCode: 0, output, errors: note };
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    return error instanceof UsageError
-      ? { exitCode: 2, output: '', errors: `darkroom: ${message}\n\n${usage}` }
-      : { exitCode: 1, output: '', errors: `darkroom: ${message}\n` };
+    return failedResult(error);
   }
+}
+
+/** What is said of a command that has thrown. */
+export function failedResult(error: unknown): CommandResult {
+  const message = error instanceof Error ? error.message || String(error) : String(error);
+  return error instanceof UsageError
+    ? { exitCode: 2, output: '', errors: `darkroom: ${message}\n\n${usage}` }
+    : { exitCode: 1, output: '', errors: `darkroom: ${message}\n` };
 }

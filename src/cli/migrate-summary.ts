@@ -1,0 +1,55 @@
+import type { MigrationProgress } from '../migration/migration.ts';
+import type { Outcome, ReportEntry } from '../migration/migration-report.ts';
+
+const outcomes: Readonly<Record<Outcome, string>> = {
+  copied: 'copied',
+  there: 'there already',
+  'to copy': 'to be copied',
+  'left out': 'left out',
+  refused: 'refused by Darkroom',
+  failed: 'failed',
+};
+
+/** What became of the images, for people. @param seconds that it took. */
+export function summaryOf(entries: readonly ReportEntry[], seconds: number): string {
+  const lines = Object.entries(outcomes).flatMap(([outcome, words]) => {
+    const of = entries.filter((entry) => entry.outcome === outcome);
+    const bytes = of.reduce((sum, entry) => sum + (entry.bytes ?? 0), 0);
+    return of.length === 0 ? [] : [`${words.padEnd(20)} ${of.length}, ${sizeOf(bytes)}`];
+  });
+  const sent = entries.reduce((sum, entry) => sum + entry.bytes_sent, 0);
+  const details = entries.flatMap((entry) => {
+    const { id, name, outcome, reason, message, notes } = entry;
+    const title = `${id}${name === null ? '' : ` ${JSON.stringify(name)}`}`;
+    const why =
+      message === undefined ? [] : [`${outcome}: ${reason ? `${reason}: ` : ''}${message}`];
+    return [...why, ...notes].map((text) => `${title}: ${text}`);
+  });
+  return [
+    ...(lines.length === 0 ? ['There are no such images in Glance.'] : lines),
+    `${sizeOf(sent)} sent in ${seconds.toFixed(1)} s`,
+    ...(details.length === 0 ? [] : ['', ...details]),
+    '',
+  ].join('\n');
+}
+
+/** Whether all that could be copied is in Darkroom. */
+export function isComplete(entries: readonly ReportEntry[]): boolean {
+  return entries.every(({ outcome }) => outcome !== 'refused' && outcome !== 'failed');
+}
+
+/** A line that is written over by the next one. @param seconds since it began. */
+export function progressLine(
+  { found, done, bytesSent }: MigrationProgress,
+  seconds: number,
+): string {
+  const rate = seconds > 0 ? `, ${sizeOf(bytesSent / seconds)}/s` : '';
+  return `\r${done} of ${found} images, ${sizeOf(bytesSent)} sent${rate}\u001B[K`;
+}
+
+function sizeOf(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+  const step = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
+  const count = bytes / 1024 ** step;
+  return `${step === 0 ? Math.round(count) : count.toFixed(1)} ${units[step]}`;
+}
