@@ -103,6 +103,8 @@ class BytesCopy {
   /** Of the whole image, once all of it has passed by here and was found right. */
   #found: { readonly digests: WholeDigests; readonly verified: Verified } | undefined;
   #task: string | undefined;
+  /** Whether what was sent is given up, though Darkroom still tells how much it was. */
+  #beginsAnew = false;
 
   constructor(parts: CopyBytesParts, image: GlanceImage, size: number) {
     this.#parts = parts;
@@ -117,7 +119,8 @@ class BytesCopy {
     const there = imageShape.parse((await target.ask('GET', `/v2/images/${this.#image.id}`)).body);
     if (there.status !== 'active') {
       const { headers } = await target.ask('HEAD', this.#file);
-      this.offset = Number(headers['upload-offset'] ?? 0);
+      this.offset = this.#beginsAnew ? 0 : Number(headers['upload-offset'] ?? 0);
+      this.#beginsAnew = false;
       this.#task = /<\/v2\/tasks\/([^>]+)>/.exec(headers.link?.toString() ?? '')?.[1];
       await this.#copyFrom(this.offset, source);
     }
@@ -129,7 +132,8 @@ class BytesCopy {
    * for the same reason knows it already.
    */
   async giveUpBytes({ message }: Error): Promise<void> {
-    if (this.#task !== undefined && this.#size > 0) {
+    if (this.#task !== undefined) {
+      this.#beginsAnew = true;
       const fault = {
         task_id: this.#task,
         code: 'DATA_LOSS',
@@ -168,7 +172,7 @@ class BytesCopy {
       }
       const finish = digests === undefined ? digest : this.#judge(digests);
       const headers = size === 0 ? emptyHeaders : rangeHeaders(Math.max(last, offset), size, size);
-      await target.put(this.#file, { ...headers, ...finish }, once(reader.held));
+      await target.put(this.#file, { ...headers, ...finish }, counted(once(reader.held), onSent));
     } finally {
       stream.destroy();
     }

@@ -53,13 +53,14 @@ export async function send(exchange: Exchange, body: AsyncIterable<Uint8Array>):
       }, reject);
     });
   });
+  const sent = pipeline(Readable.from(body), request, { signal: refused.signal });
+  // Where the connection breaks this ends at once; the pipeline may wait for a body that is silent.
   answer.catch(() => {});
-  try {
-    await pipeline(Readable.from(body), request, { signal: refused.signal });
-  } catch (error) {
-    if (!refused.signal.aborted) {
-      throw error;
-    }
+  sent.catch(() => {});
+  await Promise.race([sent, answer]);
+  const { status } = await answer;
+  if (status < 300) {
+    await sent;
   }
   return answer;
 }
