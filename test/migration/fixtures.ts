@@ -17,14 +17,14 @@ export interface Clouds {
   readonly glance: Glance;
   readonly service: RunningService;
   /** Asks Glance as somebody. @param token `project.role`. */
-  ofGlance(token?: string): RestClient;
+  readonly ofGlance: (token?: string) => RestClient;
   /** Asks Darkroom as the one who copies, for a project. */
-  ofDarkroom(project: string): RestClient;
+  readonly ofDarkroom: (project: string) => RestClient;
   /** A file with the token of a service, which may act for any project. */
   readonly tokenFile: string;
   readonly token: string;
   /** A token of a member of one project. */
-  memberToken(project: string): string;
+  readonly memberToken: (project: string) => string;
   readonly folder: string;
 }
 
