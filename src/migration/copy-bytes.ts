@@ -119,7 +119,12 @@ class BytesCopy {
     const there = imageShape.parse((await target.ask('GET', `/v2/images/${this.#image.id}`)).body);
     if (there.status !== 'active') {
       const { headers } = await target.ask('HEAD', this.#file);
-      this.offset = this.#beginsAnew ? 0 : Number(headers['upload-offset'] ?? 0);
+      const offset = headers['upload-offset'];
+      if (offset === undefined) {
+        // Who does not know of offsets would take a part of the image for all of it.
+        throw new Error(`${target.url} does not say how far the upload of the image is`);
+      }
+      this.offset = this.#beginsAnew ? 0 : Number(offset);
       this.#beginsAnew = false;
       this.#task = /<\/v2\/tasks\/([^>]+)>/.exec(headers.link?.toString() ?? '')?.[1];
       await this.#copyFrom(this.offset, source);

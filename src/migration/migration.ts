@@ -1,5 +1,6 @@
 import { Permits } from '../domain/permits.ts';
 import { copyImage, type CopyImageParts } from './copy-image.ts';
+import type { ImageApi } from './image-api.ts';
 import { listImages, type ImageSelection } from './list-images.ts';
 import type { MigrationReport } from './migration-report.ts';
 
@@ -23,10 +24,11 @@ export interface MigrationProgress {
 /**
  * Copies the images that are meant. What goes wrong with one of them is told in the report, and the others go on.
  *
- * @throws ApiFailure, an Error with a code: of the list of images; ReportFileError.
+ * @throws Error where the target is no Darkroom; ApiFailure, an Error with a code: of the list of images; ReportFileError.
  */
 export async function migrate(parts: MigrationParts): Promise<void> {
-  const { source, selection, parallel, report, onProgress } = parts;
+  const { source, target, selection, parallel, report, onProgress } = parts;
+  await requireDarkroom(target);
   let progress: MigrationProgress = { found: 0, done: 0, bytesSent: 0 };
   const tell = (change: Partial<MigrationProgress>): void => {
     progress = { ...progress, ...change };
@@ -50,4 +52,16 @@ export async function migrate(parts: MigrationParts): Promise<void> {
     ),
   );
   report.write();
+}
+
+/** Another image service takes a part of an image for all of it. */
+async function requireDarkroom(target: ImageApi): Promise<void> {
+  try {
+    await target.ask('GET', '/readyz');
+  } catch (error) {
+    throw new Error(
+      `there is no Darkroom at ${target.url}, or it is not ready: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    );
+  }
 }

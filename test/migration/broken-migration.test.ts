@@ -123,6 +123,14 @@ describe.skipIf(!hasGlance())('a copy that breaks', () => {
     await expect.poll(() => show(id)).toMatchObject({ status: 'queued', os_hash_value: null });
   });
 
+  test('what is no Darkroom gets nothing: it would take a part of an image for all of it', async () => {
+    const { glance, service } = both();
+    const another = { ...service, process: { ...service.process, url: glance.url } };
+    const { code, errors } = await startMigration({ ...both(), service: another }, []).ended;
+    expect(code).toBe(1);
+    expect(errors).toContain(`there is no Darkroom at ${glance.url}, or it is not ready`);
+  });
+
   test('Glance is not there: that is said, and nothing was done', async () => {
     const from = `http://127.0.0.1:${await findFreePort()}`;
     const { code, output, errors } = await startMigration(both(), [], from).ended;
