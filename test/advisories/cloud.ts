@@ -42,7 +42,7 @@ export interface Cloud {
   readonly service: RunningService;
   readonly tokensFile: string;
   /** Makes somebody known. */
-  person(project: string, role: Role, lifetimeMs?: number): Promise<Person>;
+  person(project: string, role: Role): Promise<Person>;
 }
 
 type Defer = (cleanUp: () => Promise<void>) => void;
@@ -56,7 +56,7 @@ export async function startCloud(
   defer(folder.remove);
   const tokensFile = join(folder.path, 'tokens.json');
   // One who is there from the beginning, since a service does not start on no file.
-  newToken(tokensFile, 'nobody', 'reader', undefined);
+  newToken(tokensFile, 'nobody', 'reader');
   const service = await startService(
     { ...importEnv, DARKROOM_TOKENS_FILE: tokensFile, ...env },
     defer,
@@ -65,9 +65,9 @@ export async function startCloud(
   return {
     service,
     tokensFile,
-    async person(project, role, lifetimeMs) {
+    async person(project, role) {
       const headers = {
-        authorization: `Bearer ${newToken(tokensFile, project, role, lifetimeMs)}`,
+        authorization: `Bearer ${newToken(tokensFile, project, role)}`,
       };
       const transport = createGrpcTransport({ baseUrl: url, interceptors: [sending(headers)] });
       const someone: Person = {
@@ -100,18 +100,13 @@ export async function startCloud(
   };
 }
 
-function newToken(
-  file: string,
-  project: string,
-  role: Role,
-  lifetimeMs: number | undefined,
-): string {
+function newToken(file: string, project: string, role: Role): string {
   return createToken(file, {
     user: `${role} of ${project}`,
     project,
     roles: [role],
     description: undefined,
-    lifetimeMs,
+    lifetimeMs: undefined,
   }).token;
 }
 

@@ -80,7 +80,7 @@ describe.skipIf(!hasQemu)('an image that names a file of the host', () => {
       { defer: cleanUps.defer },
     );
     return cleanUps.run;
-  }, 120_000);
+  });
 
   /** Each way by which bytes become an image; answers what was made of them, or what refused to. */
   const roads = {
@@ -189,7 +189,7 @@ describe.skipIf(!hasQemu)('an image that names a file of the host', () => {
       }
     }
     expect(lenient.service.process.output()).not.toContain(secret.toString().slice(0, 40));
-  }, 120_000);
+  });
 
   test('leaves the file as it was, and untold in the log', () => {
     expect(readFileSync(secretFile).subarray(0, secret.length).equals(secret)).toBe(true);

@@ -8,6 +8,8 @@ import { type ImageSchema, Image_State } from '../../gen/darkroom/v1/image_pb.ts
 import { Task_State } from '../../gen/darkroom/v1/task_pb.ts';
 import { changed, u32, u64 } from '../formats/changes.ts';
 import { QemuFolder } from '../formats/qemu-images.ts';
+import { revokeToken } from '../../src/identity/static-tokens/token-store.ts';
+import { parseToken } from '../../src/identity/static-tokens/token-text.ts';
 import { serves, startSource } from '../imports/source-server.ts';
 import { CleanUps } from '../support/clean-ups.ts';
 import { hasProgram } from '../support/disk-images.ts';
@@ -47,13 +49,10 @@ beforeAll(async () => {
   );
   operator = await cloud.person('operators', 'admin');
   return cleanUps.run;
-}, 60_000);
+});
 
 /** Somebody of a new project, with limits of its own. */
-async function tenant(
-  limits: Readonly<Record<string, bigint>>,
-  lifetimeMs?: number,
-): Promise<Person> {
+async function tenant(limits: Readonly<Record<string, bigint>>): Promise<Person> {
   const project = `tenant-${(projects += 1)}`;
   await operator.quotas.updateQuota({
     projectId: project,
@@ -64,7 +63,7 @@ async function tenant(
       ),
     },
   });
-  return cloud.person(project, 'member', lifetimeMs);
+  return cloud.person(project, 'member');
 }
 
 /** Files of segments in the store. */
@@ -121,14 +120,16 @@ describe('an image that is deleted while its bytes come', () => {
       expect((await failureOf(answer)).reason).toBe('TASK_TERMINAL');
     }
     await expectNothingLeft(ann, before);
-  }, 60_000);
+  });
 
-  test('leaves none either where the token has expired by then', async () => {
+  test('leaves none either where the token has ended by then', async () => {
     const before = await storedFiles();
     const ann = await tenant({ storedBytes: BigInt(10 * MiB) });
-    const passing = await cloud.person(ann.project, 'member', 5000);
+    const passing = await cloud.person(ann.project, 'member');
     const { imageId, answer, release } = await begunUpload(passing, randomBytes(8 * MiB));
-    expect((await failureOf(answer)).reason).toBe('CREDENTIAL_EXPIRED');
+    const { id } = parseToken(passing.headers['authorization']!.slice('Bearer '.length))!;
+    revokeToken(cloud.tokensFile, id);
+    expect((await failureOf(answer)).reason).toBe('CREDENTIAL_INVALID');
     release();
     // What is committed counts until it is deleted, by whoever may.
     expect((await ann.quotas.getQuota({})).quota?.usage?.storedBytes).toBe(BigInt(8 * MiB));
@@ -142,7 +143,7 @@ describe('an image that is deleted while its bytes come', () => {
     await ann.images.deleteImage({ imageId });
     await ann.images.deleteImage({ imageId: (await ann.images.listImages({})).images[0]!.id });
     await expectNothingLeft(ann, before);
-  }, 60_000);
+  });
 
   /** OSSA-2015-004 (CVE-2014-9684, CVE-2015-1881), OSSA-2015-013 (CVE-2015-3289): imports left theirs in the store. */
   test('leaves none where the service fetched them, nor when it is deleted as soon as it is there', async () => {
@@ -171,7 +172,7 @@ describe('an image that is deleted while its bytes come', () => {
       await ann.images.deleteImage({ imageId: begun.imageId });
     }
     await expectNothingLeft(ann, before);
-  }, 60_000);
+  });
 });
 
 /** What is staged for an import is no image yet: nobody would miss it, and nobody would look for it. */
@@ -210,7 +211,7 @@ describe('bytes that are staged and not imported', () => {
         .toBe(0n);
     }
     await expectNothingLeft(ann, before);
-  }, 60_000);
+  });
 
   test('go when nobody imports them in time', async () => {
     const before = await storedFiles();
@@ -227,7 +228,7 @@ describe('bytes that are staged and not imported', () => {
     expect(late.status).toBe(409);
     await ann.images.deleteImage({ imageId });
     await expectNothingLeft(ann, before);
-  }, 60_000);
+  });
 
   test.each(['file', 'stage'])(
     'or sent by PUT to %s, end at the quota, and at the largest image',
@@ -256,7 +257,6 @@ describe('bytes that are staged and not imported', () => {
         await expectNothingLeft(ann, before);
       }
     },
-    60_000,
   );
 });
 
@@ -290,7 +290,6 @@ describe('the size of an image', () => {
       await ann.images.deleteImage({ imageId: image!.id });
       await expectNothingLeft(ann, before);
     },
-    60_000,
   );
 
   test('is not what a client says of it', async () => {
@@ -314,25 +313,21 @@ describe('few bytes that claim to be many', () => {
   test.each([
     ['zeros', Buffer.alloc(4 * maxImageBytes)],
     ['the same over and over', Buffer.alloc(4 * maxImageBytes, 'no zeros ')],
-  ])(
-    'are not unpacked without end: %s',
-    async (_, content) => {
-      const before = await storedFiles();
-      const ann = await tenant({ storedBytes: BigInt(2 * maxImageBytes) });
-      const packed = gzipSync(content, { level: 9 });
-      const { image, task } = await ann.images.createImage({
-        image: disk('bomb'),
-        source: { case: 'upload', value: { decompress: true } },
-      });
-      const made = { imageId: image!.id, taskId: task!.id };
-      const upload = ann.images.uploadImage(uploadFrames(packed, { taskId: made.taskId }));
-      expect((await failureOf(upload)).reason).toMatch(/^(?:SIZE_EXCEEDED|COMPRESSION_INVALID)$/);
-      await expectNothing(ann, made, /^(?:SIZE_EXCEEDED|COMPRESSION_INVALID)$/);
-      await ann.images.deleteImage({ imageId: made.imageId });
-      await expectNothingLeft(ann, before);
-    },
-    60_000,
-  );
+  ])('are not unpacked without end: %s', async (_, content) => {
+    const before = await storedFiles();
+    const ann = await tenant({ storedBytes: BigInt(2 * maxImageBytes) });
+    const packed = gzipSync(content, { level: 9 });
+    const { image, task } = await ann.images.createImage({
+      image: disk('bomb'),
+      source: { case: 'upload', value: { decompress: true } },
+    });
+    const made = { imageId: image!.id, taskId: task!.id };
+    const upload = ann.images.uploadImage(uploadFrames(packed, { taskId: made.taskId }));
+    expect((await failureOf(upload)).reason).toMatch(/^(?:SIZE_EXCEEDED|COMPRESSION_INVALID)$/);
+    await expectNothing(ann, made, /^(?:SIZE_EXCEEDED|COMPRESSION_INVALID)$/);
+    await ann.images.deleteImage({ imageId: made.imageId });
+    await expectNothingLeft(ann, before);
+  });
 
   const folder = hasProgram('qemu-img', 'qemu-utils') ? new QemuFolder() : undefined;
   cleanUps.defer(() => Promise.resolve(folder?.remove()));
@@ -357,7 +352,6 @@ describe('few bytes that claim to be many', () => {
       const qcow2 = folder!.create('qcow2', '');
       const vmdk = folder!.create('vmdk', '');
       const before = await peakMemory(cloud.service.process.pid);
-      const began = performance.now();
       for (const [format, bytes] of [
         ['QCOW2', changed(qcow2, 'big', u32(36, 0xffff_ffff))],
         ['QCOW2', changed(qcow2, 'big', u64(24, 2n ** 62n))],
@@ -377,10 +371,8 @@ describe('few bytes that claim to be many', () => {
         await failureOf(ann.images.uploadImage(uploadFrames(bytes, { taskId: made.taskId })));
         await expectNothing(ann, made, /^FORMAT_UNSAFE$/);
       }
-      expect(performance.now() - began).toBeLessThan(20_000);
       expect((await peakMemory(cloud.service.process.pid)) - before).toBeLessThan(128 * MiB);
     },
-    60_000,
   );
 });
 
@@ -399,7 +391,7 @@ describe('records without bytes', () => {
     await Promise.all(tasks.map(({ id }) => ann.tasks.cancelTask({ taskId: id })));
     const more = await Promise.allSettled(Array.from({ length: 300 }, () => create(ann)));
     expect(more.filter(({ status }) => status === 'fulfilled')).toHaveLength(5);
-  }, 60_000);
+  });
 
   test('are bounded in what each may hold', async () => {
     const ann = await tenant({ images: 5n });

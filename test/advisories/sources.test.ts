@@ -28,7 +28,8 @@ let internal: Server & { connections: number };
 let internalPort: number;
 
 beforeAll(async () => {
-  cloud = await startCloud({}, cleanUps.defer);
+  // Who waited for a connection would wait too long.
+  cloud = await startCloud({ DARKROOM_IMPORT_CONNECT_TIMEOUT_MS: '600000' }, cleanUps.defer);
   ann = await cloud.person('garden', 'member');
   const server = Object.assign(
     createServer((socket) => {
@@ -138,7 +139,6 @@ describe('an import tells nothing of the network that the service stands in', ()
   ])('open and closed ports of %s are answered alike, and none is tried', async (_, urlOf) => {
     const [open, closed] = [internalPort, await findFreePort()];
     const before = internal.connections;
-    const began = performance.now();
     const answers = await Promise.all([refusalOf(urlOf(open)), refusalOf(urlOf(closed))]);
     const withoutPort = answers.map(({ reason, message }) => [
       reason,
@@ -146,8 +146,6 @@ describe('an import tells nothing of the network that the service stands in', ()
     ]);
     expect(withoutPort[0]).toEqual(withoutPort[1]);
     expect(withoutPort[0]?.[0]).toBe('SOURCE_FORBIDDEN');
-    // Nothing waited for: a port that answers nothing would take the time of a connection.
-    expect(performance.now() - began).toBeLessThan(9000);
     expect(internal.connections).toBe(before);
   });
 
@@ -215,27 +213,23 @@ describe('an import is not led inside', () => {
     expect(internal.connections).toBe(0);
   });
 
-  test.each([301, 302, 303, 307, 308])(
-    'by a redirect with %i',
-    async (status) => {
-      let location = '';
-      const source = await startSource((_, response) =>
-        response.writeHead(status, { location: Buffer.from(location).toString('latin1') }).end(),
-      );
-      for (const url of [...disguises(), 'file:///etc/passwd', `//127.0.0.2:${internalPort}/`]) {
-        location = url;
-        const { reason } = await refusalOf(`${source.origin}/moved`);
-        expect([url, reason]).toEqual([
-          url,
-          expect.stringMatching(
-            /^(?:SOURCE_FORBIDDEN|SOURCE_SCHEME_UNSUPPORTED|SOURCE_REDIRECT_REFUSED|FIELD_INVALID)$/,
-          ),
-        ]);
-      }
-      expect(internal.connections).toBe(0);
-    },
-    60_000,
-  );
+  test.each([301, 302, 303, 307, 308])('by a redirect with %i', async (status) => {
+    let location = '';
+    const source = await startSource((_, response) =>
+      response.writeHead(status, { location: Buffer.from(location).toString('latin1') }).end(),
+    );
+    for (const url of [...disguises(), 'file:///etc/passwd', `//127.0.0.2:${internalPort}/`]) {
+      location = url;
+      const { reason } = await refusalOf(`${source.origin}/moved`);
+      expect([url, reason]).toEqual([
+        url,
+        expect.stringMatching(
+          /^(?:SOURCE_FORBIDDEN|SOURCE_SCHEME_UNSUPPORTED|SOURCE_REDIRECT_REFUSED|FIELD_INVALID)$/,
+        ),
+      ]);
+    }
+    expect(internal.connections).toBe(0);
+  });
 
   test('by the second of two redirects', async () => {
     const source = await startSource(({ url }, response) => {

@@ -22,7 +22,7 @@ beforeAll(async () => {
   admin = await cloud.person('garden', 'admin');
   mallory = await cloud.person('elsewhere', 'admin');
   return cleanUps.run;
-}, 60_000);
+});
 
 /** Holds that an image is there as it was made. */
 async function expectUntouched(imageId: string): Promise<void> {

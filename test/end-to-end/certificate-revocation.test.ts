@@ -112,7 +112,6 @@ describe.skipIf(!canMakeCertificates)('a certificate that its authority takes ba
       expect((await connect(alice).call()).status).toBe(403);
       expect((await connect(bob).call()).status).toBe(200);
     },
-    60_000,
   );
 
   test('is refused where an authority between has taken it back, or has no list', async () => {
@@ -134,7 +133,7 @@ describe.skipIf(!canMakeCertificates)('a certificate that its authority takes ba
     const list = await certificates.revocationList(authority, [between]);
     await publish(list + (await certificates.revocationList(between)));
     await expect.poll(refusal, patience).toMatch(/^403 .*(?:was taken back|cannot be looked up)/);
-  }, 60_000);
+  });
 
   test('cannot go unnoticed: without a list that is good there is no start', async () => {
     const { certificates, authority, env, publish } = await start('1');

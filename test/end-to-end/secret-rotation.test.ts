@@ -110,4 +110,4 @@ test('keys are exchanged under running imports of several processes, and none fa
   expect(third).toHaveLength(1);
   expect(service.process.output()).not.toContain('SECRETS_UNREADABLE');
   expect(service.process.output()).not.toContain('p3rchta');
-}, 120_000);
+});
