@@ -19,24 +19,9 @@ export function atPace(body: RequestBody, pace: StreamPace): AsyncIterable<Uint8
         (breach) => body.fail(notSent(breach)),
       );
       watchdog.beginWait();
-      return {
-        async next() {
-          try {
-            const part = await body.next();
-            if (part.done === true) {
-              watchdog.stop();
-            }
-            return part;
-          } catch (error) {
-            watchdog.stop();
-            throw error;
-          }
-        },
-        return() {
-          watchdog.stop();
-          return body.return();
-        },
-      };
+      // Not when its reader stops: one who refuses what has come may just forget the rest.
+      body.onceOver(() => watchdog.stop());
+      return body;
     },
   };
 }

@@ -38,6 +38,7 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
   #state: 'open' | 'ended' | 'broken' | 'left' = 'open';
   #failure: DarkroomError | undefined;
   #bytesReceived = 0;
+  #onOver: (() => void) | undefined;
 
   constructor(request: NodeRequest) {
     this.#isHttp2 = isHttp2(request);
@@ -92,10 +93,19 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
     }
   }
 
+  /** Has `listener` called when nothing more is read: all has come, or will never, or nobody wants it any more. */
+  onceOver(listener: () => void): void {
+    if (this.#state === 'open') {
+      this.#onOver = listener;
+    } else {
+      listener();
+    }
+  }
+
   /** Stops reading, and leaves the connection as it is. */
   return(): Promise<IteratorResult<Uint8Array>> {
     if (this.#state === 'open') {
-      this.#state = 'left';
+      this.#end('left');
     }
     this.#detach();
     this.#settle();
@@ -213,7 +223,7 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
 
   #afterEnd(): void {
     if (this.#state === 'open') {
-      this.#state = this.#isBroken() ? 'broken' : 'ended';
+      this.#end(this.#isBroken() ? 'broken' : 'ended');
       this.#detach();
     }
     this.#settle();
@@ -221,10 +231,16 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
 
   #onClose(): void {
     if (this.#state === 'open') {
-      this.#state = 'broken';
+      this.#end('broken');
       this.#detach();
     }
     this.#settle();
+  }
+
+  #end(state: 'ended' | 'broken' | 'left'): void {
+    this.#state = state;
+    this.#onOver?.();
+    this.#onOver = undefined;
   }
 }
 
