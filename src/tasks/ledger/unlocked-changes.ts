@@ -18,6 +18,7 @@ import type { ImageId, TaskId } from '../../records/ids.ts';
 import { Image } from '../../records/image.ts';
 import { TaskEvent } from '../../records/task-event.ts';
 import { Task } from '../../records/task.ts';
+import { changeTasksText } from './change-tasks-text.ts';
 import type { LedgerFacts } from './ledger-facts.ts';
 import { UnlockedEntry } from './unlocked-entry.ts';
 
@@ -83,7 +84,8 @@ export class UnlockedChanges {
     event: JsonRows<TaskEvent>;
     fault: JsonRows<Fault>;
   }>;
-  readonly #write: string;
+  /** Of one project, and of several. */
+  readonly #write: readonly [one: string, several: string];
 
   constructor(database: Database) {
     this.#database = database;
@@ -95,7 +97,7 @@ export class UnlockedChanges {
       event: jsonRows(database, TaskEvent),
       fault: jsonRows(database, Fault),
     };
-    this.#write = writeText(this.#rows);
+    this.#write = [changeTasksText(this.#rows, false), changeTasksText(this.#rows, true)];
     this.#writes = new Batch((entries) => this.#writeAll(entries), maxBatch);
   }
 
@@ -197,9 +199,12 @@ export class UnlockedChanges {
     }
     const entries = [...first.values()];
     const { task, image, event, fault } = this.#rows;
+    const several = severalProjects(
+      entries.filter(mayCount).map(({ task: { projectId } }) => projectId),
+    );
     const { rows } = await this.#database.run<{ id: TaskId }>({
-      name: 'change tasks',
-      text: this.#write,
+      name: several.length > 0 ? 'change tasks of projects' : 'change tasks',
+      text: this.#write[several.length > 0 ? 1 : 0],
       values: [
         JSON.stringify(
           entries.map(({ task: { id }, image: { id: imageId }, versions }) => ({
@@ -236,7 +241,7 @@ export class UnlockedChanges {
             blobStates.map((blob) => ({ task_id: id, ...blob, update_time: now })),
           ),
         ),
-        severalProjects(entries.filter(mayCount).map(({ task: { projectId } }) => projectId)),
+        ...(several.length > 0 ? [several] : []),
       ],
     });
     const written = new Set(rows.map(({ id }) => id));
@@ -257,86 +262,4 @@ function mayCount({ changedOfTask, changedOfImage, rows }: UnlockedEntry): boole
 
 function outside<T>(allowed: readonly T[], found: readonly T[]): T[] {
   return found.filter((one) => !allowed.includes(one));
-}
-
-/**
- * Locks each image and then its task, in this order as everywhere, if both are of the version that was read; then
- * writes all rows of those that it could lock. All by primary keys. At last, before the triggers that count, what is
- * counted of several projects is locked in one order.
- *
- * A row that was changed after the statement's snapshot is looked at again once it is locked, as it is then
- * (PostgreSQL's READ COMMITTED): its `xmin` is another one by then.
- */
-function writeText({
-  task,
-  image,
-  event,
-  fault,
-}: Readonly<
-  Record<'task' | 'image' | 'event' | 'fault', { readonly columns: readonly string[] }>
->) {
-  const assignments = ({ columns }: { readonly columns: readonly string[] }): string =>
-    columns
-      .filter((column) => column !== 'id')
-      .map((column) => `${column} = new.${column}`)
-      .join(', ');
-  const list = ({ columns }: { readonly columns: readonly string[] }): string => columns.join(', ');
-  return `
-    with change as (
-      select * from json_to_recordset($1)
-        as change (task_id uuid, task_version xid, image_id uuid, image_version xid)
-    ), locked_image as materialized (
-      select image.id, change.task_id, change.task_version
-        from change
-        join images as image on image.id = change.image_id and image.xmin = change.image_version
-       order by image.id
-         for no key update of image skip locked
-    ), locked as materialized (
-      select task.id, task.image_id
-        from locked_image
-        join tasks as task on task.id = locked_image.task_id
-                          and task.image_id = locked_image.id
-                          and task.xmin = locked_image.task_version
-         for no key update of task skip locked
-    ), changed_task as (
-      update tasks set ${assignments(task)}
-        from json_populate_recordset(null::tasks, $2) as new
-       where tasks.id = new.id and new.id in (select id from locked)
-      returning 1
-    ), changed_image as (
-      update images set ${assignments(image)}
-        from json_populate_recordset(null::images, $3) as new
-       where images.id = new.id and new.id in (select image_id from locked)
-      returning 1
-    ), added_fault as (
-      insert into faults (${list(fault)})
-      select ${list(fault)} from json_populate_recordset(null::faults, $4)
-       where task_id in (select id from locked)
-    ), added_event as (
-      insert into task_events (${list(event)})
-      select ${list(event)} from json_populate_recordset(null::task_events, $5)
-       where task_id in (select id from locked)
-    ), put_segment as (
-      insert into blob_segments (id, blob_id, start_offset, length, stored_bytes, writer_epoch, create_time)
-      select id, blob_id, start_offset, length, stored_bytes, writer_epoch, create_time
-        from json_to_recordset($6) as segment (
-               task_id uuid, id uuid, blob_id uuid, start_offset bigint, length bigint,
-               stored_bytes bigint, writer_epoch bigint, create_time timestamptz)
-       where task_id in (select id from locked)
-          on conflict (id) do update
-         set length = excluded.length, stored_bytes = excluded.stored_bytes, writer_epoch = excluded.writer_epoch
-      returning 1
-    ), changed_blob as (
-      update blobs set state = new.state, update_time = new.update_time
-        from json_to_recordset($7) as new (task_id uuid, id uuid, state text, update_time timestamptz)
-       where blobs.id = new.id and new.task_id in (select id from locked)
-      returning 1
-    ), counted as materialized (
-      select case when cardinality($8::text[]) > 0 then quota_lock($8) end
-        from (select count(*) as rows
-                from (table changed_task union all table changed_image union all table put_segment
-                      union all table changed_blob) as every) as changes
-       where rows >= 0
-    )
-    select id from locked cross join counted`;
 }
