@@ -1,4 +1,8 @@
-import { UniqueConstraintViolationException, type RequiredEntityData } from '@mikro-orm/core';
+import {
+  UniqueConstraintViolationException,
+  type EntityClass,
+  type RequiredEntityData,
+} from '@mikro-orm/core';
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Database } from '../database/database.ts';
 import type { Caller } from '../access/caller.ts';
@@ -7,6 +11,8 @@ import { DarkroomError } from '../domain/darkroom-error.ts';
 import { newId, type ImageId } from '../records/ids.ts';
 import { withQuotaErrors } from '../database/quota-exceeded.ts';
 import { databaseTime } from '../database/database-time.ts';
+import { readRuns } from '../database/read-runs.ts';
+import { rowsById } from '../database/rows-by-id.ts';
 import { CollectedRows, TrackedRows } from '../tasks/ledger/ledger-rows.ts';
 import { openTask } from '../tasks/ledger/open-task.ts';
 import { placeOrder } from '../imports/new-order.ts';
@@ -15,7 +21,7 @@ import type { ReachPolicy } from '../imports/reach-policy.ts';
 import type { TaskSnapshot } from '../tasks/reading/task-reader.ts';
 import { Task } from '../records/task.ts';
 import type { CreateImageRequest } from './image-requests.ts';
-import { findLastFaults, withLastFault } from '../tasks/reading/last-faults.ts';
+import { readLastFaults, withLastFault } from '../tasks/reading/last-faults.ts';
 import type { ImageView } from './image-view.ts';
 import { Image } from '../records/image.ts';
 import { insertImage } from './insert-image.ts';
@@ -69,7 +75,7 @@ async function createAtOnce(
   const now = await insertImage(database, rows);
   if (now instanceof DarkroomError) {
     // A repeated request makes nothing, so no quota keeps its answer back.
-    const made = await findEarlier(database.fork(), caller, spec);
+    const made = await findEarlier(database, caller, spec);
     if (made) {
       return made;
     }
@@ -81,7 +87,7 @@ async function createAtOnce(
     Object.assign(task, { createTime: now, updateTime: now, expireTime });
     return { image, lastFault: undefined, task: { task, lastFault: undefined } };
   }
-  const earlier = await findEarlier(database.fork(), caller, spec);
+  const earlier = await findEarlier(database, caller, spec);
   if (!earlier) {
     throw new DarkroomError(
       'INTERNAL',
@@ -101,7 +107,7 @@ async function createUnderLocks(
   caller: Caller,
   spec: NewImage,
 ): Promise<CreatedImage> {
-  const earlier = await findEarlier(database.fork(), caller, spec);
+  const earlier = await findEarlier(database, caller, spec);
   if (earlier) {
     return earlier;
   }
@@ -114,7 +120,7 @@ async function createUnderLocks(
     // Of two requests with one id at the same time, the second waits for the first one's commit at
     // the unique index, and gets here. Its EntityManager has failed and is dropped.
     if (error instanceof UniqueConstraintViolationException) {
-      const winner = await findEarlier(database.fork(), caller, spec);
+      const winner = await findEarlier(database, caller, spec);
       if (winner) {
         return winner;
       }
@@ -166,14 +172,21 @@ function causeOf(caller: Caller, { task: { type } }: NewImage): string {
 const purposes = { UPLOAD: 'an upload', SNAPSHOT: 'a snapshot', IMPORT: 'an import' } as const;
 
 async function findEarlier(
-  em: EntityManager,
+  database: Database,
   caller: Caller,
   spec: NewImage,
 ): Promise<CreatedImage | undefined> {
   const { requestId } = spec.task;
   const projectId = visibleProject(caller);
-  const ofRequest = requestId === null ? null : await em.findOne(Image, { projectId, requestId });
-  const image = ofRequest ?? (spec.id ? await em.findOne(Image, { id: spec.id }) : null);
+  const ofRequest =
+    requestId === null
+      ? undefined
+      : await readOne<Image>(database, Image, caller, 'project_id = ? and request_id = ?', [
+          projectId,
+          requestId,
+        ]);
+  // Of any project, for an id is given only once.
+  const image = ofRequest ?? (spec.id && (await rowsById(database, Image).read(spec.id)));
   if (!image) {
     return undefined;
   }
@@ -187,8 +200,11 @@ async function findEarlier(
       { metadata: { image_id: image.id } },
     );
   }
-  const task = await em.findOne(Task, { imageId: image.id, attempt: 1 });
-  const faults = await findLastFaults(em, task ? [image, task] : [image]);
+  const task = await readOne<Task>(database, Task, caller, 'image_id = ? and attempt = ?', [
+    image.id,
+    1,
+  ]);
+  const faults = await readLastFaults(database, caller, task ? [image, task] : [image]);
   return {
     image,
     lastFault: image.lastFaultId ? faults.get(image.lastFaultId) : undefined,
@@ -196,8 +212,26 @@ async function findEarlier(
   };
 }
 
+/** Reads a row of the caller's by the values of a unique index, behind the second wall. */
+async function readOne<T extends object>(
+  database: Database,
+  entity: EntityClass<T>,
+  caller: Caller,
+  sql: string,
+  values: readonly (string | number)[],
+): Promise<T | undefined> {
+  const [found] = await readRuns(database, entity, visibleProject(caller), {
+    name: sql,
+    isPrepared: true,
+    runs: [{ sql, values }],
+    orderBy: 'id',
+    limit: 1,
+  });
+  return found?.row;
+}
+
 /** @throws DarkroomError IMAGE_EXISTS unless the request is the one that made the image, which is still there. */
-function requireSame(image: Image, projectId: string, { requestDigest }: NewImage): void {
+function requireSame(image: Readonly<Image>, projectId: string, { requestDigest }: NewImage): void {
   const isSame = image.projectId === projectId && image.requestDigest === requestDigest;
   if (isSame && image.state !== 'DELETED') {
     return;

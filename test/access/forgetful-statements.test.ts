@@ -64,7 +64,7 @@ let faultId: FaultId;
 
 beforeAll(async () => {
   const { images } = imagesOn(open());
-  const made = await images.createImage(alice, newImage());
+  const made = await images.createImage(alice, newImage({}, { requestId }));
   imageId = made.image.id;
   taskId = made.task!.task.id;
   await change(open(), taskId, (entry) => void entry.survive(fault));
@@ -87,6 +87,8 @@ const anyTask = {
   updatedBefore: undefined,
   hasFaults: undefined,
 };
+
+const requestId = 'the same';
 
 /** How many rows of alice's somebody is handed. */
 type Read = (database: Database, caller: Caller) => Promise<number>;
@@ -175,6 +177,18 @@ describe('where a statement forgets to ask whose rows it reads, PostgreSQL does 
     expect(await read(open(), bob)).toBe(0);
     expect(await read(forgetful(false).database, bob)).toBeGreaterThan(0);
   });
+});
+
+test('nor of the image that the same request of another project has made', async () => {
+  const request = newImage({}, { requestId });
+  const own = await imagesOn(open()).images.createImage(bob, request);
+  const again = async (database: Database): Promise<string> =>
+    (await imagesOn(database).images.createImage(bob, request)).image.id;
+  expect(await again(open())).toBe(own.image.id);
+  expect(await again(forgetful(true).database)).toBe(own.image.id);
+  // The first one is alice's.
+  expect(await again(forgetful(false).database)).toBe(imageId);
+  await imagesOn(open()).images.deleteImage(bob, { imageId: own.image.id, etag: '' });
 });
 
 test('a project that an image is shared with is shown it, and itself among its members', async () => {
