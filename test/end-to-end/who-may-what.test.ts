@@ -200,7 +200,7 @@ beforeAll(async () => {
   );
   queued = { imageId: image!.id, taskId: task!.id };
   return cleanUps.run;
-}, 120_000);
+}, 600_000);
 
 /** Callers by a Keystone of their own, and those whom it does not know or who are of no project. */
 async function openStackCallers(defer: (cleanUp: () => Promise<void>) => void): Promise<{

@@ -61,7 +61,7 @@ describe.skipIf(!hasKeystone())('with tokens of a Keystone', () => {
     service = (await startService(settings, cleanUps.defer)).process;
     await cloud.register('image', service.url);
     return cleanUps.run;
-  });
+  }, 600_000);
 
   test('a member works in its project, and is recorded by Keystone’s id', async () => {
     const { images, tasks } = callers(service, await cloud.token('ann'));
@@ -245,6 +245,17 @@ describe.skipIf(!hasKeystone())('with tokens of a Keystone', () => {
     async () => {
       const { images } = callers(service, await cloud.token('ann'));
       const { image } = await images.createImage(create);
+      const listed = await openStack(
+        cloud,
+        'openstack',
+        'image',
+        'list',
+        '-f',
+        'value',
+        '-c',
+        'ID',
+      );
+      expect(listed.output.split('\n')).toContain(image!.id);
       const shown = await openStack(cloud, 'openstack', 'image', 'show', '-f', 'json', image!.id);
       expect(shown.errors).toBe('');
       expect(JSON.parse(shown.output)).toMatchObject({
@@ -289,7 +300,7 @@ describe.skipIf(!hasKeystone())('a service beside its Keystone', () => {
     const cleanUps = new CleanUps();
     cloud = await startCloud(cleanUps.defer);
     return cleanUps.run;
-  });
+  }, 600_000);
 
   beforeEach(async () => {
     secretFile = join(cloud.keystone.folder, `secret-${randomUUID()}`);

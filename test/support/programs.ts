@@ -13,12 +13,16 @@ export interface RunningProgram {
   readonly exited: Promise<number>;
 }
 
-/** Starts a program in the checkout; it is killed after a minute. */
-export function startProgram(program: string, args: readonly string[]): RunningProgram {
+/** Starts a program in the checkout. @param timeoutMs it is killed after so long. */
+export function startProgram(
+  program: string,
+  args: readonly string[],
+  timeoutMs = 60_000,
+): RunningProgram {
   const child = spawn(program, args, {
     cwd: repository,
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 60_000,
+    timeout: timeoutMs,
     killSignal: 'SIGKILL',
   });
   const lines: string[] = [];
@@ -38,9 +42,13 @@ export interface ProgramResult {
   readonly errors: string;
 }
 
-/** Runs a program in the checkout to its end. */
-export async function runProgram(program: string, args: readonly string[]): Promise<ProgramResult> {
-  const running = startProgram(program, args);
+/** Runs a program in the checkout to its end. @param timeoutMs as of `startProgram`. */
+export async function runProgram(
+  program: string,
+  args: readonly string[],
+  timeoutMs?: number,
+): Promise<ProgramResult> {
+  const running = startProgram(program, args, timeoutMs);
   const code = await running.exited;
   return { code, output: running.lines.join('\n'), errors: running.errors() };
 }

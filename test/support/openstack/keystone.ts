@@ -137,7 +137,7 @@ export async function makeKeystone(folder: string): Promise<void> {
     ['db_sync'],
     ['bootstrap', '--bootstrap-password', adminPassword, '--bootstrap-region-id', 'RegionOne'],
   ]) {
-    const { code, errors } = await runProgram(python, [...manage, ...command]);
+    const { code, errors } = await runProgram(python, [...manage, ...command], 300_000);
     if (code !== 0) {
       throw new Error(`keystone-manage ${command[0]} failed:\n${errors}`);
     }
