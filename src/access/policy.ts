@@ -99,7 +99,7 @@ export const accessPolicy: AccessPolicy = {
   'GET /v2/tasks/:id': reads,
   'GET /v2/info/import': tells,
   'GET /v2/info/stores': tells,
-  'GET /v2/info/stores/detail': tells,
+  'GET /v2/info/stores/detail': { who: ['admin'], on: nothing },
   'GET /v2/info/usage': reads,
   'DELETE /v2/stores/:store/:id': changes,
   'GET /v2/schemas/image': tells,

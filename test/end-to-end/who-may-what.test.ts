@@ -412,8 +412,10 @@ describe('over plain HTTP', () => {
   }
 
   test.each(httpRows)('%s is for those of whom the policy says it', async (name, rule) => {
-    const [method, path] = requestOf(name, queued);
-    const call = async (headers: Headers): Promise<string> => {
+    const call = async (headers: Headers, isRefused: boolean): Promise<string> => {
+      // What is refused would change something; what is admitted finds nothing to change.
+      const ids = isRefused ? queued : { imageId: noSuchId, taskId: noSuchId };
+      const [method, path] = requestOf(name, ids);
       const response = await fetch(service.url + path, { method, headers, redirect: 'manual' });
       const body = await response.text();
       if (response.status !== 401 && response.status !== 403) {

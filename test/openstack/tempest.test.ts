@@ -4,13 +4,22 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { CleanUps } from '../support/clean-ups.ts';
-import { startCloud } from '../support/openstack/cloud.ts';
+import { startCloud, type Account } from '../support/openstack/cloud.ts';
 import { hasKeystone } from '../support/openstack/keystone.ts';
 import { hasTempest, runTempest, type TempestOutcome } from '../support/openstack/tempest.ts';
 import { startService } from '../support/running-service.ts';
 import { makeDataDir } from '../support/service-process.ts';
 
 const page = 'docs/tempest.md';
+
+const accounts = (['member', 'member', 'member', 'member', 'admin', 'admin'] as const).map(
+  (role, number): Account => ({
+    user: `tempest-${number}`,
+    password: `password of tempest-${number}`,
+    project: `project-${number}`,
+    role,
+  }),
+);
 
 /** The rows of the page, in their order: the name of a test, or the beginning of some with `*`, and what is said of it. */
 async function rows(): Promise<readonly (readonly [name: string, result: string])[]> {
@@ -51,10 +60,14 @@ describe.skipIf(!hasKeystone() || !hasTempest())('Tempest', () => {
     );
     await cloud.register('image', service.process.url);
     await cloud.register('image_remote', (await service.another()).process.url);
+    for (const account of accounts) {
+      await cloud.admit(account);
+    }
     const folder = await makeDataDir();
     cleanUps.defer(folder.remove);
     outcomes = await runTempest(folder.path, {
-      keystone: cloud.keystone,
+      keystoneUrl: cloud.keystone.url,
+      accounts,
       httpImage: `http://127.0.0.1:${port}/image`,
       alternateService: 'image_remote',
     });

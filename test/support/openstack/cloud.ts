@@ -20,6 +20,14 @@ const people = [
 type User = (typeof people)[number]['user'];
 type Project = (typeof people)[number]['project'];
 
+/** Somebody who can log in, with a role in a project. */
+export interface Account {
+  readonly user: string;
+  readonly password: string;
+  readonly project: string;
+  readonly role: 'reader' | 'member' | 'admin';
+}
+
 /** A Keystone with some projects and users in it. */
 export interface Cloud {
   readonly keystone: Keystone;
@@ -33,6 +41,8 @@ export interface Cloud {
   login(user: User): Login;
   /** A token of somebody's project. */
   token(user: User): Promise<string>;
+  /** Makes somebody, in a project that is made, too. */
+  admit(account: Account): Promise<void>;
   /** Tells the catalog where a service is. @param type such as `image`. */
   register(type: string, url: string): Promise<void>;
 }
@@ -79,6 +89,12 @@ export async function startCloud(
       DARKROOM_KEYSTONE_URL: keystone.url,
       DARKROOM_KEYSTONE_USER: 'darkroom',
       DARKROOM_KEYSTONE_SECRET_FILE: secretFile,
+    },
+    async admit({ user, password, project, role }) {
+      const domain_id = 'default';
+      const id = await make(keystone, 'user', { name: user, password, domain_id });
+      const of = await make(keystone, 'project', { name: project, domain_id });
+      await keystone.ask('PUT', `/projects/${of}/users/${id}/roles/${ids.roles[role]}`);
     },
     async register(type, url) {
       await addEndpoint(await make(keystone, 'service', { type, name: `darkroom ${type}` }), url);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { hasProgram } from '../disk-images.ts';
 import { repository } from '../service-process.ts';
-import { cloudAdmin, type Keystone } from './keystone.ts';
+import type { Account } from './cloud.ts';
 
 /** Whether Debian's Tempest is there; says aloud if it is not. */
 export function hasTempest(): boolean {
@@ -18,7 +18,10 @@ export type TempestOutcome =
 
 /** What Tempest has to know of a cloud. */
 export interface TempestOptions {
-  readonly keystone: Keystone;
+  /** Of its Keystone. */
+  readonly keystoneUrl: string;
+  /** Whom the tests are run as: for each at the same time two members and an admin, each of a project of its own. */
+  readonly accounts: readonly Account[];
   /** An image that can be had over http. */
   readonly httpImage: string;
   /** The type in the catalog of a second service on the same data. */
@@ -26,7 +29,7 @@ export interface TempestOptions {
 }
 
 /**
- * Runs OpenStack's own tests of an image service, as users that they make in Keystone.
+ * Runs OpenStack's own tests of an image service, two at the same time.
  *
  * @param folder is written to.
  * @returns what became of each, by its name without `tempest.api.image.`.
@@ -36,6 +39,8 @@ export async function runTempest(
   options: TempestOptions,
 ): Promise<ReadonlyMap<string, TempestOutcome>> {
   await mkdir(join(folder, 'locks'), { recursive: true });
+  const accounts = options.accounts.map(accountOf);
+  await writeFile(join(folder, 'accounts.yaml'), JSON.stringify(accounts));
   const settings = join(folder, 'tempest.conf');
   await writeFile(settings, settingsOf(folder, options));
   const code = '/usr/lib/python3/dist-packages/tempest';
@@ -104,23 +109,27 @@ async function linesOf(folder: string, script: string): Promise<readonly string[
   return lines;
 }
 
+/** JSON is YAML. */
+function accountOf({ user, password, project, role }: Account): object {
+  const domain = { user_domain_name: 'Default', project_domain_name: 'Default' };
+  const types = role === 'admin' ? { types: ['admin'] } : {};
+  return { username: user, password, project_name: project, ...domain, ...types };
+}
+
 function settingsOf(
   folder: string,
-  { keystone, httpImage, alternateService }: TempestOptions,
+  { keystoneUrl, httpImage, alternateService }: TempestOptions,
 ): string {
   return `[DEFAULT]
 log_file = ${folder}/tempest.log
 [oslo_concurrency]
 lock_path = ${folder}/locks
 [auth]
-use_dynamic_credentials = true
-admin_username = ${cloudAdmin.user}
-admin_password = ${cloudAdmin.password}
-admin_project_name = admin
-admin_domain_name = Default
+use_dynamic_credentials = false
+test_accounts_file = ${folder}/accounts.yaml
 create_isolated_networks = false
 [identity]
-uri_v3 = ${keystone.url}
+uri_v3 = ${keystoneUrl}
 auth_version = v3
 region = RegionOne
 [service_available]
