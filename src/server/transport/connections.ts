@@ -23,6 +23,8 @@ export type ReachedLimit = 'maxConnections' | 'maxConnectionsPerPeer' | 'floodPa
 
 /** One connection, as the server of its protocol tells of it. */
 export interface Connection {
+  /** The same for all connections of one peer. */
+  readonly peer: object;
   /**
    * Has a connection without a request end after so long, beginning now, in ms.
    *
@@ -55,6 +57,8 @@ export interface Connection {
 export class Connections {
   readonly #limits: ConnectionLimits;
   readonly #timer: NodeJS.Timeout;
+  readonly #lookMs: number;
+  #lookedAt = performance.now();
   readonly #peers = new Map<string, Peer>();
   /** Those without a request, the longest such first. */
   readonly #resting = new Set<Entry>();
@@ -66,7 +70,8 @@ export class Connections {
     this.#limits = limits;
     this.#requests = new OpenRequests(limits.maxOpenRequests);
     const shorter = Math.min(limits.headTimeoutMs, limits.idleTimeoutMs);
-    this.#timer = setInterval(() => this.#endOverdue(), shorter / looksPerTimeout).unref();
+    this.#lookMs = shorter / looksPerTimeout;
+    this.#timer = setInterval(() => this.#endOverdue(), this.#lookMs).unref();
   }
 
   /** How many there are. */
@@ -151,6 +156,12 @@ export class Connections {
 
   #endOverdue(): void {
     const now = performance.now();
+    const isLate = now - this.#lookedAt > 2 * this.#lookMs;
+    this.#lookedAt = now;
+    if (isLate) {
+      // The event loop was held up: what has come meanwhile is read first.
+      return;
+    }
     for (const [group, peer] of this.#peers) {
       this.#forgetIfGone(group, peer);
     }
@@ -191,7 +202,7 @@ class Peer {
 }
 
 class Entry implements Connection {
-  readonly #peer: Peer;
+  readonly peer: Peer;
   readonly #resting: readonly Set<Entry>[];
   readonly #allRequests: OpenRequests;
   readonly #onLeave: () => void;
@@ -206,7 +217,7 @@ class Entry implements Connection {
   restsUntil = 0;
 
   constructor(peer: Peer, resting: Set<Entry>, allRequests: OpenRequests, onLeave: () => void) {
-    this.#peer = peer;
+    this.peer = peer;
     this.#allRequests = allRequests;
     this.#resting = [resting, peer.resting];
     this.#onLeave = onLeave;
@@ -219,13 +230,13 @@ class Entry implements Connection {
   }
 
   requestBegan(): ReachedRequestLimit | undefined {
-    if (this.#peer.requests.isFull) {
+    if (this.peer.requests.isFull) {
       return 'maxOpenRequestsPerPeer';
     }
     if (this.#allRequests.isFull) {
       return 'maxOpenRequests';
     }
-    this.#peer.requests.began();
+    this.peer.requests.began();
     this.#allRequests.began();
     this.#requests += 1;
     this.#wake();
@@ -234,14 +245,14 @@ class Entry implements Connection {
 
   requestEnded(isAnswered: boolean): void {
     this.hasAnswered ||= isAnswered;
-    this.#peer.requests.ended();
+    this.peer.requests.ended();
     this.#allRequests.ended();
     this.#requests -= 1;
     this.#rest();
   }
 
   flooded(): void {
-    this.#peer.floodedBy(this);
+    this.peer.floodedBy(this);
   }
 
   /** Ends the connection, and gives its place away before its socket is closed. */

@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { shareStanding } from './connection-standing.ts';
 import type { Connection } from './connections.ts';
 import type { DeadPeers } from './dead-peers.ts';
+import { FairTurns } from './fair-turns.ts';
 import { limitFrames, type FrameFlood, type FrameLimits } from './frame-limit.ts';
 import type { RequestHandler } from './node-http.ts';
 import type { ProtocolServer, ProtocolServerOptions } from './protocol-server.ts';
@@ -36,6 +37,9 @@ export function http2Server(
   const { maxConcurrentStreams, maxGivenUpCalls, maxGivenUpCallsPerSecond } = options;
   const sessions = new Set<http2.ServerHttp2Session>();
   const windows = new ReceiveWindows(options);
+  const turns = new FairTurns();
+  /** Whose each session is. */
+  const peers = new WeakMap<object, object>();
   let draining = false;
 
   const server = http2.createServer(
@@ -56,7 +60,7 @@ export function http2Server(
     (request, response) => {
       // Not before all that came with the head is read: a call that its client has given up by then is not begun, and a
       // body that was with it has ended.
-      setImmediate(() => {
+      turns.take(peers.get(request.stream.session ?? server) ?? server, () => {
         if (!request.stream.closed && !request.stream.destroyed) {
           windows.callBegins(request.stream);
           handler(request, response);
@@ -69,6 +73,7 @@ export function http2Server(
   function watch(session: http2.ServerHttp2Session, socket: Socket, connection: Connection): void {
     windows.watch(session, socket);
     tellOffences(session);
+    peers.set(session, connection.peer);
     shareStanding(socket, session);
     sessions.add(session);
     session.once('close', () => sessions.delete(session));
@@ -113,7 +118,12 @@ export function http2Server(
         socket.once('close', () => clearTimeout(timer));
       }),
     );
-    session.on('stream', (stream) => {
+    session.on('stream', (stream, _headers, _flags, rawHeaders) => {
+      // nghttp2 holds a client to what it was told only when it has said that it knows.
+      if (headBytes(rawHeaders) > options.maxHeaderBytes) {
+        stream.close(http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
+        return;
+      }
       const limit = connection.requestBegan();
       if (limit === undefined) {
         stream.on('close', () => connection.requestEnded(isAnswered(stream)));
@@ -148,6 +158,15 @@ export function http2Server(
       }
     },
   };
+}
+
+/** The size of a head as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113, section 6.5.2). */
+function headBytes(rawHeaders: readonly string[]): number {
+  let bytes = (rawHeaders.length / 2) * 32;
+  for (const text of rawHeaders) {
+    bytes += text.length;
+  }
+  return bytes;
 }
 
 /** Ends a session for a flood of frames. Clients of gRPC ping less from then on when they read the text of the first. */
