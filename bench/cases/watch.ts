@@ -64,6 +64,7 @@ export async function benchWatch(stage: Stage, options: BenchOptions): Promise<M
     const service = await startService(stage, {
       databaseUrl: postgres.url,
       profileFolder: options.profileFolder,
+      env: { DARKROOM_MAX_WATCHES: '1000000', DARKROOM_MAX_WATCHES_PER_CALLER: '1000000' },
     });
     const load = startScript<WatchLoad>(stage, new URL('../load/watch-load.ts', import.meta.url));
     taskIds ??= await seedWatchedTasks(postgres.url, Math.max(1, options.watchers - crowd) + 1);
