@@ -59,6 +59,8 @@ export class Connections {
   readonly #timer: NodeJS.Timeout;
   readonly #lookMs: number;
   #lookedAt = performance.now();
+  /** Whether the last look was late, and left everybody another one. */
+  #waitsForReads = false;
   readonly #peers = new Map<string, Peer>();
   /** Those without a request, the longest such first. */
   readonly #resting = new Set<Entry>();
@@ -158,8 +160,9 @@ export class Connections {
     const now = performance.now();
     const isLate = now - this.#lookedAt > 2 * this.#lookMs;
     this.#lookedAt = now;
-    if (isLate) {
-      // The event loop was held up: what has come meanwhile is read first.
+    // Where the event loop was held up, what has come meanwhile is read first.
+    this.#waitsForReads = isLate && !this.#waitsForReads;
+    if (this.#waitsForReads) {
       return;
     }
     for (const [group, peer] of this.#peers) {
