@@ -28,7 +28,8 @@ export interface Runs {
 
 /**
  * Reads the first rows of runs taken together for a project, not tracked by any unit of work, behind the second wall: only
- * for runs of keys and times. Of nothing else does PostgreSQL use an index there.
+ * for short runs of keys and times. Of nothing else does PostgreSQL use an index there, and as it does not know the project when
+ * it plans, it expects to be shown next to nothing of a run: a long one it reads whole, and the table rather than the index.
  *
  * @throws the driver's errors.
  */

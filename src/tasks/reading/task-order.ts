@@ -35,7 +35,7 @@ export const taskKeysets: Readonly<Record<TaskOrder, Keyset<TaskPlace>>> = {
 };
 
 /** Newest first: ids of faults sort by their time. */
-export const faultKeyset: Keyset<Fault> = {
+export const faultKeyset: Keyset<Pick<Fault, 'id'>> = {
   columns: [{ sql: 'id', kind: 'uuid', of: (fault) => fault.id }],
   direction: 'desc',
 };

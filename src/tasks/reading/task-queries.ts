@@ -150,7 +150,7 @@ export async function listFaults(
   }
   const projectId = visibleProject(caller);
   return readPage(request, { list: 'faults', projectId }, faultKeyset, (slice) =>
-    readRuns(database, Fault, projectId, runOf('project_id', projectId, slice)),
+    readFoundRuns(database, Fault, ['id'], projectId, runOf('project_id', projectId, slice)),
   );
 }
 
