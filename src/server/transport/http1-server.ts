@@ -4,6 +4,7 @@ import type { Connection } from './connections.ts';
 import type { RequestHandler } from './node-http.ts';
 import type { ProtocolServer, ProtocolServerOptions } from './protocol-server.ts';
 import type { RequestLimit } from './refused-requests.ts';
+import { bodyWanted } from './request-body.ts';
 import { RequestTurns } from './request-turns.ts';
 
 /** How often heads that take too long are looked for, at most, in ms. */
@@ -54,6 +55,15 @@ export function http1Server(
       turns.take(socket, response, () => handler(request, response));
     },
   );
+  // Who asks whether to send a body learns of a refusal before it sends any of it.
+  server.on('checkContinue', (request: http.IncomingMessage, response: http.ServerResponse) => {
+    request.once(bodyWanted, () => {
+      if (!response.headersSent) {
+        response.writeContinue();
+      }
+    });
+    server.emit('request', request, response);
+  });
   // Node leaves out those above its limit without a word.
   server.maxHeadersCount = maxHeaders + 1;
   // Else Node ends the connection with the client's half, before an answer that takes a while.

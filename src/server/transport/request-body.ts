@@ -3,6 +3,9 @@ import { DarkroomError } from '../../domain/darkroom-error.ts';
 import { isHttp2, type NodeRequest } from './node-http.ts';
 import { bytesCameIn } from '../../runtime/young-garbage.ts';
 
+/** Emitted by a request of HTTP/1.1 when its body is about to be read, and not if that never is. */
+export const bodyWanted = Symbol('body wanted');
+
 /** What a body has its source call while it is read. */
 interface Listeners {
   readonly event: 'readable' | 'data';
@@ -130,6 +133,9 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
       return;
     }
     this.#attached = true;
+    if (!this.#isHttp2) {
+      this.#source.emit(bodyWanted);
+    }
     if (this.#source.readableEnded) {
       // Node ends a body without any bytes by itself, before anybody reads.
       this.#onEnd();

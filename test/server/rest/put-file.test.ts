@@ -15,6 +15,7 @@ import {
   put,
   putChunked,
   putHttp2,
+  putWhenAsked,
   sendRaw,
   untilStored,
   type Headers,
@@ -123,12 +124,17 @@ describe('the bytes of an image', () => {
     }
   });
 
-  test('are put by a client that waits for the word to go on', async () => {
+  test('are put by a client that waits for the word to send them, and learns of a refusal before', async () => {
     const { imageId, path } = await newImage();
-    expect(await put(service(), path, bytes, { expect: '100-continue' })).toMatchObject({
-      status: 204,
-    });
+    expect(await putWhenAsked(service(), path, bytes)).toEqual({ status: 204, wasAsked: true });
     await expectBytes(service(), imageId, bytes);
+    const { path: broken } = await brokenOff();
+    for (const [refused, status] of [
+      [`/v2/images/${randomUUID()}/file`, 404],
+      [broken, 409],
+    ] as const) {
+      expect(await putWhenAsked(service(), refused, bytes)).toEqual({ status, wasAsked: false });
+    }
   });
 
   test('may have their digest after them, in a trailer', async () => {

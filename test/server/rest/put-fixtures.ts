@@ -57,6 +57,24 @@ export function putChunked(
   return put(service, path, bytes, { 'transfer-encoding': 'chunked', ...headers });
 }
 
+/** Puts bytes in chunks, but sends none of them before it is told to go on. */
+export async function putWhenAsked(service: RunningService, path: string, bytes: Uint8Array) {
+  const request = http.request(service.process.url + path, {
+    method: 'PUT',
+    headers: { ...octets, expect: '100-continue', 'transfer-encoding': 'chunked' },
+    agent: false,
+  });
+  let wasAsked = false;
+  request.on('continue', () => {
+    wasAsked = true;
+    request.end(bytes);
+  });
+  onTestFinished(() => void request.destroy());
+  request.flushHeaders();
+  const { status } = await answerOf(request);
+  return { status, wasAsked };
+}
+
 /** A PUT that sends what it is told to, and else stays open. */
 export interface HeldPut {
   send(bytes: Uint8Array): Promise<void>;

@@ -74,13 +74,10 @@ export async function receiveImage(
     return { target, writerEpoch: resumed.writerEpoch };
   };
   let { target, writerEpoch } = await begin();
-  const body = new BodyChunks(
-    call.body,
-    offset,
-    headers.length,
-    Math.min(chunkBytes, parts.maxChunkBytes),
-  );
-  const chunks = chunksOf(body, call);
+  const chunks = chunksOf(call, () => {
+    const largest = Math.min(chunkBytes, parts.maxChunkBytes);
+    return new BodyChunks(call.body, offset, headers.length, largest);
+  });
   const gone = goneSignal(call);
   const receive = (): Promise<UploadOutcome> =>
     parts.uploads.receiveBody(
@@ -126,11 +123,17 @@ function requireStageable({ stated }: UploadHeaders, purpose: UploadTerms['purpo
   }
 }
 
-/** The chunks of a body, which ends only where its client did not cancel it. */
-function chunksOf(body: BodyChunks, { request }: HttpCall): AsyncIterator<ChunkFrame> {
+/**
+ * The chunks of a body, which ends only where its client did not cancel it.
+ *
+ * @param begin reads the body, which is not done before somebody takes it: until then its client may wait for the word to send.
+ */
+function chunksOf({ request }: HttpCall, begin: () => BodyChunks): AsyncIterator<ChunkFrame> {
   const mayBeCancelled = isHttp2(request) && isOfUnknownLength(request);
+  let body: BodyChunks | undefined;
   return {
     async next() {
+      body ??= begin();
       const next = await body.next();
       if (next.done === true && mayBeCancelled) {
         await delay(cancelGraceMs);
