@@ -120,10 +120,20 @@ export function startMigration(
   args: readonly string[],
   from: string = glance.url,
 ): MigrationRun {
-  const all = ['migrate-from-glance', '--from', from, '--to', service.process.url, ...args];
-  const child = spawn(process.execPath, ['src/cli/darkroom.mjs', ...all], {
+  return runMigration(['--from', from, '--to', service.process.url, ...args], {
+    OS_AUTH_TOKEN: 'admin.admin',
+    DARKROOM_TOKEN: token,
+  });
+}
+
+/** Starts the command; it ends with the test. */
+export function runMigration(
+  args: readonly string[],
+  environment: Readonly<Record<string, string>>,
+): MigrationRun {
+  const child = spawn(process.execPath, ['src/cli/darkroom.mjs', 'migrate-from-glance', ...args], {
     cwd: repository,
-    env: { ...process.env, OS_AUTH_TOKEN: 'admin.admin', DARKROOM_TOKEN: token },
+    env: { PATH: process.env['PATH'], ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const closed = once(child, 'close') as Promise<[number | null]>;
