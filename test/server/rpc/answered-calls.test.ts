@@ -7,13 +7,13 @@ import { startFakeServer } from '../fake-server.ts';
 function timersLeft(): () => number {
   const left = new Set<unknown>();
   const { setInterval: set, clearInterval: clear } = globalThis;
-  const setting = vi.spyOn(globalThis, 'setInterval').mockImplementation(((
-    ...args: Parameters<typeof set>
-  ) => {
-    const timer = set(...args);
-    left.add(timer);
-    return timer;
-  }) as typeof set);
+  const setting = vi
+    .spyOn(globalThis, 'setInterval')
+    .mockImplementation((...args: Parameters<typeof set>) => {
+      const timer = set(...args);
+      left.add(timer);
+      return timer;
+    });
   const clearing = vi.spyOn(globalThis, 'clearInterval').mockImplementation((timer) => {
     left.delete(timer);
     clear(timer);
