@@ -78,7 +78,7 @@ export async function readFoundRuns<
   if (found.rows.length === 0) {
     return [];
   }
-  const places = found.rows.map(place.entityOf);
+  const ids = found.rows.map((row) => row['id']);
   const { table, select, entityOf } = rowSource(database, entity);
   // `is true`, so that no index is asked for it: with those of visibility it was not the ids that were looked up.
   const isInARun = runs.runs.map(({ sql }) => `(${sql})`).join(' or ');
@@ -87,11 +87,17 @@ export async function readFoundRuns<
     isPrepared,
     ...numbered({
       sql: `${select} where ${readsFor('?')} and ${table}.id = any (?) and (${isInARun}) is true`,
-      values: [projectId, places.map(({ id }) => id), ...runs.runs.flatMap(({ values }) => values)],
+      values: [projectId, ids, ...runs.runs.flatMap(({ values }) => values)],
     }),
   });
-  const byId = new Map(rows.map(entityOf).map((row) => [row.id, row]));
-  return places.map((one) => ({ place: one, row: byId.get(one.id) }));
+  const byId = new Map<unknown, T>(rows.map(entityOf).map((row) => [row.id, row]));
+  return found.rows.map((row) => ({
+    // Only the last one's is asked for.
+    get place() {
+      return place.entityOf(row);
+    },
+    row: byId.get(row['id']),
+  }));
 }
 
 interface Sql {
