@@ -1,10 +1,7 @@
-import { join } from 'node:path';
 import { beforeAll, beforeEach, expect, test } from 'vitest';
-import { createToken } from '../../../src/identity/static-tokens/token-store.ts';
-import type { Role } from '../../../src/access/caller.ts';
 import { CleanUps } from '../../support/clean-ups.ts';
+import { projectTokens } from '../../support/project-tokens.ts';
 import { startService } from '../../support/running-service.ts';
-import { makeDataDir } from '../../support/service-process.ts';
 import { patchImage, restClient, type RestClient } from './rest-client.ts';
 
 let owner: RestClient;
@@ -16,17 +13,7 @@ let image: string;
 
 beforeAll(async () => {
   const cleanUps = new CleanUps();
-  const folder = await makeDataDir();
-  cleanUps.defer(folder.remove);
-  const file = join(folder.path, 'tokens.json');
-  const tokenOf = (project: string, role: Role): string =>
-    createToken(file, {
-      user: `${role} of ${project}`,
-      project,
-      roles: [role],
-      description: undefined,
-      lifetimeMs: undefined,
-    }).token;
+  const { file, tokenOf } = await projectTokens(cleanUps.defer);
   const tokens = {
     owner: tokenOf('garden', 'member'),
     reader: tokenOf('garden', 'reader'),
