@@ -143,7 +143,7 @@ async function start(
     tls,
     observers: audit === undefined ? [accessLog] : [accessLog, audit.observe],
     gate: limitedGate(
-      authenticator ? guardedGate(authenticator, certificateOf) : openGate,
+      authenticator ? guardedGate(authenticator, certificateOf, settings.adminsActIn) : openGate,
       (projectId) => requestQuotas.refusalOf(projectId),
     ),
     services: [ImageServiceDescriptor, TaskServiceDescriptor, QuotaServiceDescriptor],

@@ -17,6 +17,8 @@ export interface Caller {
   readonly projectId: string;
   readonly userId: string;
   readonly role: Role;
+  /** Whether it may go on in any other project; for admins alone, where the service is told so. */
+  readonly actsAnywhere?: boolean;
 }
 
 /** What is known of who makes a call, as far as it is: also of who may not make it. */

@@ -100,6 +100,12 @@ export const identitySettingSpecs = {
     ['admins', 'members'],
     'Who may make an image PUBLIC, so that all projects see it in their lists: admins, or members and services, too.',
   ),
+  adminsActIn: oneOf(
+    'DARKROOM_ADMINS_ACT_IN',
+    'their-project',
+    ['their-project', 'any-project'],
+    'Where admins act: in their own project, or in any, as those of OpenStack do.',
+  ),
 } as const;
 
 type IdentitySettings = {

@@ -3,6 +3,9 @@ import { DarkroomError } from '../domain/darkroom-error.ts';
 import { quoted } from '../domain/quoted.ts';
 import type { Identity } from './identity.ts';
 
+/** Where admins act: see the setting. */
+export type AdminReach = 'their-project' | 'any-project';
+
 /** Of the roles that an identity has in its own project, it acts in the first one of these. */
 const byReach = ['admin', 'member', 'reader'] as const satisfies readonly Role[];
 
@@ -16,7 +19,7 @@ export function isProjectName(text: string): boolean {
 
 /**
  * As whom an identity makes a call: in its own project with the role that reaches furthest, or as a service in the project
- * that the call names.
+ * that the call names; or as an admin there, where admins act in any.
  *
  * @param named the project that the call names; undefined if it names none.
  * @throws DarkroomError PROJECT_NOT_ALLOWED, ROLE_INSUFFICIENT
@@ -24,6 +27,7 @@ export function isProjectName(text: string): boolean {
 export function actingCaller(
   { userId, projectId, ofNoProject, roles }: Identity,
   named: string | undefined,
+  adminsActIn: AdminReach = 'their-project',
 ): Caller {
   if (ofNoProject !== undefined) {
     throw new DarkroomError(
@@ -33,14 +37,18 @@ export function actingCaller(
   }
   const own = byReach.find((role) => roles.includes(role));
   const isService = roles.includes('service');
+  const anywhere = own === 'admin' && adminsActIn === 'any-project' && { actsAnywhere: true };
   if (named === undefined || named === projectId) {
     if (projectId !== undefined && own !== undefined) {
-      return { projectId, userId, role: own };
+      return { projectId, userId, role: own, ...anywhere };
     }
     if (named !== undefined && isService) {
       return { projectId: named, userId, role: 'service' };
     }
     throw isService ? projectMissing() : roleMissing(projectId);
+  }
+  if (anywhere && isProjectName(named)) {
+    return { projectId: named, userId, role: 'admin', ...anywhere };
   }
   if (!isService || !isProjectName(named)) {
     throw new DarkroomError(

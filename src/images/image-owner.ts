@@ -1,14 +1,14 @@
 import type { Caller } from '../access/caller.ts';
-import { requireRole } from '../access/rights.ts';
+import { DarkroomError } from '../domain/darkroom-error.ts';
 import { FieldChecks } from '../domain/field-checks.ts';
+import { quoted } from '../domain/quoted.ts';
 import { checkProjectId } from '../records/field-limits.ts';
 
 /**
- * In whose name an image is made: in the caller's own project, or, for an admin, in any. It is then seen by the caller as
- * any image of that project.
+ * In whose name an image is made: in the caller's own project, or, for an admin who acts in any, in another.
  *
  * @param projectId empty for the caller's.
- * @throws DarkroomError FIELD_INVALID, ROLE_INSUFFICIENT
+ * @throws DarkroomError FIELD_INVALID, PROJECT_NOT_ALLOWED
  */
 export function makerFor(caller: Caller, projectId: string): Caller {
   if (projectId === '' || projectId === caller.projectId) {
@@ -17,6 +17,12 @@ export function makerFor(caller: Caller, projectId: string): Caller {
   const checks = new FieldChecks();
   checkProjectId(checks, 'project_id', projectId);
   checks.settle({});
-  requireRole(caller, ['admin'], 'making an image for another project');
+  if (caller.actsAnywhere !== true) {
+    throw new DarkroomError(
+      'PROJECT_NOT_ALLOWED',
+      `the caller may not make an image for the project ${quoted(projectId)}: that takes an admin, of a service whose admins ` +
+        'act in any project (DARKROOM_ADMINS_ACT_IN)',
+    );
+  }
   return { ...caller, projectId };
 }

@@ -116,7 +116,7 @@ export interface UpdateImageRequest {
   readonly etag: string;
   /** Paths of the fields that change, in snake_case. */
   readonly paths: readonly string[];
-  readonly values: ImageFields & { readonly deactivated: boolean };
+  readonly values: ImageFields & { readonly deactivated: boolean; readonly projectId: string };
 }
 
 /** What DeleteImage is asked. */

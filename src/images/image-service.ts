@@ -62,7 +62,7 @@ export class ImageService {
   /**
    * Makes an image and the task that is to bring its bytes. Idempotent by the request id, and by the id of the image.
    *
-   * @throws DarkroomError FIELD_INVALID, ROLE_INSUFFICIENT, REQUEST_ID_REUSED, IMAGE_EXISTS, QUOTA_EXCEEDED; for an import SOURCE_FORBIDDEN,
+   * @throws DarkroomError FIELD_INVALID, ROLE_INSUFFICIENT, PROJECT_NOT_ALLOWED, REQUEST_ID_REUSED, IMAGE_EXISTS, QUOTA_EXCEEDED; for an import SOURCE_FORBIDDEN,
    *   SOURCE_SCHEME_UNSUPPORTED, IMAGE_NOT_FOUND, IMAGE_STATE_INVALID.
    */
   async createImage(caller: Caller, request: CreateImageRequest): Promise<CreatedImage> {

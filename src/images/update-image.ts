@@ -7,10 +7,13 @@ import { parseId, type ImageId } from '../records/ids.ts';
 import { quoted } from '../domain/quoted.ts';
 import { databaseTime } from '../database/database-time.ts';
 import { lockImage } from '../access/find-image.ts';
+import { withQuotaErrors } from '../database/quota-exceeded.ts';
+import { giveImage } from './give-image.ts';
 import { requireEtag } from './require-etag.ts';
 import {
   checkFormat,
   checkName,
+  checkProjectId,
   checkProperties,
   checkSize,
   checkTags,
@@ -25,6 +28,7 @@ import { containerFormats, diskFormats, type Image } from '../records/image.ts';
 type ImageChange = Partial<
   Pick<
     Image,
+    | 'projectId'
     | 'name'
     | 'diskFormat'
     | 'containerFormat'
@@ -46,7 +50,7 @@ export type ImageChangeRequest = Pick<UpdateImageRequest, 'paths' | 'values'>;
  * Changes the fields of an image that the request names. One that changes nothing keeps the etag.
  *
  * @throws DarkroomError FIELD_INVALID, IMAGE_NOT_FOUND, IMAGE_NOT_OWNED, IMAGE_STATE_INVALID, ETAG_MISMATCH,
- *   ROLE_INSUFFICIENT
+ *   ROLE_INSUFFICIENT, PROJECT_NOT_ALLOWED, QUOTA_EXCEEDED
  */
 export async function updateImage(
   database: Database,
@@ -113,6 +117,11 @@ async function changeImage(
       if (changes(image, formats)) {
         await requireFormatsOpen(em, image, formats);
       }
+      if (change.projectId !== undefined && change.projectId !== image.projectId) {
+        await withQuotaErrors(giveImage(em, caller, image, change.projectId));
+        // It was chosen among those of the project that has given it.
+        image.requestId = null;
+      }
       Object.assign(image, change);
       image.version += 1;
       image.updateTime = await databaseTime(em);
@@ -141,6 +150,10 @@ function parseChange(checks: FieldChecks, { paths, values }: ImageChangeRequest)
   const change: ImageChange = {};
   for (const path of new Set(paths)) {
     switch (path) {
+      case 'project_id':
+        checkProjectId(checks, 'image.project_id', values.projectId);
+        change.projectId = values.projectId;
+        break;
       case 'name':
         checkName(checks, 'image.name', values.name);
         change.name = values.name;
@@ -201,10 +214,9 @@ function changes(image: Image, change: ImageChange): boolean {
 
 const changeable =
   'name, disk_format, container_format, min_disk_bytes, min_ram_bytes, properties, tags, visibility, protected, hidden, ' +
-  'deactivated';
+  'deactivated, project_id';
 const setByService = new Set([
   'id',
-  'project_id',
   'state',
   'outlook',
   'size_bytes',

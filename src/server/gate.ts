@@ -2,7 +2,7 @@ import { defaultCaller, type Caller, type KnownCaller } from '../access/caller.t
 import type { AccessRule } from '../access/policy.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import { quoted } from '../domain/quoted.ts';
-import { actingCaller } from '../identity/acting-caller.ts';
+import { actingCaller, type AdminReach } from '../identity/acting-caller.ts';
 import type { Authenticator } from '../identity/authenticator.ts';
 import type { CertificateNames, Identity } from '../identity/identity.ts';
 import type { NodeRequest } from './transport/node-http.ts';
@@ -82,10 +82,12 @@ export const openGate: Gate = (request, rule) => {
  * The gate of a service that is told how to know callers.
  *
  * @param certificateOf the certificate that the client of a request has proven to have.
+ * @param adminsActIn where admins act.
  */
 export function guardedGate(
   authenticator: Authenticator,
   certificateOf: (request: NodeRequest) => CertificateNames | undefined,
+  adminsActIn: AdminReach = 'their-project',
 ): Gate {
   return (request, rule) => {
     if (isPublic(rule)) {
@@ -99,7 +101,7 @@ export function guardedGate(
       });
     const admit = (identity: Identity): Admission => {
       try {
-        const caller = actingFor(identity, textOf(named), rule);
+        const caller = actingFor(identity, textOf(named), rule, adminsActIn);
         return { kind: 'admitted', caller, identity, identifyAgain: identify };
       } catch (error) {
         const { userId, projectId } = identity;
@@ -159,8 +161,13 @@ function isPublic(
 }
 
 /** @throws DarkroomError PROJECT_NOT_ALLOWED, ROLE_INSUFFICIENT */
-function actingFor(identity: Identity, named: string | undefined, rule: AccessRule): Caller {
-  const caller = actingCaller(identity, named);
+function actingFor(
+  identity: Identity,
+  named: string | undefined,
+  rule: AccessRule,
+  adminsActIn: AdminReach,
+): Caller {
+  const caller = actingCaller(identity, named, adminsActIn);
   if (rule.who !== 'everybody' && !rule.who.includes(caller.role)) {
     const allowed = rule.who.join(', ');
     throw new DarkroomError(

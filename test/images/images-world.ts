@@ -142,7 +142,7 @@ export function change(
     imageId,
     etag,
     paths: Object.keys(values).map((key) => key.replaceAll(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)),
-    values: { ...newImage().image, deactivated: false, ...values },
+    values: { ...newImage().image, deactivated: false, projectId: '', ...values },
   };
 }
 

@@ -39,7 +39,7 @@ export type Image = Message<"darkroom.v1.Image"> & {
   id: string;
 
   /**
-   * The project that owns it. Set by the service from the caller.
+   * The project that owns it. Set by the service from the caller; an admin who acts in any project may give it to another.
    *
    * @generated from field: string project_id = 2;
    */

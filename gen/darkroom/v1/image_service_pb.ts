@@ -130,7 +130,7 @@ export type CreateImageRequest = Message<"darkroom.v1.CreateImageRequest"> & {
   imageId: string;
 
   /**
-   * The project that is to own the image; the caller's if not set. Another one takes an admin.
+   * The project that is to own the image; the caller's if not set. Another one takes an admin who acts in any project.
    *
    * @generated from field: string project_id = 8;
    */
@@ -1212,7 +1212,7 @@ export type UpdateImageRequest = Message<"darkroom.v1.UpdateImageRequest"> & {
 
   /**
    * Which fields change: name, disk_format, container_format, min_disk_bytes, min_ram_bytes, properties, tags, visibility,
-   * protected, hidden, deactivated. Required.
+   * protected, hidden, deactivated, project_id. Required.
    * Maps and lists are replaced as a whole.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 2;
@@ -1663,7 +1663,8 @@ export const ImageService: GenService<{
    * INVALID_ARGUMENT/SOURCE_SCHEME_UNSUPPORTED (neither http nor https, or not allowed here),
    * NOT_FOUND/IMAGE_NOT_FOUND, FAILED_PRECONDITION/IMAGE_STATE_INVALID (the image to copy is not ACTIVE);
    * PERMISSION_DENIED/IMAGE_DEACTIVATED (the image to copy);
-   * PERMISSION_DENIED/ROLE_INSUFFICIENT (to make an image PUBLIC, or for another project, takes an admin).
+   * PERMISSION_DENIED/ROLE_INSUFFICIENT (to make an image PUBLIC takes an admin);
+   * PERMISSION_DENIED/PROJECT_NOT_ALLOWED (to make one for another project takes an admin who acts in any).
    *
    * @generated from rpc darkroom.v1.ImageService.CreateImage
    */
@@ -1790,7 +1791,9 @@ export const ImageService: GenService<{
    *
    * Errors: NOT_FOUND/IMAGE_NOT_FOUND, PERMISSION_DENIED/IMAGE_NOT_OWNED, ABORTED/ETAG_MISMATCH,
    * FAILED_PRECONDITION/IMAGE_STATE_INVALID (deleted; or for formats, once its bytes are coming or there; or to deactivate
-   * what is not ACTIVE), PERMISSION_DENIED/ROLE_INSUFFICIENT (to make it PUBLIC takes an admin).
+   * what is not ACTIVE), PERMISSION_DENIED/ROLE_INSUFFICIENT (to make it PUBLIC takes an admin),
+   * PERMISSION_DENIED/PROJECT_NOT_ALLOWED (to give it away takes an admin who acts in any project),
+   * RESOURCE_EXHAUSTED/QUOTA_EXCEEDED (of the project that is given it).
    *
    * @generated from rpc darkroom.v1.ImageService.UpdateImage
    */

@@ -81,12 +81,14 @@ function namedOperation(members: ReadonlyMap<string, unknown>, at: string): Oper
  * What an image is to be changed by, one step after the other.
  *
  * @param image as it is.
+ * @param mayGive whether the caller may give it to another project.
  * @throws DarkroomError FIELD_INVALID (400; 403 for a field that is not removed, 409 for a property that is not there, or is
  *   there already, 413 for too many).
  */
 export function patchedImage(
   image: Readonly<Image>,
   steps: readonly PatchStep[],
+  mayGive: boolean,
 ): ImageChangeRequest {
   const checks = new FieldChecks();
   const paths = new Set<string>();
@@ -96,7 +98,10 @@ export function patchedImage(
     const { operation, name, value, mayReplace } = step;
     const field = statedFields.get(name);
     if (name === 'owner') {
-      requireSameOwner(checks, image, step);
+      const owner = operation === 'remove' ? null : textOrNull(checks, 'owner', value);
+      requireOwner(owner, mayGive, image);
+      fields.push({ projectId: owner } as ImageChangeRequest['values']);
+      paths.add('project_id');
     } else if (field === undefined) {
       changeProperty(checks, properties, step);
       paths.add('properties');
@@ -117,18 +122,18 @@ export function patchedImage(
   return { paths: [...paths], values };
 }
 
-/** An image stays with its project: only to name that again changes nothing. */
-function requireSameOwner(
-  checks: FieldChecks,
+/** To name the owner again changes nothing. */
+function requireOwner(
+  owner: string | null,
+  mayGive: boolean,
   { projectId }: Readonly<Image>,
-  { operation, value }: PatchStep,
-): void {
-  const owner = operation === 'remove' ? null : textOrNull(checks, 'owner', value);
-  if (owner !== projectId) {
+): asserts owner is string {
+  if (owner === null || (owner !== projectId && !mayGive)) {
     throw refusedField(
       403,
       '/owner',
-      `is not changed: an image stays with its project, and this one with ${quoted(projectId)}. Copy it to have it elsewhere`,
+      `is not changed: this image belongs to ${quoted(projectId)}, and admins alone give images away, where they act in any ` +
+        'project',
     );
   }
 }
@@ -170,5 +175,6 @@ export function valuesOf(image: Readonly<Image>): ImageChangeRequest['values'] {
     protected: image.protected,
     hidden: image.hidden,
     deactivated: image.deactivated,
+    projectId: image.projectId,
   };
 }

@@ -97,7 +97,9 @@ export function imagePlaces({ database, images, pace }: ImagePlacesParts): reado
     const form = formOf(call);
     const steps = patchSteps(await jsonBody(call, pace, Object.keys(patchTypes)), form);
     const view = await goneIfDeleted(
-      images.updateImageAsItIs(caller, imageId, (image) => patchedImage(image, steps)),
+      images.updateImageAsItIs(caller, imageId, (image) =>
+        patchedImage(image, steps, caller.actsAnywhere === true),
+      ),
     );
     sendView(call, imageView(await shown(caller, view)));
   }

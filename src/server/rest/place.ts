@@ -19,8 +19,13 @@ const allMethods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 /**
  * The routes of places. Every other method there is answered with 405, and whatever else is below /v2 with 404: both by the
  * routes of `/v2/*`, which refuse and do nothing else.
+ *
+ * @param prepare called before what is done at a place.
  */
-export function routesOf(places: readonly Place[]): readonly HttpRoute[] {
+export function routesOf(
+  places: readonly Place[],
+  prepare: (call: HttpCall, path: string) => void | Promise<void> = () => {},
+): readonly HttpRoute[] {
   const table = places.map((place) => ({ place, matches: pathMatcher(place.path) }));
   const refuseOrFindNothing: PlaceHandler = (call) => {
     const parts = pathOf(call.request).split('/');
@@ -31,7 +36,11 @@ export function routesOf(places: readonly Place[]): readonly HttpRoute[] {
     ...places.flatMap((place) =>
       methodsOf(place).map(([method, handle]) => {
         const whileDraining = method !== 'GET' && place.whileDraining === true;
-        return route(method, place.path, handle, whileDraining);
+        const prepared: PlaceHandler = async (call) => {
+          await prepare(call, place.path);
+          await handle(call);
+        };
+        return route(method, place.path, prepared, whileDraining);
       }),
     ),
     ...places

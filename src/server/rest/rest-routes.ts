@@ -1,4 +1,5 @@
 import type { HttpRoute } from '../http/http-endpoints.ts';
+import { actForOwner } from './act-for-owner.ts';
 import { imageActionPlaces } from './image-action-places.ts';
 import { imageFilePlaces, type ImageFilePlacesParts } from './image-file-places.ts';
 import { imageMemberPlaces, type ImageMemberPlacesParts } from './image-member-places.ts';
@@ -24,16 +25,19 @@ export type RestParts = ImagePlacesParts &
  * nothing.
  */
 export function restRoutes(parts: RestParts): readonly HttpRoute[] {
-  return routesOf([
-    ...versionPlaces,
-    ...taskPlaces(parts),
-    ...imagePlaces(parts),
-    ...imageFilePlaces(parts),
-    ...importPlaces(parts),
-    ...infoPlaces(parts),
-    ...imageTagPlaces(parts),
-    ...imageMemberPlaces(parts),
-    ...imageActionPlaces(parts),
-    ...schemaPlaces,
-  ]);
+  return routesOf(
+    [
+      ...versionPlaces,
+      ...taskPlaces(parts),
+      ...imagePlaces(parts),
+      ...imageFilePlaces(parts),
+      ...importPlaces(parts),
+      ...infoPlaces(parts),
+      ...imageTagPlaces(parts),
+      ...imageMemberPlaces(parts),
+      ...imageActionPlaces(parts),
+      ...schemaPlaces,
+    ],
+    (call, path) => actForOwner(parts.database, call, path),
+  );
 }

@@ -24,6 +24,8 @@ export interface RequestContext {
   readonly requestId: string;
   /** Who makes the call, as the gate has admitted it. @throws Error where it has not, or needs to know nobody. */
   readonly caller: Caller;
+  /** Has a caller who may act in any project go on in another one. */
+  actIn(projectId: string): void;
   /** The same as far as it is known, of who was refused, too; undefined where nobody is. */
   readonly knownCaller: KnownCaller | undefined;
   /** The client's address and port. */
@@ -148,6 +150,10 @@ export class CallContext implements RequestContext {
   admit(caller: Caller | undefined, mayEndEarly: boolean): void {
     this.#caller = caller;
     this.#mayEndEarly = mayEndEarly;
+  }
+
+  actIn(projectId: string): void {
+    this.#caller = { ...this.caller, projectId };
   }
 
   /** Says whom the gate knows, and does not admit. */

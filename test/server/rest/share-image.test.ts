@@ -22,7 +22,11 @@ beforeAll(async () => {
     admin: tokenOf('office', 'admin'),
   };
   const service = await startService(
-    { DARKROOM_TOKENS_FILE: file, DARKROOM_PROCESSES: '1' },
+    {
+      DARKROOM_TOKENS_FILE: file,
+      DARKROOM_PROCESSES: '1',
+      DARKROOM_ADMINS_ACT_IN: 'any-project',
+    },
     cleanUps.defer,
   );
   const as = (token: string): RestClient => restClient(() => service.process.url, token);
@@ -142,4 +146,46 @@ test('members make no image public, nor one for others; admins do', async () => 
   const path = String(published.body?.['self']);
   expect((await stranger('GET', path)).status).toBe(200);
   expect((await friend('GET', path)).body).toHaveProperty('os_darkroom_task');
+});
+
+test('an admin who acts in any project does with an image what its own project may', async () => {
+  const id = image.split('/').at(-1);
+  expect((await admin('GET', image)).body).toMatchObject({ owner: 'garden', id });
+  const renamed = await patchImage(admin, id, [{ op: 'replace', path: '/name', value: 'seen' }]);
+  expect([renamed.status, renamed.body?.['name'], renamed.body?.['owner']]).toEqual([
+    200,
+    'seen',
+    'garden',
+  ]);
+  expect((await admin('POST', `${image}/members`, { member: 'office' })).status).toBe(200);
+  // For the own project, as any member.
+  const accepted = await admin('PUT', `${image}/members/office`, { status: 'accepted' });
+  expect([accepted.status, accepted.body?.['status']]).toEqual([200, 'accepted']);
+  const task = String((await owner('GET', image)).body?.['os_darkroom_task']);
+  expect((await admin('GET', task)).body).toMatchObject({ owner: 'garden' });
+  expect((await admin('GET', `${image}/tasks`)).status).toBe(200);
+  const bytes = await admin('PUT', `${image}/file`, 'x', {
+    'content-type': 'application/octet-stream',
+  });
+  expect(bytes.body?.['reason']).toBe('FORMAT_NOT_SET');
+  expect((await admin('DELETE', image)).status).toBe(204);
+  expect((await owner('GET', image)).status).toBe(404);
+  expect((await admin('GET', `/v2/images/${crypto.randomUUID()}`)).status).toBe(404);
+  expect((await admin('GET', '/v2/images/x')).status).toBe(404);
+});
+
+test('an admin who acts in any project gives an image to another one, and nobody else does', async () => {
+  const id = image.split('/').at(-1);
+  const give = (ask: RestClient, value: unknown): ReturnType<RestClient> =>
+    patchImage(ask, id, [{ op: 'replace', path: '/owner', value }]);
+  expect((await give(owner, 'friend')).status).toBe(403);
+  expect((await give(admin, null)).status).toBe(403);
+  const given = await give(admin, 'friend');
+  expect([given.status, given.body?.['owner']]).toEqual([200, 'friend']);
+  expect((await owner('GET', image)).status).toBe(404);
+  const { body } = await friend('GET', image);
+  expect((await friend('GET', String(body?.['os_darkroom_task']))).body).toMatchObject({
+    owner: 'friend',
+    status: 'pending',
+  });
 });

@@ -45,6 +45,7 @@ function contextOf(role: Caller['role'] = 'member'): HandlerContext {
       requestId: 'test',
       knownCaller: undefined,
       caller: { projectId: 'p', userId: 'u', role },
+      actIn() {},
       peer: '127.0.0.1:1',
       logger: pino({ level: 'silent' }),
       drainSignal: never,

@@ -141,7 +141,11 @@ export function updateImageRequest(message: UpdateImageMessage): UpdateImageRequ
     imageId: image?.id ?? '',
     etag: image?.etag ?? '',
     paths: (updateMask?.paths ?? []).map(snakeCase),
-    values: { ...imageFields(image), deactivated: image?.deactivated ?? false },
+    values: {
+      ...imageFields(image),
+      deactivated: image?.deactivated ?? false,
+      projectId: image?.projectId ?? '',
+    },
   };
 }
 

@@ -1,0 +1,40 @@
+import { validate } from 'uuid';
+import type { Database } from '../../database/database.ts';
+import { rowsById } from '../../database/rows-by-id.ts';
+import type { ImageId, TaskId } from '../../records/ids.ts';
+import { Image } from '../../records/image.ts';
+import { Task } from '../../records/task.ts';
+import type { HttpCall } from '../http/http-endpoints.ts';
+
+/**
+ * Has an admin who acts in any project go on in that of the image, or the task, which the path of a call names: OpenStack's
+ * clients name no project. As a member of an image an admin speaks for the own project alone.
+ *
+ * @param path the place's.
+ */
+export async function actForOwner(
+  database: Database,
+  { params, context, request }: HttpCall,
+  path: string,
+): Promise<void> {
+  const id = params['id'];
+  if (
+    id === undefined ||
+    context.knownCaller === undefined ||
+    context.caller.actsAnywhere !== true
+  ) {
+    return;
+  }
+  const { projectId } = context.caller;
+  if (request.method === 'PUT' && params['member'] === projectId) {
+    return;
+  }
+  const row = validate(id)
+    ? await (path.startsWith('/v2/tasks/')
+        ? rowsById(database, Task).read(id.toLowerCase() as TaskId)
+        : rowsById(database, Image).read(id.toLowerCase() as ImageId))
+    : undefined;
+  if (row !== undefined && row.projectId !== projectId) {
+    context.actIn(row.projectId);
+  }
+}
