@@ -37,6 +37,19 @@ beforeAll(async () => {
             (select id from images where visibility = 'SHARED' limit $1) as shared`,
     [sharedWithMe],
   );
+  // Of what is rare, 20 of each among those of p0.
+  for (const [i, change] of [
+    'hidden = true',
+    'protected = true',
+    'deactivated = true',
+    `container_format = 'OVA'`,
+  ].entries()) {
+    await database.pool.query(
+      `update images set ${change} where name in (
+         select name from images where project_id = 'p0' order by name offset $1 limit 20)`,
+      [20 * i],
+    );
+  }
   await database.pool.query('analyze images');
   await database.pool.query('analyze image_members');
 }, 120_000);
@@ -128,6 +141,10 @@ test.each([
   ['COMMUNITY images of all', { visibilities: ['COMMUNITY'] }],
   ['those of one other project', { projectId: 'p7' }],
   ['PUBLIC ones of a project that has 10,000', { projectId: 'p0', visibilities: ['PUBLIC'] }],
+  ['hidden ones of that project', { projectId: 'p0', hidden: true }],
+  ['protected ones of it', { projectId: 'p0', protected: true }],
+  ['deactivated ones of it', { projectId: 'p0', deactivated: true }],
+  ['OVAs of it', { projectId: 'p0', containerFormats: ['OVA'] }],
 ])('a page of %s is bounded, too', async (_, filter) => {
   const { database } = openImages();
   const nodes = await planOf(database, false, 'p500', listOf(filter, { pageSize }));
