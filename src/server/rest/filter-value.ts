@@ -41,7 +41,8 @@ export function wordsIn(checks: FieldChecks, field: string, value: string): read
 export function timeSpan(checks: FieldChecks, field: string, value: string): Span {
   const { operator, rest } = comparisonIn(value);
   const time = timeOf(rest);
-  if (Number.isNaN(time)) {
+  // Not "time < …", which would let NaN through.
+  if (!(time >= firstTime && time < lastSecond)) {
     checks.add(
       field,
       `must be a time such as 2026-11-26T12:00:00Z, or one after ${comparisons.join(':, ')}:, not ${quoted(value)}`,
@@ -66,6 +67,10 @@ export function numberSpan(checks: FieldChecks, field: string, value: string): S
 }
 
 const isoTime = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)(Z|[+-]\d\d:\d\d)?)?$/;
+
+/** What PostgreSQL and JavaScript write in the same way, with room for a second more. */
+const firstTime = Date.parse('0001-01-01T00:00:00Z');
+const lastSecond = Date.parse('9999-12-31T23:59:59Z');
 
 /** ms since 1970; of UTC where no zone is told, as in Glance. NaN for what is no time. */
 function timeOf(text: string): number {
