@@ -47,7 +47,7 @@ export function importPlaces(parts: ImportPlacesParts): readonly Place[] {
       case 'glance-direct': {
         const image = await readOwnImage(database, caller, imageId);
         const { id } = await latestTask(database, image);
-        await uploads.importStaged(caller, id);
+        await uploads.importStaged(caller, id, call.context.requestId);
         return id;
       }
       case 'web-download': {

@@ -75,6 +75,9 @@ export async function taskView(
 function inputOf(task: Readonly<Task>): TaskView['input'] {
   return {
     image_id: task.imageId,
+    // What Glance's tasks of an import have, which is all that they are for there.
+    ...(task.isStaging &&
+      task.finishSize != null && { import_req: { method: { name: 'glance-direct' } } }),
     ...(task.expectedSize != null && { total_size: task.expectedSize }),
     ...(task.source != null && { import_from: task.source }),
     ...(task.expectedSha256 != null && { sha256: task.expectedSha256 }),

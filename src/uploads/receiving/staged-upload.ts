@@ -35,6 +35,7 @@ export async function markStaged(
  * Takes staged bytes for the whole image: from here on the task completes by itself, whatever becomes of this process.
  * Answers what is to be completed.
  *
+ * @param requestId of the call, which becomes the task's where none made it.
  * @throws DarkroomError TASK_NOT_FOUND, TASK_TERMINAL, TASK_EXPIRED; IMAGE_STATE_INVALID where not all is staged, WRITER_ACTIVE
  *   while it is being staged.
  */
@@ -42,6 +43,7 @@ export async function importStaged(
   ledger: TaskLedger,
   caller: Caller,
   taskId: TaskId,
+  requestId: string,
 ): Promise<FinishClaim> {
   return ledger.change(taskId, caller, (entry) => {
     const { task } = entry;
@@ -60,6 +62,7 @@ export async function importStaged(
     if (task.state === 'PENDING') {
       entry.start('RECEIVING', 'all bytes are staged');
     }
+    task.requestId ??= requestId;
     recordFinish(entry, claim);
     return claim;
   });

@@ -184,8 +184,8 @@ export class UploadService implements UploadIntake {
    *
    * @throws DarkroomError as `importStaged`.
    */
-  async importStaged(caller: Caller, taskId: TaskId): Promise<void> {
-    const claim = await importStaged(this.#parts.ledger, caller, taskId);
+  async importStaged(caller: Caller, taskId: TaskId, requestId: string): Promise<void> {
+    const claim = await importStaged(this.#parts.ledger, caller, taskId, requestId);
     this.complete(taskId, claim).catch((error: unknown) => {
       this.#parts.logger.info({ err: error, taskId }, 'staged bytes could not be imported');
     });

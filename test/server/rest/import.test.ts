@@ -81,6 +81,12 @@ describe('what is staged', () => {
     });
     await untilActive(image.imageId);
     await expectBytes(service(), image.imageId, bytes);
+    const shown = await ask(service(), 'GET', `/v2/tasks/${image.taskId}`);
+    expect(JSON.parse(shown.body)).toMatchObject({
+      status: 'success',
+      request_id: imported.headers['x-openstack-request-id'],
+      input: { import_req: { method: direct } },
+    });
     expect(await importBy(image.import, direct)).toMatchObject({ status: 409 });
   });
 

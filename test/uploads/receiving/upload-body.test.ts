@@ -272,7 +272,7 @@ describe('staged bytes', () => {
       stagedSize: data.length,
       isStaging: true,
     });
-    await world().uploads.importStaged(defaultCaller, taskId);
+    await world().uploads.importStaged(defaultCaller, taskId, 'request-1');
     await expect
       .poll(async () => (await readImage(database(), imageId)).state, { timeout: 10_000 })
       .toBe('ACTIVE');
@@ -282,7 +282,7 @@ describe('staged bytes', () => {
   test('are checked when they are imported', async () => {
     const { imageId, taskId } = await queueImage(database());
     await send(taskId, data, { ...stage, sha256: sha256(randomBytes(1)) });
-    await world().uploads.importStaged(defaultCaller, taskId);
+    await world().uploads.importStaged(defaultCaller, taskId, 'request-1');
     await expect
       .poll(async () => (await readTask(database(), taskId)).state, { timeout: 10_000 })
       .toBe('FAILED');
@@ -303,7 +303,9 @@ describe('staged bytes', () => {
   ])('are not imported where %s', async (_, before) => {
     const { imageId, taskId } = await queueImage(database());
     await before(taskId);
-    const failure = await failureOf(world().uploads.importStaged(defaultCaller, taskId));
+    const failure = await failureOf(
+      world().uploads.importStaged(defaultCaller, taskId, 'request-1'),
+    );
     expect(failure).toMatchObject({ reason: 'IMAGE_STATE_INVALID' });
     expect(await readImage(database(), imageId)).toMatchObject({ state: 'QUEUED' });
   });
@@ -317,7 +319,7 @@ describe('staged bytes', () => {
     await send(taskId, data, { ...stage, size: data.length });
     await send(taskId, data, stage);
     expect(await failureOf(send(taskId, data))).toMatchObject({ reason: 'IMAGE_STATE_INVALID' });
-    await world().uploads.importStaged(defaultCaller, taskId);
+    await world().uploads.importStaged(defaultCaller, taskId, 'request-1');
     await expect
       .poll(async () => (await readImage(database(), imageId)).state, { timeout: 10_000 })
       .toBe('ACTIVE');
