@@ -51,6 +51,8 @@ describe.skipIf(!hasKeystone() || !hasTempest())('Tempest', () => {
     const service = await startService(
       {
         ...cloud.settings,
+        // As those of OpenStack's own service do.
+        DARKROOM_ADMINS_ACT_IN: 'any-project',
         DARKROOM_IMPORT_SPECIAL_ADDRESSES: '127.0.0.1',
         DARKROOM_IMPORT_PORTS: `80,${port}`,
         // One of its sources is nowhere.
