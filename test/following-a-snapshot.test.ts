@@ -41,9 +41,12 @@ test('the compute service of the guide runs as it stands, and goes on after its 
   const lines = running.lines;
   expect(lines[0]).toBe('2 DISK_UNREADABLE A sector of the disk is gone.');
   expect(lines.at(-2)).toMatch(/^\d+ {2}The image is ACTIVE with 30000000 bytes/);
-  // Each revision of the second task once, and in order, across the break.
+  // Each revision of the second task once, and in order, across the break: from the one after that at which the watch began,
+  // which is the first or, where the upload was quicker, the second.
   const revisions = lines.slice(1, -1).map((line) => Number(line.split(' ')[0]));
-  expect(revisions).toEqual(revisions.map((_, i) => i + 2));
+  const [first = 0] = revisions;
+  expect([2, 3]).toContain(first);
+  expect(revisions).toEqual(revisions.map((_, i) => i + first));
   const [, imageId, sha256] = /^image (\S+) has 30000000 bytes, sha256 (\S+)$/.exec(lines.at(-1)!)!;
   expect(sha256).toBe(createHash('sha256').update(bytes).digest('hex'));
   const again = await service.another();
