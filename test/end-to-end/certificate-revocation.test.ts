@@ -50,7 +50,11 @@ describe.skipIf(!canMakeCertificates)('a certificate that its authority takes ba
         session,
         async call(): Promise<{ status: number; body: string }> {
           const stream = session.request({ ':path': '/v2/tasks' });
-          const [headers] = (await once(stream, 'response')) as [http2.IncomingHttpHeaders];
+          // A connection whose certificate was taken back just now ends without an answer, and without an error.
+          const ended = once(stream, 'close').then(() => Promise.reject(new Error('it ended')));
+          const [headers] = (await Promise.race([once(stream, 'response'), ended])) as [
+            http2.IncomingHttpHeaders,
+          ];
           return { status: Number(headers[':status']), body: await text(stream) };
         },
       };
