@@ -1,4 +1,5 @@
 import { MessageChannel, Worker } from 'node:worker_threads';
+import { settledWithin } from '../domain/settled-within.ts';
 import { CompressionError } from './compression-error.ts';
 import type {
   DecoderAnswer,
@@ -16,6 +17,8 @@ export interface SilenceLimits {
 
 /** The largest step takes a few tenths of a second. */
 const usualSilence: SilenceLimits = { maxCpuMs: 20_000, checkMs: 1000 };
+/** For how long the end of a thread is waited for, in ms. */
+const longestEndMs = 1000;
 /** MiB of JavaScript's heap; what decoders keep besides is bounded by their formats. */
 const maxHeapMb = 128;
 
@@ -105,7 +108,10 @@ class DecoderThread {
 
   async terminate(): Promise<void> {
     this.#port.close();
-    await this.#worker.terminate();
+    // One that is terminated while it is asked for its time may never say that it has ended (Node 24.21: of those that were
+    // asked each 10 ms 1 in 20), and whoever waits for its stream would wait for ever.
+    await settledWithin(this.#worker.terminate(), longestEndMs);
+    this.#worker.unref();
   }
 
   #stopIfSilent(): NodeJS.Timeout {
