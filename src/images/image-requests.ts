@@ -98,6 +98,32 @@ export interface ImageFilter {
   readonly sha256?: string | undefined;
 }
 
+/** The filter that all images match: what a list is asked, unless it says otherwise. */
+export const allImages: ImageFilter = {
+  states: [],
+  outlooks: [],
+  ids: [],
+  name: undefined,
+  names: [],
+  namePrefix: undefined,
+  diskFormats: [],
+  containerFormats: [],
+  visibilities: [],
+  tags: [],
+  properties: {},
+  createdAfter: undefined,
+  createdBefore: undefined,
+  updatedAfter: undefined,
+  updatedBefore: undefined,
+  minSizeBytes: undefined,
+  maxSizeBytes: undefined,
+  projectId: undefined,
+  memberStatuses: [],
+  hidden: undefined,
+  protected: undefined,
+  deactivated: undefined,
+};
+
 /** What ListImages is asked. */
 export interface ListImagesRequest {
   readonly filter: ImageFilter;

@@ -5,12 +5,13 @@ import type { Database } from '../../src/database/database.ts';
 import type { Caller } from '../../src/access/caller.ts';
 import { DarkroomError } from '../../src/domain/darkroom-error.ts';
 import { newId, type BlobId, type ImageId } from '../../src/records/ids.ts';
-import type {
-  CreateImageRequest,
-  ImageFilter,
-  ListImagesRequest,
-  ImageFields,
-  UpdateImageRequest,
+import {
+  allImages,
+  type CreateImageRequest,
+  type ImageFilter,
+  type ListImagesRequest,
+  type ImageFields,
+  type UpdateImageRequest,
 } from '../../src/images/image-requests.ts';
 import type { NewImageSettings } from '../../src/images/new-image.ts';
 import { ImageService } from '../../src/images/image-service.ts';
@@ -100,31 +101,7 @@ export function listOf(
   rest: Partial<Omit<ListImagesRequest, 'filter'>> = {},
 ): ListImagesRequest {
   return {
-    filter: {
-      states: [],
-      outlooks: [],
-      ids: [],
-      name: undefined,
-      names: [],
-      namePrefix: undefined,
-      diskFormats: [],
-      containerFormats: [],
-      visibilities: [],
-      tags: [],
-      properties: {},
-      createdAfter: undefined,
-      createdBefore: undefined,
-      updatedAfter: undefined,
-      updatedBefore: undefined,
-      minSizeBytes: undefined,
-      maxSizeBytes: undefined,
-      projectId: undefined,
-      memberStatuses: [],
-      hidden: undefined,
-      protected: undefined,
-      deactivated: undefined,
-      ...filter,
-    },
+    filter: { ...allImages, ...filter },
     order: undefined,
     pageSize: 0,
     pageToken: '',

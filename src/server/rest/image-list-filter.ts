@@ -1,7 +1,7 @@
 import { validate } from 'uuid';
 import type { FieldChecks } from '../../domain/field-checks.ts';
 import { quoted } from '../../domain/quoted.ts';
-import type { ImageFilter } from '../../images/image-requests.ts';
+import { allImages, type ImageFilter } from '../../images/image-requests.ts';
 import type { ImageStanding } from '../../images/image-standing.ts';
 import { memberStatuses } from '../../records/image-member.ts';
 import { containerFormats, diskFormats, imageOutlooks, visibilities } from '../../records/image.ts';
@@ -138,7 +138,7 @@ export function imageFilter(
   checks: FieldChecks,
   parameters: readonly (readonly [string, string])[],
 ): ImageFilter {
-  const wanted: Wanted = { ...everything };
+  const wanted: Wanted = { ...allImages };
   const properties: [string, string][] = [];
   for (const [name, value] of parameters) {
     const reader = Object.hasOwn(readers, name) ? readers[name] : undefined;
@@ -155,31 +155,6 @@ export function imageFilter(
   }
   return { ...wanted, properties: Object.fromEntries(properties) };
 }
-
-const everything: ImageFilter = {
-  states: [],
-  outlooks: [],
-  ids: [],
-  name: undefined,
-  names: [],
-  namePrefix: undefined,
-  diskFormats: [],
-  containerFormats: [],
-  visibilities: [],
-  tags: [],
-  properties: {},
-  createdAfter: undefined,
-  createdBefore: undefined,
-  updatedAfter: undefined,
-  updatedBefore: undefined,
-  minSizeBytes: undefined,
-  maxSizeBytes: undefined,
-  projectId: undefined,
-  memberStatuses: [],
-  hidden: undefined,
-  protected: undefined,
-  deactivated: undefined,
-};
 
 /** Glance's words are ours, in lower case. */
 function ours(
