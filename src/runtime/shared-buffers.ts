@@ -182,7 +182,10 @@ function drop(buffer: SharedArrayBuffer): void {
   }
 }
 
-/** A service without uploads needs no memory for them. */
+/**
+ * A service without uploads needs no memory for them. But V8 does not count this memory, so that between uploads that come
+ * now and then it may not be collected for long: no more than is kept is let go before some of it was.
+ */
 function dropAtRest(): void {
   rest = undefined;
   if (wasUsed) {
@@ -190,6 +193,8 @@ function dropAtRest(): void {
     rest = setTimeout(dropAtRest, restMs).unref();
     return;
   }
-  idle.forEach((buffers) => buffers.forEach(drop));
-  idle.clear();
+  for (const [size, buffers] of idle) {
+    const droppable = Math.floor((mostBytes - droppedBytes) / size);
+    buffers.splice(0, droppable).forEach(drop);
+  }
 }

@@ -113,6 +113,24 @@ test('buffers that nobody takes for a while are let go', async () => {
   }
 });
 
+test('what is let go at rest has a bound, before V8 has collected it', async () => {
+  vi.useFakeTimers();
+  try {
+    const memory = await memoryOfItsOwn('rests');
+    // Held, so that none is collected.
+    const seen = new Set<ArrayBufferLike>();
+    for (let upload = 0; upload < 100; upload += 1) {
+      const buffer = memory.takeBuffer(MiB);
+      seen.add(buffer.buffer);
+      memory.giveBack(buffer);
+      await vi.advanceTimersByTimeAsync(20_000);
+    }
+    expect(seen.size).toBeLessThan(34);
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
 test('bytes are copied as they are, from anywhere to anywhere', () => {
   const part = fc.uint8Array({ maxLength: 100 });
   fc.assert(
