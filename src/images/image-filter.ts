@@ -97,6 +97,8 @@ export function imageFilterContent(filter: ImageFilter): Fingerprintable {
     deactivated: filter.deactivated,
     createdOutside: filter.createdOutside?.map((time) => time.getTime()),
     updatedOutside: filter.updatedOutside?.map((time) => time.getTime()),
+    minDiskBytes: filter.minDiskBytes,
+    minRamBytes: filter.minRamBytes,
     standings: filter.standings && sorted(filter.standings),
     sha256: filter.sha256,
     namePrefix: filter.namePrefix,
@@ -195,6 +197,14 @@ export function imageConditions(filter: ImageFilter): SqlCondition[] {
     if (span) {
       const [from, until] = span;
       add(`not (${column} >= ? and ${column} < ?)`, from.toISOString(), until.toISOString());
+    }
+  }
+  for (const [column, span] of [
+    ['min_disk_bytes', filter.minDiskBytes],
+    ['min_ram_bytes', filter.minRamBytes],
+  ] as const) {
+    if (span) {
+      add(`${column} >= ? and ${column} < ?`, ...span);
     }
   }
   if (filter.standings) {

@@ -63,7 +63,7 @@ const size = {
   of: (image: ImagePlace) => image.sizeBytes ?? -1,
 } as const;
 
-/** What images can be sorted by. By the first five there is an index with just these columns, behind the project. */
+/** What images can be sorted by. For each there are indexes with just this and the id, behind the project, and behind the visibility. */
 const sortColumns = {
   CREATE_TIME: createTime,
   UPDATE_TIME: updateTime,

@@ -82,6 +82,9 @@ export interface ImageFilter {
   readonly updatedOutside?: readonly [Date, Date] | undefined;
   readonly minSizeBytes: number | undefined;
   readonly maxSizeBytes: number | undefined;
+  /** Of what a machine must have at least, in bytes: from the first number up to but without the second. */
+  readonly minDiskBytes?: readonly [number, number] | undefined;
+  readonly minRamBytes?: readonly [number, number] | undefined;
   /** Undefined for all that the caller may see. */
   readonly projectId: string | undefined;
   /** Of images that are shared with the caller's project: where its membership is in one of these. */

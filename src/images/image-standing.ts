@@ -23,7 +23,9 @@ const isSaving = `
   (${isLive} and ${isSent} and not tasks.is_staging
     and (tasks.writer_process_id is not null or tasks.finish_size is not null))`;
 
-/** By the primary key of tasks. */
+const isExpected = `state = 'QUEUED' and outlook = 'EXPECTED'`;
+
+/** By the primary key of tasks. Of images whose bytes are expected alone: these have a live task, and an index. */
 const newestTaskIs = (condition: string): string =>
   `exists (select from tasks where tasks.id = images.latest_task_id and ${condition})`;
 
@@ -35,9 +37,9 @@ const standings: Readonly<
     state: 'QUEUED',
     sql: `state = 'QUEUED' and not ${newestTaskIs(`(${isImporting} or ${isUploading} or ${isSaving})`)}`,
   },
-  SAVING: { state: 'QUEUED', sql: `state = 'QUEUED' and ${newestTaskIs(isSaving)}` },
-  UPLOADING: { state: 'QUEUED', sql: `state = 'QUEUED' and ${newestTaskIs(isUploading)}` },
-  IMPORTING: { state: 'QUEUED', sql: `state = 'QUEUED' and ${newestTaskIs(isImporting)}` },
+  SAVING: { state: 'QUEUED', sql: `${isExpected} and ${newestTaskIs(isSaving)}` },
+  UPLOADING: { state: 'QUEUED', sql: `${isExpected} and ${newestTaskIs(isUploading)}` },
+  IMPORTING: { state: 'QUEUED', sql: `${isExpected} and ${newestTaskIs(isImporting)}` },
   ACTIVE: { state: 'ACTIVE', sql: `state = 'ACTIVE' and not deactivated` },
   DEACTIVATED: { state: 'ACTIVE', sql: `state = 'ACTIVE' and deactivated` },
 };

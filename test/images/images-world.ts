@@ -135,6 +135,8 @@ export interface StoredImage {
   readonly hidden?: boolean;
   readonly deactivated?: boolean;
   readonly containerFormat?: Image['containerFormat'];
+  readonly minDiskBytes?: number;
+  readonly minRamBytes?: number;
   readonly tags?: string[];
   readonly properties?: Record<string, string>;
   readonly createTime?: Date;
@@ -169,8 +171,8 @@ export async function storeImages(
           outlook: spec.outlook ?? outlooks[state],
           sizeBytes: spec.sizeBytes ?? (state === 'ACTIVE' ? 1 : null),
           sha256: state === 'ACTIVE' ? '0'.repeat(64) : null,
-          minDiskBytes: 0,
-          minRamBytes: 0,
+          minDiskBytes: spec.minDiskBytes ?? 0,
+          minRamBytes: spec.minRamBytes ?? 0,
           properties: spec.properties ?? {},
           tags: spec.tags ?? [],
           visibility: spec.visibility ?? 'PRIVATE',

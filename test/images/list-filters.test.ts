@@ -22,7 +22,7 @@ beforeAll(async () => {
     { name: 'd', createTime: second(3), updateTime: second(6), deactivated: true },
     { name: 'e', createTime: second(4), state: 'QUEUED', diskFormat: 'QCOW2' },
     { name: 'f', createTime: second(5), state: 'DELETED' },
-    { name: 'g', createTime: second(6), containerFormat: 'OVA', sizeBytes: 7 },
+    { name: 'g', createTime: second(6), containerFormat: 'OVA', sizeBytes: 7, minDiskBytes: 9 },
   ]);
 });
 
@@ -52,6 +52,8 @@ test.each<[string, Partial<ImageFilter>, string]>([
   ['a standing', { standings: ['ACTIVE'] }, 'acg'],
   ['two', { standings: ['DEACTIVATED', 'QUEUED'] }, 'de'],
   ['none', { standings: [] }, ''],
+  ['a smallest disk', { minDiskBytes: [1, 10] }, 'g'],
+  ['none of it', { minDiskBytes: [0, 9], minRamBytes: [0, 1] }, 'acde'],
   ['a digest', { sha256: '1'.repeat(64) }, ''],
 ])('lists are filtered by %s', async (_, filter, found) => {
   expect(await names(filter)).toBe(found);

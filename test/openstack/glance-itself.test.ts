@@ -96,6 +96,10 @@ const named = (name: string, fields: object = {}): Step => ({
 const make: Step = named('a', { os: 'debian', tags: ['x', 'y'], min_disk: 1, min_ram: 2 });
 const look: Step = { ask: ['GET', image] };
 
+const bare = { disk_format: 'raw', container_format: 'bare' };
+/** Ids of which both know which comes first. */
+const listed = (n: number): string => `11111111-2222-4333-8444-66666666666${n}`;
+
 const stories: Readonly<Record<string, readonly Step[]>> = {
   'an image is made with nothing': [{ ask: ['POST', '/v2/images', {}], as: 'a' }, look],
   'an image is made with everything': [
@@ -246,10 +250,17 @@ const stories: Readonly<Record<string, readonly Step[]>> = {
     { ask: ['POST', `${image}/actions/reactivate`] },
   ],
   'lists are filtered and sorted': [
-    named('l1', { disk_format: 'raw', container_format: 'bare', tags: ['t'], k: 'v' }),
-    named('l2', { disk_format: 'qcow2', container_format: 'ova', visibility: 'public' }),
+    named('l1', { id: listed(2), ...bare, tags: ['t'], k: 'v' }),
+    named('l2', {
+      id: listed(1),
+      disk_format: 'qcow2',
+      container_format: 'ova',
+      visibility: 'public',
+    }),
     named('l3', { protected: true, tags: ['t', 'u'], os_hidden: true }),
-    named('l4', { visibility: 'community', min_disk: 1 }),
+    named('l4', { visibility: 'community', min_disk: 1, min_ram: 512 }),
+    named('l5', { id: listed(3), ...bare, 'a:b': 'x y', min_disk: 2 }),
+    { ask: ['PUT', '/v2/images/$l5/file', 'twelve bytes', 'application/octet-stream'] },
     ...[
       'name=l1',
       'name=in:l1,l2',
@@ -273,6 +284,56 @@ const stories: Readonly<Record<string, readonly Step[]>> = {
       'name=l1&status=active',
       'name=l1&owner=default',
       'name=l1&size_min=1',
+      'name=l5&size_min=12',
+      'name=l5&size_min=13',
+      'name=l5&size_max=12&size_min=12',
+      'name=l5&size_max=11',
+      'name=in:l4,l5&min_disk=1&visibility=all',
+      'name=in:l4,l5&min_disk=2&visibility=all',
+      'name=in:l4,l5&min_ram=512&visibility=all',
+      'name=in:l4,l5&min_ram=0&visibility=all',
+      'name=l5&checksum=none',
+      'name=l5&os_hash_value=none',
+      'a:b=x%20y',
+      'name=l5&status=in:active,queued',
+      'name=in:l1,l5&status=in:active,deactivated',
+      'name=in:l1,l2,l5&disk_format=in:raw,qcow2&sort=name:asc',
+      'name=in:l1,l2,l5&container_format=in:ova,bare&sort=name:asc',
+      'name=in:l1,l2,l5&protected=false&sort=name:asc',
+      'name=l3&protected=true&os_hidden=true',
+      'name=in:l1,l2,l5&os_hidden=false&sort=name:asc',
+      'name=in:l1,l3&tag=t&sort=name:asc',
+      'id=in:$l1,$l5&sort=name:asc',
+      'member_status=all&name=l1',
+      'member_status=pending&visibility=shared&name=l1',
+      'member_status=accepted&visibility=shared&name=l1',
+      'name=l5&owner=nobody',
+      ...['eq', 'neq', 'gt', 'gte', 'lt', 'lte'].flatMap((operator) =>
+        ['created_at', 'updated_at'].map(
+          (field) => `name=l1&${field}=${operator}:2020-01-01T00:00:00Z`,
+        ),
+      ),
+      'name=l1&created_at=gt:2020-01-01T00:00:00Z&updated_at=lt:2035-01-01T00:00:00Z',
+      'name=l1&created_at=in:2020-01-01T00:00:00Z',
+      'name=gt:a',
+      'status=gt:active',
+      ...[
+        'name',
+        'status',
+        'container_format',
+        'disk_format',
+        'size',
+        'id',
+        'created_at',
+        'updated_at',
+      ].flatMap((key) =>
+        ['asc', 'desc'].flatMap((direction) => [
+          `disk_format=in:raw,qcow2&container_format=in:bare,ova&sort=${key}:${direction},name:asc`,
+          `disk_format=in:raw,qcow2&sort_key=${key}&sort_dir=${direction}&sort_key=name&sort_dir=asc`,
+        ]),
+      ),
+      'sort=owner',
+      'sort_key=min_disk',
       'name=l1&id=$l1',
       'limit=0',
       'limit=-1',

@@ -16,6 +16,10 @@ export function wordsIn(checks: FieldChecks, field: string, value: string): read
   const operator = /^(?:in|eq):/.exec(value)?.[0] ?? '';
   let rest = value.slice(operator.length);
   if (operator !== 'in:') {
+    const { operator: comparison } = comparisonIn(value);
+    if (comparison !== 'eq') {
+      checks.add(field, `cannot be compared by ${comparison}: send a word, or several after in:`);
+    }
     return [rest];
   }
   const words: string[] = [];

@@ -7,6 +7,7 @@ import { memberStatuses } from '../../records/image-member.ts';
 import { containerFormats, diskFormats, imageOutlooks, visibilities } from '../../records/image.ts';
 import { numberSpan, timeSpan, wordsIn, type Span } from './filter-value.ts';
 import { glanceStatuses } from './image-schema.ts';
+import { GiB, MiB } from './image-view.ts';
 
 /** What is wanted of the images of a list; built up parameter by parameter. */
 type Wanted = { -readonly [Field in keyof ImageFilter]: ImageFilter[Field] };
@@ -27,7 +28,8 @@ const readers: Readonly<Record<string, Reader>> = {
   id(wanted, value, checks) {
     // What is no id is none of any image's.
     const ids = wordsIn(checks, 'id', value).filter((id) => validate(id));
-    wanted.ids = ids.length === 0 ? [nobodysId] : ids;
+    const isNobodys = ids.length === 0 || wanted.ids.includes(nobodysId);
+    wanted.ids = isNobodys ? [nobodysId] : ids;
   },
   name(wanted, value, checks) {
     wanted.names = wordsIn(checks, 'name', value);
@@ -84,10 +86,20 @@ const readers: Readonly<Record<string, Reader>> = {
   size(wanted, value, checks) {
     const { from, until, isWanted } = numberSpan(checks, 'size', value);
     if (!isWanted) {
-      checks.add('size', 'cannot be compared by neq: ask for what is below, and for what is above');
+      checks.add('size', noOthers);
     }
     wanted.minSizeBytes = from ?? wanted.minSizeBytes;
     wanted.maxSizeBytes = until === undefined ? wanted.maxSizeBytes : until - 1;
+  },
+  min_disk(wanted, value, checks) {
+    wanted.minDiskBytes = both(wanted.minDiskBytes, bytesIn(checks, 'min_disk', value, GiB));
+  },
+  min_ram(wanted, value, checks) {
+    wanted.minRamBytes = both(wanted.minRamBytes, bytesIn(checks, 'min_ram', value, MiB));
+  },
+  checksum(wanted) {
+    // No image has one.
+    wanted.ids = [nobodysId];
   },
   created_at(wanted, value, checks) {
     const span = timeSpan(checks, 'created_at', value);
@@ -112,12 +124,9 @@ const readers: Readonly<Record<string, Reader>> = {
 /** Fields of an image by which lists are not filtered: not taken for properties of the same name. */
 const unfiltered = new Set([
   'changes-since',
-  'checksum',
   'direct_url',
   'file',
   'locations',
-  'min_disk',
-  'min_ram',
   'os_hash_algo',
   'schema',
   'self',
@@ -125,6 +134,9 @@ const unfiltered = new Set([
   'tags',
   'virtual_size',
 ]);
+
+/** What an amount is told for that is compared by neq. */
+const noOthers = 'cannot be compared by neq: ask for what is below, and for what is above';
 
 /** No image has it (RFC 9562, section 5.9). */
 const nobodysId = '00000000-0000-0000-0000-000000000000';
@@ -169,6 +181,32 @@ function ours(
 
 function yesOrNo(checks: FieldChecks, field: string, value: string): boolean {
   return checks.oneOf(field, value.toLowerCase(), ['true', 'false']) === 'true';
+}
+
+/** A span of what is told in whole units, rounded up, in bytes. */
+function bytesIn(
+  checks: FieldChecks,
+  field: string,
+  value: string,
+  unit: number,
+): readonly [number, number] {
+  const { from = 0, until, isWanted } = numberSpan(checks, field, value);
+  if (!isWanted) {
+    checks.add(field, noOthers);
+  }
+  const firstOf = (units: number): number =>
+    Math.min((units - 1) * unit + 1, Number.MAX_SAFE_INTEGER);
+  return [
+    Math.max(firstOf(from), 0),
+    until === undefined ? Number.MAX_SAFE_INTEGER : firstOf(until),
+  ];
+}
+
+function both(
+  one: readonly [number, number] = [0, Number.MAX_SAFE_INTEGER],
+  other: readonly [number, number],
+): readonly [number, number] {
+  return [Math.max(one[0], other[0]), Math.min(one[1], other[1])];
 }
 
 function outside({ from = 0, until = 0 }: Span): readonly [Date, Date] {
