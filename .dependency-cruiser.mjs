@@ -161,7 +161,7 @@ export const rooms = {
   ],
   migration: ['domain'],
   cli: ['migration', 'server/audit', 'identity', 'access', 'domain'],
-  client: [],
+  client: ['domain'],
 };
 
 /** Rooms that are folders of their own; a file right in `server/` is not in one of the rooms below it. */

@@ -1,0 +1,66 @@
+import type { Transport } from '@connectrpc/connect';
+import {
+  createConnectTransport,
+  createGrpcTransport,
+  Http2SessionManager,
+} from '@connectrpc/connect-node';
+import type { SecureClientSessionOptions } from 'node:http2';
+import { clientOver, type ClientOptions, type DarkroomClient } from './darkroom-client.ts';
+
+export * from './exports.ts';
+
+/** How TLS is spoken, for https. */
+export interface ClientTlsOptions {
+  /** Authorities as PEM, in place of Node's. */
+  readonly ca?: string | Buffer;
+  /** The client's own certificate as PEM, and those between it and the root. */
+  readonly cert?: string | Buffer;
+  /** The private key of that certificate as PEM. */
+  readonly key?: string | Buffer;
+  /** The name that the service's certificate must have; the endpoint's host if not set. */
+  readonly serverName?: string;
+}
+
+/** What a client in Node is made with. */
+export type NodeClientOptions = ClientOptions &
+  (
+    | {
+        /** `http://host:port` or `https://host:port`. */
+        readonly endpoint: string;
+        /** What is spoken over HTTP/2; gRPC if not set. */
+        readonly protocol?: 'grpc' | 'connect';
+        readonly tls?: ClientTlsOptions;
+      }
+    | {
+        /** A transport of Connect, as of `darkroom/client/grpc-js`. Whoever has made it closes it. */
+        readonly transport: Transport;
+      }
+  );
+
+const pingIntervalMs = 20_000;
+const pingTimeoutMs = 10_000;
+/** Node's own are 64 KiB, which holds downloads up. */
+const windowBytes = 8 * 1024 * 1024;
+const readMaxBytes = 64 * 1024 * 1024;
+
+/** Makes a client. It connects with the first call, and holds no process up. */
+export function createDarkroomClient(options: NodeClientOptions): DarkroomClient {
+  if ('transport' in options) {
+    return clientOver(options.transport, options);
+  }
+  const { endpoint, protocol = 'grpc', tls = {} } = options;
+  const { serverName, ...secrets } = tls;
+  const session: SecureClientSessionOptions = {
+    ...secrets,
+    ...(serverName === undefined ? {} : { servername: serverName }),
+    settings: { initialWindowSize: windowBytes },
+  };
+  const pings = { pingIntervalMs, pingTimeoutMs };
+  const sessionManager = new Http2SessionManager(endpoint, pings, session);
+  const shared = { baseUrl: endpoint, sessionManager, readMaxBytes };
+  const transport =
+    protocol === 'grpc'
+      ? createGrpcTransport(shared)
+      : createConnectTransport({ ...shared, httpVersion: '2', useHttpGet: true });
+  return clientOver(transport, options, () => sessionManager.abort());
+}
