@@ -108,7 +108,13 @@ export class Connections {
       this.#size -= 1;
       this.#forgetIfGone(group, peer);
     };
-    const entry = new Entry(peer, this.#resting, this.#requests, leave);
+    const flooded = (flooder: Entry): void => {
+      // Node may tell of it when the connection, maybe the peer's last, has left already.
+      const known = this.#peers.get(group) ?? peer;
+      this.#peers.set(group, known);
+      known.floodedBy(flooder);
+    };
+    const entry = new Entry(peer, this.#resting, this.#requests, { leave, flooded });
     socket.once('close', () => entry.leave());
     entry.mayRest(waitMs + headTimeoutMs, () => socket.destroy());
     if (waitMs === 0) {
@@ -204,11 +210,17 @@ class Peer {
   }
 }
 
+/** What the others have to know of a connection. */
+interface EntryListener {
+  leave(): void;
+  flooded(flooder: Entry): void;
+}
+
 class Entry implements Connection {
   readonly peer: Peer;
   readonly #resting: readonly Set<Entry>[];
   readonly #allRequests: OpenRequests;
-  readonly #onLeave: () => void;
+  readonly #told: EntryListener;
   /** Whether it does not wait for its turn any more. */
   isServed = false;
   /** Whether a request on it had its whole answer. */
@@ -219,11 +231,11 @@ class Entry implements Connection {
   #hasLeft = false;
   restsUntil = 0;
 
-  constructor(peer: Peer, resting: Set<Entry>, allRequests: OpenRequests, onLeave: () => void) {
+  constructor(peer: Peer, resting: Set<Entry>, allRequests: OpenRequests, told: EntryListener) {
     this.peer = peer;
     this.#allRequests = allRequests;
     this.#resting = [resting, peer.resting];
-    this.#onLeave = onLeave;
+    this.#told = told;
   }
 
   mayRest(forMs: number, end: () => void): void {
@@ -255,7 +267,7 @@ class Entry implements Connection {
   }
 
   flooded(): void {
-    this.peer.floodedBy(this);
+    this.#told.flooded(this);
   }
 
   /** Ends the connection, and gives its place away before its socket is closed. */
@@ -268,7 +280,7 @@ class Entry implements Connection {
     if (!this.#hasLeft) {
       this.#hasLeft = true;
       this.#wake();
-      this.#onLeave();
+      this.#told.leave();
     }
   }
 

@@ -1,5 +1,6 @@
 import * as http from 'node:http';
 import type { Socket } from 'node:net';
+import type { Logger } from 'pino';
 import type { Connection } from './connections.ts';
 import type { RequestHandler } from './node-http.ts';
 import type { ProtocolServer, ProtocolServerOptions } from './protocol-server.ts';
@@ -20,11 +21,18 @@ export function http1Server(
     maxHeaderBytes,
     maxHeaders,
     refusedRequests,
-  }: ProtocolServerOptions,
+    logger,
+  }: ProtocolServerOptions & { readonly logger: Logger },
 ): ProtocolServer {
   const responses = new Set<http.ServerResponse>();
   const connections = new WeakMap<Socket, Connection>();
-  const turns = new RequestTurns(maxConcurrentStreams);
+  const turns = new RequestTurns(maxConcurrentStreams, (socket) => {
+    logger.info(
+      { peer: socket.remoteAddress },
+      'connection ended: it sent too many requests ahead of their answers',
+    );
+    connections.get(socket)?.flooded();
+  });
   let draining = false;
 
   const server = http.createServer(
@@ -86,7 +94,7 @@ export function http1Server(
     response.once('close', () => {
       responses.delete(response);
       connections.get(socket)?.requestEnded(response.writableFinished);
-      if (draining) {
+      if (draining && !socket.destroyed) {
         socket.destroySoon();
       }
     });

@@ -18,11 +18,16 @@ interface Turns {
  */
 export class RequestTurns {
   readonly #limit: number;
+  readonly #onFlood: (socket: Socket) => void;
   readonly #ofSocket = new WeakMap<Socket, Turns>();
 
-  /** @param limit how many may be open on one connection. */
-  constructor(limit: number) {
+  /**
+   * @param limit how many may be open on one connection.
+   * @param onFlood told once of a connection on which many come after the last that is answered, just before it is closed.
+   */
+  constructor(limit: number, onFlood: (socket: Socket) => void) {
     this.#limit = limit;
+    this.#onFlood = onFlood;
   }
 
   /** Whether one more may wait on a connection. */
@@ -53,8 +58,10 @@ export class RequestTurns {
       return false;
     }
     turns.afterLast += 1;
-    if (turns.afterLast > maxAfterLast) {
+    // Node tells of all that was read with it as well.
+    if (turns.afterLast === maxAfterLast + 1) {
       turns.waiting.length = 0;
+      this.#onFlood(socket);
       socket.destroy();
     }
     return true;
