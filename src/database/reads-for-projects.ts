@@ -5,10 +5,10 @@ const role = 'darkroom_tenant';
 /** How long a new connection may take to become that role, in ms. */
 const connectMs = 10_000;
 
-/** The last of what migration 0016 makes; before it, or where its user may not become the role, there is no wall. */
+/** The last of what migration 0022 makes; before it, or where its user may not become the role, there is no wall. */
 const wallStands = `
-  select has_table_privilege(oid, 'blob_segments', 'select') and exists (
-           select from pg_policy where polrelid = 'blob_segments'::regclass and pg_roles.oid = any (polroles)) as has_policy,
+  select has_table_privilege(oid, 'blobs', 'select') and exists (
+           select from pg_policy where polrelid = 'blobs'::regclass and pg_roles.oid = any (polroles)) as has_policy,
          pg_has_role(current_user, oid, case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end)
            as may_become
     from pg_roles

@@ -12,7 +12,6 @@ import { newId, type ImageId } from '../records/ids.ts';
 import { withQuotaErrors } from '../database/quota-exceeded.ts';
 import { databaseTime } from '../database/database-time.ts';
 import { readRuns } from '../database/read-runs.ts';
-import { rowsById } from '../database/rows-by-id.ts';
 import { CollectedRows, TrackedRows } from '../tasks/ledger/ledger-rows.ts';
 import { openTask } from '../tasks/ledger/open-task.ts';
 import { placeOrder } from '../imports/new-order.ts';
@@ -185,13 +184,12 @@ async function findEarlier(
           projectId,
           requestId,
         ]);
-  // Of any project, for an id is given only once.
-  const image = ofRequest ?? (spec.id && (await rowsById(database, Image).read(spec.id)));
+  const image = ofRequest ?? (spec.id && (await findOfId(database, caller, spec.id)));
   if (!image) {
     return undefined;
   }
   if (!ofRequest) {
-    requireSame(image, projectId, spec);
+    requireSame(image, spec);
   } else if (image.requestDigest !== spec.requestDigest) {
     throw new DarkroomError(
       'REQUEST_ID_REUSED',
@@ -210,6 +208,35 @@ async function findEarlier(
     lastFault: image.lastFaultId ? faults.get(image.lastFaultId) : undefined,
     task: task ? withLastFault(task, faults) : undefined,
   };
+}
+
+/**
+ * The caller's image of an id. Of others' nothing is read but that there is one, for an id is given only once.
+ *
+ * @throws DarkroomError IMAGE_EXISTS where another project has it.
+ */
+async function findOfId(
+  database: Database,
+  caller: Caller,
+  id: ImageId,
+): Promise<Image | undefined> {
+  const { rowCount } = await database.run({
+    name: 'image of an id',
+    text: 'select from images where id = $1',
+    values: [id],
+  });
+  if (rowCount === 0) {
+    return undefined;
+  }
+  // After it: the same request may be making it just now.
+  const own = await readOne<Image>(database, Image, caller, 'id = ? and project_id = ?', [
+    id,
+    visibleProject(caller),
+  ]);
+  if (own === undefined) {
+    throw imageExists(id, isTaken(id));
+  }
+  return own;
 }
 
 /** Reads a row of the caller's by the values of a unique index, behind the second wall. */
@@ -231,17 +258,22 @@ async function readOne<T extends object>(
 }
 
 /** @throws DarkroomError IMAGE_EXISTS unless the request is the one that made the image, which is still there. */
-function requireSame(image: Readonly<Image>, projectId: string, { requestDigest }: NewImage): void {
-  const isSame = image.projectId === projectId && image.requestDigest === requestDigest;
-  if (isSame && image.state !== 'DELETED') {
-    return;
+function requireSame({ id, state, ...image }: Readonly<Image>, { requestDigest }: NewImage): void {
+  if (image.requestDigest !== requestDigest) {
+    throw imageExists(id, isTaken(id));
   }
-  const { id } = image;
-  throw new DarkroomError(
-    'IMAGE_EXISTS',
-    isSame
-      ? `Image ${id} was made by this request and deleted since. No other image gets its id: take a new one.`
-      : `There is an image ${id} already, or there was one. Take another id, or leave it to the service.`,
-    { metadata: { image_id: id } },
-  );
+  if (state === 'DELETED') {
+    throw imageExists(
+      id,
+      `Image ${id} was made by this request and deleted since. No other image gets its id: take a new one.`,
+    );
+  }
+}
+
+function isTaken(id: ImageId): string {
+  return `There is an image ${id} already, or there was one. Take another id, or leave it to the service.`;
+}
+
+function imageExists(id: ImageId, message: string): DarkroomError {
+  return new DarkroomError('IMAGE_EXISTS', message, { metadata: { image_id: id } });
 }

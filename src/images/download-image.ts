@@ -4,10 +4,10 @@ import { DarkroomError, invalidFields, type FieldViolation } from '../domain/dar
 import type { BlobId, ImageId } from '../records/ids.ts';
 import { BlobReader } from '../storage/blob-reader.ts';
 import type { BlobStore } from '../storage/blob-store.ts';
-import { readPublishedSegments } from '../storage/published-segments.ts';
+import { segmentsForProject } from '../storage/published-segments.ts';
 import { joinShortZeroRuns, splitZeroRuns } from '../storage/zero-run.ts';
 import { imageDeactivated, readImage } from '../access/find-image.ts';
-import { mayReadBytes } from '../access/rights.ts';
+import { mayReadBytes, visibleProject } from '../access/rights.ts';
 import type { DownloadPlaces } from './download-places.ts';
 import type { Image } from '../records/image.ts';
 
@@ -116,7 +116,7 @@ async function* download(
     );
   }
   const end = Math.min(totalSize, range.offset + (range.length ?? totalSize));
-  const segments = await readPublishedSegments(database, blobId);
+  const segments = await segmentsForProject(database, visibleProject(caller), blobId);
   const reader = new BlobReader(store, segments, { maxOpen: openSegments });
   try {
     // At once, so that the download goes on if the image is deleted meanwhile.

@@ -5,7 +5,7 @@ import type { ImageId } from '../records/ids.ts';
 import { Image } from '../records/image.ts';
 import { BlobReader } from '../storage/blob-reader.ts';
 import type { BlobStore } from '../storage/blob-store.ts';
-import { readPublishedSegments } from '../storage/published-segments.ts';
+import { segmentsForProject } from '../storage/published-segments.ts';
 import type { OpenedSource } from './opened-source.ts';
 import { SourceFailure } from './source-failure.ts';
 import { nameOfImage } from './source-name.ts';
@@ -37,14 +37,20 @@ export async function openImageSource(
   const name = nameOfImage(id);
   const em = database.fork();
   const copy = await em.findOne(Image, { id: copyId });
-  const image = copy && (await findSeenImage(em, copy.projectId, id));
+  if (copy === null) {
+    throw imageGone(name);
+  }
+  const image = await findSeenImage(em, copy.projectId, id);
   if (image?.state !== 'ACTIVE' || image.deactivated || !image.blobId || image.sizeBytes == null) {
     throw imageGone(name);
   }
   const { sizeBytes: size } = image;
-  const reader = new BlobReader(store, await readPublishedSegments(database, image.blobId), {
-    maxOpen: openSegments,
-  });
+  const segments = await segmentsForProject(database, copy.projectId, image.blobId);
+  if (segments.length === 0 && size > 0) {
+    // Deleted, or not shared any more, since it was found.
+    throw imageGone(name);
+  }
+  const reader = new BlobReader(store, segments, { maxOpen: openSegments });
   await reader.open(start, size);
   let position = start;
   return {

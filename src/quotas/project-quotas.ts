@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Database } from '../database/database.ts';
+import { readsFor } from '../database/reads-for-projects.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import { hasSignOfLife } from '../uploads/lease/writer-process.ts';
 import {
@@ -84,8 +85,10 @@ export class ProjectQuotas {
 
   /** What a project uses and may use; of one that is not counted, what there is of it. @throws the driver's errors. */
   async get(projectId: string): Promise<ProjectQuota> {
-    const { rows } = await this.#database.pool.query<QuotaRow>(
-      `select ${quotaNames.map((name) => `q.max_${name}`).join(', ')}, coalesce(q.version, 0) as version,
+    const { rows } = await this.#database.runForProjects<QuotaRow>({
+      name: 'quota of a project',
+      text: `
+       select ${quotaNames.map((name) => `q.max_${name}`).join(', ')}, coalesce(q.version, 0) as version,
               ${countedQuotas.map((name) => `coalesce(q.${name}, t.${name}) as ${name}`).join(', ')},
               (select count(*) from tasks join processes on processes.id = tasks.writer_process_id
                 where tasks.project_id = $1 and tasks.type <> 'IMPORT' and ${hasSignOfLife}) as uploads,
@@ -93,9 +96,10 @@ export class ProjectQuotas {
                 where tasks.project_id = $1 and tasks.type = 'IMPORT' and ${hasSignOfLife}) as imports
          from (select) as one
          left join project_quotas q on q.project_id = $1
-         left join lateral quota_truth($1) t on q.project_id is null`,
-      [projectId],
-    );
+         left join lateral quota_truth($1) t on q.project_id is null
+        where ${readsFor('$1')}`,
+      values: [projectId],
+    });
     return this.#quotaOf(projectId, rows[0] ?? {});
   }
 

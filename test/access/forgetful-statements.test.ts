@@ -8,14 +8,23 @@ import { readRuns, type Runs } from '../../src/database/read-runs.ts';
 import type { Statement } from '../../src/database/statement.ts';
 import { ImageMembers } from '../../src/images/image-members.ts';
 import { Fault } from '../../src/records/fault.ts';
-import type { FaultId, ImageId, TaskId } from '../../src/records/ids.ts';
+import type { BlobId, FaultId, ImageId, TaskId } from '../../src/records/ids.ts';
+import { segmentsForProject } from '../../src/storage/published-segments.ts';
 import { ImageMember } from '../../src/records/image-member.ts';
 import { TaskEvent } from '../../src/records/task-event.ts';
 import { listTasks } from '../../src/tasks/reading/task-queries.ts';
 import { listTasksAfter } from '../../src/tasks/reading/list-tasks-after.ts';
 import { TaskReader } from '../../src/tasks/reading/task-reader.ts';
-import { alice, bob, imagesOn, listOf, newImage } from '../images/images-world.ts';
+import {
+  alice,
+  bob,
+  change as changed,
+  imagesOn,
+  listOf,
+  newImage,
+} from '../images/images-world.ts';
 import { change, fault, readTask as taskOf } from '../tasks/task-fixtures.ts';
+import { quotasOn } from '../quotas/quota-world.ts';
 import { useDatabase } from '../support/test-database.ts';
 
 const open = useDatabase();
@@ -61,6 +70,7 @@ let imageId: ImageId;
 let sharedId: ImageId;
 let taskId: TaskId;
 let faultId: FaultId;
+let blobId: BlobId;
 
 beforeAll(async () => {
   const { images } = imagesOn(open());
@@ -70,11 +80,30 @@ beforeAll(async () => {
   await change(open(), taskId, (entry) => void entry.survive(fault));
   faultId = (await taskOf(open(), taskId)).lastFaultId!;
   sharedId = (await images.createImage(alice, newImage({ visibility: 'SHARED' }))).image.id;
+  blobId = await bytesOf(imageId);
   await new ImageMembers(open(), { maxImageMembers: 5 }).add(alice, {
     imageId: sharedId,
     memberProjectId: 'carol',
   });
 });
+
+/** Gives an image bytes, as far as the database knows. */
+async function bytesOf(id: ImageId): Promise<BlobId> {
+  const {
+    rows: [row],
+  } = await open().pool.query<{ blob_id: BlobId }>(
+    `with staged as (
+       insert into blobs (id, state) values (gen_random_uuid(), 'PUBLISHED') returning id
+     ), segment as (
+       insert into blob_segments (id, blob_id, start_offset, length, writer_epoch)
+       select gen_random_uuid(), id, 0, 5, 1 from staged
+     )
+     update images set state = 'ACTIVE', outlook = 'AVAILABLE', blob_id = staged.id, size_bytes = 5, sha256 = repeat('0', 64)
+       from staged where images.id = $1 returning images.blob_id`,
+    [id],
+  );
+  return row!.blob_id;
+}
 
 const anyTask = {
   states: [],
@@ -160,6 +189,8 @@ const furtherReads: Readonly<Record<string, Read>> = {
   'the members of an image': async (database, { projectId }) =>
     (await readRuns(database, ImageMember, projectId, runOf('image', 'image_id = ?', sharedId)))
       .length,
+  'where the bytes of an image are': async (database, { projectId }) =>
+    (await segmentsForProject(database, projectId, blobId)).length,
 };
 
 describe('where a statement forgets to ask whose rows it reads, PostgreSQL does not', () => {
@@ -177,6 +208,29 @@ describe('where a statement forgets to ask whose rows it reads, PostgreSQL does 
     expect(await read(open(), bob)).toBe(0);
     expect(await read(forgetful(false).database, bob)).toBeGreaterThan(0);
   });
+});
+
+test('nor of what a project uses and may use (GetQuota)', async () => {
+  await quotasOn(open()).update(alice.projectId, { images: 17 }, undefined);
+  const unset = { overrides: {}, version: 0, usage: { images: 0, live_tasks: 0 } };
+  expect(await quotasOn(open()).get(alice.projectId)).toMatchObject({ overrides: { images: 17 } });
+  const behind = forgetful(true);
+  expect(await quotasOn(behind.database).get(bob.projectId)).toMatchObject(unset);
+  expect(behind.texts.every((text) => text.search(whose) > 0)).toBe(true);
+  expect(await quotasOn(forgetful(false).database).get(bob.projectId)).toMatchObject({
+    overrides: { images: 17 },
+  });
+});
+
+test('the places of the bytes of an image are shown to whom the image is, and no longer', async () => {
+  const { images } = imagesOn(open());
+  const shared = (await images.createImage(alice, newImage({ visibility: 'COMMUNITY' }))).image.id;
+  const blob = await bytesOf(shared);
+  const count = async ({ projectId }: Caller): Promise<number> =>
+    (await segmentsForProject(open(), projectId, blob)).length;
+  expect([await count(alice), await count(bob)]).toEqual([1, 1]);
+  await images.updateImage(alice, changed(shared, { visibility: 'PRIVATE' }));
+  expect([await count(alice), await count(bob)]).toEqual([1, 0]);
 });
 
 test('nor of the image that the same request of another project has made', async () => {

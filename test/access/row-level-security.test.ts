@@ -49,6 +49,7 @@ describe('the role that reads for projects', () => {
     'faults',
     'task_events',
     'image_members',
+    'blobs',
     'blob_segments',
     'project_quotas',
   ])('sees none of %s before it is told for whom, and with an empty project', async (table) => {
@@ -69,7 +70,7 @@ describe('the role that reads for projects', () => {
 
   test.each([
     'select from import_orders',
-    'select from blobs',
+    'update blobs set state = state',
     'select from quota_defaults',
     'update images set name = name',
     'delete from tasks',
@@ -94,6 +95,51 @@ describe('the role that reads for projects', () => {
     expect(rows).toEqual([{ project: '' }]);
     await client.query('rollback');
     client.release();
+  });
+});
+
+describe('a function that runs as another user than who calls it', () => {
+  test('finds its tables in one schema alone, and last in that of who calls', async () => {
+    const { rows } = await open().database.pool.query<{ name: string; config: string[] | null }>(`
+      select proname as name, proconfig as config
+        from pg_proc join pg_namespace on pg_namespace.oid = pronamespace
+       where prosecdef and nspname !~ '^pg_' and nspname <> 'information_schema'
+       order by proname`);
+    expect(rows.map(({ name }) => name)).toEqual([
+      'image_is_own',
+      'images_for_project',
+      'own_image',
+      'own_task',
+      'tasks_for_project',
+    ]);
+    expect(rows.filter(({ config }) => config?.join() !== 'search_path=public, pg_temp')).toEqual(
+      [],
+    );
+  });
+
+  test.each([
+    ['own_image', 'images', 'own_image($1, $2)'],
+    ['image_is_own', 'images', 'case when image_is_own($1) then $1 end'],
+    ['images_for_project', 'images', '(select id from images_for_project($1, $2))'],
+  ])('takes no table of its caller for the one that it reads: %s', async (_, table, found) => {
+    const { database, images } = openImages();
+    const { image } = await images.createImage(alice, newImage());
+    const client = await database.pool.connect();
+    onTestFinished(() => client.release());
+    await client.query('begin');
+    await client.query(`create temporary table ${table} (like public.${table}) on commit drop`);
+    await client.query(`grant select on ${table} to public`);
+    await client.query(
+      `insert into pg_temp.${table} select (json_populate_record(one, $1)).* from public.${table} one where id = $2`,
+      [{ project_id: bob.projectId }, image.id],
+    );
+    await client.query(`set local darkroom.project = '${bob.projectId}'`);
+    const { rows } = await client.query(
+      `select ${found} as id`,
+      [image.id, bob.projectId].slice(0, found.includes('$2') ? 2 : 1),
+    );
+    await client.query('rollback');
+    expect(rows).toEqual([{ id: null }]);
   });
 });
 

@@ -33,13 +33,20 @@ test('an id is nobody else’s, and is never used again', async () => {
   const { images } = openImages();
   const request = newImage({}, { imageId: randomUUID() });
   await images.createImage(alice, request);
-  expect((await failureOf(images.createImage(bob, request))).reason).toBe('IMAGE_EXISTS');
+  const foreign = await failureOf(images.createImage(bob, request));
+  expect(foreign).toMatchObject({
+    reason: 'IMAGE_EXISTS',
+    metadata: { image_id: request.imageId },
+  });
   await images.deleteImage(alice, { imageId: request.imageId, etag: '' });
   const error = await failureOf(images.createImage(alice, request));
   expect([error.reason, error.message]).toEqual([
     'IMAGE_EXISTS',
     expect.stringContaining('deleted since'),
   ]);
+  // Somebody else is told neither whose it is nor what became of it.
+  const later = await failureOf(images.createImage(bob, request));
+  expect([later.message, later.metadata]).toEqual([foreign.message, foreign.metadata]);
 });
 
 test('an image that the service gave its id is not taken for one that was given it', async () => {

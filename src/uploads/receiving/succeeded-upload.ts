@@ -2,7 +2,7 @@ import type { Database } from '../../database/database.ts';
 import { DarkroomError } from '../../domain/darkroom-error.ts';
 import { Image } from '../../records/image.ts';
 import { BlobReader } from '../../storage/blob-reader.ts';
-import { readPublishedSegments } from '../../storage/published-segments.ts';
+import { segmentsForProject } from '../../storage/published-segments.ts';
 import type { Task } from '../../records/task.ts';
 import {
   assertClaimedDigest,
@@ -44,9 +44,9 @@ export class SucceededUpload {
     succeeded: SucceededTask,
     interruption: Interruption,
   ): Promise<SucceededUpload> {
-    const { blobId } = succeeded.image;
+    const { blobId, projectId } = succeeded.image;
     const reader = blobId
-      ? new BlobReader(parts.store, await readPublishedSegments(parts.database, blobId))
+      ? new BlobReader(parts.store, await segmentsForProject(parts.database, projectId, blobId))
       : undefined;
     return new SucceededUpload(parts, succeeded, reader, interruption);
   }
