@@ -1,5 +1,8 @@
 import type { Transport } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-web';
+import { DarkroomError } from './calls/client-error.ts';
+import { portableArithmetic } from './portable-arithmetic.ts';
+import { chunkRoad, type UploadPlatform } from './upload/upload-image.ts';
 import { clientOver, type ClientOptions, type DarkroomClient } from './darkroom-client.ts';
 
 export * from './exports.ts';
@@ -17,6 +20,14 @@ export type BrowserClientOptions = ClientOptions &
       }
   );
 
+const platform: UploadPlatform = {
+  arithmetic: portableArithmetic,
+  // Requests of fetch cannot be streamed everywhere.
+  road: chunkRoad,
+  openPath: () =>
+    Promise.reject(new DarkroomError('OPTION_INVALID', 'There are no paths here: give a Blob.')),
+};
+
 /** Makes a client over fetch. */
 export function createDarkroomClient(options: BrowserClientOptions): DarkroomClient {
   const transport =
@@ -27,5 +38,5 @@ export function createDarkroomClient(options: BrowserClientOptions): DarkroomCli
           useBinaryFormat: true,
           useHttpGet: true,
         });
-  return clientOver(transport, options);
+  return clientOver(transport, platform, options);
 }

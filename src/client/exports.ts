@@ -7,7 +7,20 @@ export {
   type DarkroomReason,
   type ErrorOrigin,
   type FieldViolation,
-} from './client-error.ts';
-export type { Credential, CredentialRequest } from './credentials.ts';
+} from './calls/client-error.ts';
+export type { Credential, CredentialRequest } from './calls/credentials.ts';
 export type { ClientOptions, DarkroomClient } from './darkroom-client.ts';
-export { defaultRetryPolicy, type RetryPolicy } from './retry-policy.ts';
+export { defaultRetryPolicy, type RetryPolicy } from './calls/retry-policy.ts';
+export type { ConnectionState, SurvivalOptions } from './calls/client-calls.ts';
+export type {
+  BegunUpload,
+  NewImage,
+  SendingOptions,
+  UploadOptions,
+  UploadProgress,
+  UploadResult,
+  UploadStep,
+} from './upload/upload-options.ts';
+export type { SeekableSource, SourcePart, UploadSource } from './upload/upload-source.ts';
+export { isTerminal, type TaskNews, type WatchOptions } from './watch/watch-task.ts';
+export type { TasksNews } from './watch/watch-tasks.ts';

@@ -18,7 +18,7 @@ import {
 } from '@connectrpc/connect';
 import * as grpc from '@grpc/grpc-js';
 import { StatusSchema } from '../../gen/google/rpc/status_pb.ts';
-import type { HeaderFields } from './credentials.ts';
+import type { HeaderFields } from './calls/credentials.ts';
 
 /** Where and how grpc-js connects. */
 export interface GrpcJsTransportOptions {

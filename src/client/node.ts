@@ -5,6 +5,8 @@ import {
   Http2SessionManager,
 } from '@connectrpc/connect-node';
 import type { SecureClientSessionOptions } from 'node:http2';
+import { nodeArithmetic, openPath } from './node-platform.ts';
+import { streamRoad, type UploadPlatform } from './upload/upload-image.ts';
 import { clientOver, type ClientOptions, type DarkroomClient } from './darkroom-client.ts';
 
 export * from './exports.ts';
@@ -37,6 +39,8 @@ export type NodeClientOptions = ClientOptions &
       }
   );
 
+const platform: UploadPlatform = { arithmetic: nodeArithmetic, road: streamRoad, openPath };
+
 const pingIntervalMs = 20_000;
 const pingTimeoutMs = 10_000;
 /** Node's own are 64 KiB, which holds downloads up. */
@@ -46,7 +50,7 @@ const readMaxBytes = 64 * 1024 * 1024;
 /** Makes a client. It connects with the first call, and holds no process up. */
 export function createDarkroomClient(options: NodeClientOptions): DarkroomClient {
   if ('transport' in options) {
-    return clientOver(options.transport, options);
+    return clientOver(options.transport, platform, options);
   }
   const { endpoint, protocol = 'grpc', tls = {} } = options;
   const { serverName, ...secrets } = tls;
@@ -62,5 +66,5 @@ export function createDarkroomClient(options: NodeClientOptions): DarkroomClient
     protocol === 'grpc'
       ? createGrpcTransport(shared)
       : createConnectTransport({ ...shared, httpVersion: '2', useHttpGet: true });
-  return clientOver(transport, options, () => sessionManager.abort());
+  return clientOver(transport, platform, options, () => sessionManager.abort());
 }

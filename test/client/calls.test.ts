@@ -10,7 +10,7 @@ import {
   type CreateImageRequest,
 } from '../../gen/darkroom/v1/image_service_pb.ts';
 import { ReportFaultResponseSchema } from '../../gen/darkroom/v1/task_service_pb.ts';
-import { DarkroomError } from '../../src/client/client-error.ts';
+import { DarkroomError } from '../../src/client/calls/client-error.ts';
 import { DarkroomError as ServiceError } from '../../src/domain/darkroom-error.ts';
 import { startFakeServer } from '../server/fake-server.ts';
 import { runProgram } from '../support/programs.ts';

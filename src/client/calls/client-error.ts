@@ -1,12 +1,12 @@
 import { Code as ConnectCode, ConnectError } from '@connectrpc/connect';
-import { Code } from '../../gen/google/rpc/code_pb.ts';
+import { Code } from '../../../gen/google/rpc/code_pb.ts';
 import {
   BadRequestSchema,
   ErrorInfoSchema,
   RetryInfoSchema,
-} from '../../gen/google/rpc/error_details_pb.ts';
-import type { Fault } from '../../gen/darkroom/v1/fault_pb.ts';
-import { failureReasons, type FailureReason } from '../domain/failure-reason.ts';
+} from '../../../gen/google/rpc/error_details_pb.ts';
+import type { Fault } from '../../../gen/darkroom/v1/fault_pb.ts';
+import { failureReasons, type FailureReason } from '../../domain/failure-reason.ts';
 
 /** Reasons that the client itself gives; all others are the service's. */
 export type ClientReason =
