@@ -118,7 +118,7 @@ async function removeOldBuilds(): Promise<void> {
   const current = currentBundle();
   for (const entry of await readdir(bundleFolder, { withFileTypes: true })) {
     const path = join(bundleFolder, entry.name);
-    if (!entry.isDirectory() || path === current) {
+    if (!entry.name.startsWith('build-') || path === current) {
       continue;
     }
     const { mtimeMs } = await stat(path);
