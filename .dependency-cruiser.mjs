@@ -160,7 +160,7 @@ export const rooms = {
     'domain',
   ],
   migration: ['domain'],
-  cli: ['migration', 'server/audit', 'identity', 'access', 'domain'],
+  cli: ['client', 'migration', 'server/audit', 'identity', 'access', 'config', 'domain'],
   client: ['domain'],
 };
 

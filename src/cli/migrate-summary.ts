@@ -1,3 +1,4 @@
+import { bytesText } from './output/amounts.ts';
 import type { MigrationProgress } from '../migration/migration.ts';
 import type { Outcome, ReportEntry } from '../migration/migration-report.ts';
 
@@ -15,7 +16,7 @@ export function summaryOf(entries: readonly ReportEntry[], seconds: number): str
   const lines = Object.entries(outcomes).flatMap(([outcome, words]) => {
     const of = entries.filter((entry) => entry.outcome === outcome);
     const bytes = of.reduce((sum, entry) => sum + (entry.bytes ?? 0), 0);
-    return of.length === 0 ? [] : [`${words.padEnd(20)} ${of.length}, ${sizeOf(bytes)}`];
+    return of.length === 0 ? [] : [`${words.padEnd(20)} ${of.length}, ${bytesText(bytes)}`];
   });
   const sent = entries.reduce((sum, entry) => sum + entry.bytes_sent, 0);
   const details = entries.flatMap((entry) => {
@@ -27,7 +28,7 @@ export function summaryOf(entries: readonly ReportEntry[], seconds: number): str
   });
   return [
     ...(lines.length === 0 ? ['There are no such images in Glance.'] : lines),
-    `${sizeOf(sent)} sent in ${seconds.toFixed(1)} s`,
+    `${bytesText(sent)} sent in ${seconds.toFixed(1)} s`,
     ...(details.length === 0 ? [] : ['', ...details]),
     '',
   ].join('\n');
@@ -43,13 +44,6 @@ export function progressLine(
   { found, done, bytesSent }: MigrationProgress,
   seconds: number,
 ): string {
-  const rate = seconds > 0 ? `, ${sizeOf(bytesSent / seconds)}/s` : '';
-  return `\r${done} of ${found} images, ${sizeOf(bytesSent)} sent${rate}\u001B[K`;
-}
-
-function sizeOf(bytes: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
-  const step = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
-  const count = bytes / 1024 ** step;
-  return `${step === 0 ? Math.round(count) : count.toFixed(1)} ${units[step]}`;
+  const rate = seconds > 0 ? `, ${bytesText(bytesSent / seconds)}/s` : '';
+  return `\r${done} of ${found} images, ${bytesText(bytesSent)} sent${rate}\u001B[K`;
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { connectionSettingSpecs } from './connection-settings.ts';
 import { identityProblems, identitySettingSpecs } from './identity-settings.ts';
 import { importSettingSpecs } from './import-settings.ts';
+import { commandVariables } from './command-variables.ts';
 import { serviceLinksIn } from './service-links.ts';
 import { requestSettingSpecs } from './request-settings.ts';
 import { oneOf, setting, text, wholeNumber, type SettingSpec } from './setting-spec.ts';
@@ -313,7 +314,10 @@ export class SettingsError extends Error {
 export function readSettings(env: Readonly<Record<string, string | undefined>>): Settings {
   const problems: string[] = [];
   const links = new Set(serviceLinksIn(env));
-  const known = new Set<string>(Object.values(settingSpecs).map((spec) => spec.env));
+  const known = new Set<string>([
+    ...Object.values(settingSpecs).map((spec) => spec.env),
+    ...commandVariables,
+  ]);
   for (const name of Object.keys(env)) {
     if (name.startsWith('DARKROOM_') && !known.has(name) && !links.has(name)) {
       problems.push(`${name} is not a setting of Darkroom: look for it in the README's table`);
