@@ -2,8 +2,13 @@ import type { Transport } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-web';
 import { DarkroomError } from './calls/client-error.ts';
 import { portableArithmetic } from './portable-arithmetic.ts';
-import { chunkRoad, type UploadPlatform } from './upload/upload-image.ts';
-import { clientOver, type ClientOptions, type DarkroomClient } from './darkroom-client.ts';
+import { chunkRoad } from './upload/upload-image.ts';
+import {
+  clientOver,
+  type ClientOptions,
+  type ClientPlatform,
+  type DarkroomClient,
+} from './darkroom-client.ts';
 
 export * from './exports.ts';
 
@@ -20,12 +25,14 @@ export type BrowserClientOptions = ClientOptions &
       }
   );
 
-const platform: UploadPlatform = {
+const platform: ClientPlatform = {
   arithmetic: portableArithmetic,
   // Requests of fetch cannot be streamed everywhere.
   road: chunkRoad,
   openPath: () =>
     Promise.reject(new DarkroomError('OPTION_INVALID', 'There are no paths here: give a Blob.')),
+  downloadToPath: () =>
+    Promise.reject(new DarkroomError('OPTION_INVALID', 'There are no paths here: give a stream.')),
 };
 
 /** Makes a client over fetch. */

@@ -17,6 +17,23 @@ import { CallHeaders, type Credential } from './calls/credentials.ts';
 import { allPages } from './calls/pages.ts';
 import { defaultRetryPolicy, Pauses, type RetryPolicy } from './calls/retry-policy.ts';
 import { SurvivingTransport } from './calls/surviving-transport.ts';
+import type {
+  DownloadOptions,
+  DownloadResult,
+  DownloadTarget,
+} from './download/download-options.ts';
+import { downloadToStream } from './download/download-to-stream.ts';
+import {
+  readImage,
+  type ImageEnd,
+  type ImagePart,
+  type ReadOptions,
+} from './download/read-image.ts';
+import {
+  runSnapshot,
+  type SnapshotOptions,
+  type SnapshotProducer,
+} from './snapshot/run-snapshot.ts';
 import { uploadImage, type UploadPlatform } from './upload/upload-image.ts';
 import type { UploadOptions, UploadResult } from './upload/upload-options.ts';
 import type { UploadSource } from './upload/upload-source.ts';
@@ -63,6 +80,22 @@ export interface DarkroomClient {
    * unless that is terminal.
    */
   uploadImage(source: UploadSource, options: UploadOptions): Promise<UploadResult>;
+  /**
+   * Does the whole of a snapshot for a compute service: makes image and task, has the producer take it, and uploads what it
+   * gives. What the producer throws is a fault of the task: whoever waits for the image knows that it will not come.
+   */
+  runSnapshot(options: SnapshotOptions, producer: SnapshotProducer): Promise<UploadResult>;
+  /**
+   * Brings an image to a path (by several ranges at once; what is left of an earlier download is gone on with; holes stay
+   * holes) or to a stream, and checks its sha256.
+   */
+  downloadImage(
+    imageId: string,
+    target: DownloadTarget,
+    options?: DownloadOptions,
+  ): Promise<DownloadResult>;
+  /** Reads an image, or a range of it, in parts; the digest is the reader's to check. */
+  readImage(imageId: string, options?: ReadOptions): AsyncGenerator<ImagePart, ImageEnd, undefined>;
   /** Follows a task to its end: every change comes once and in order, whatever happens to the connection. */
   watchTask(taskId: string, options?: WatchOptions): AsyncGenerator<TaskNews, void, undefined>;
   /** Follows all tasks that match a filter. After a break they are told anew, after `begin`. */
@@ -80,12 +113,22 @@ export interface DarkroomClient {
   close(): void;
 }
 
+/** What a client needs of a platform. */
+export interface ClientPlatform extends UploadPlatform {
+  readonly downloadToPath: (
+    calls: ClientCalls,
+    imageId: string,
+    path: string,
+    options: DownloadOptions | undefined,
+  ) => Promise<DownloadResult>;
+}
+
 const defaultCallTimeoutMs = 30_000;
 
 /** The client over a transport of Connect. */
 export function clientOver(
   transport: Transport,
-  platform: UploadPlatform,
+  platform: ClientPlatform,
   options: ClientOptions,
   closeTransport: () => void = () => undefined,
 ): DarkroomClient {
@@ -112,6 +155,13 @@ export function clientOver(
         return { items: page.tasks, nextPageToken: page.nextPageToken };
       }),
     uploadImage: (source, uploadOptions) => uploadImage(calls, platform, source, uploadOptions),
+    runSnapshot: (snapshotOptions, producer) =>
+      runSnapshot(calls, platform, snapshotOptions, producer),
+    downloadImage: (imageId, target, downloadOptions) =>
+      typeof target === 'string'
+        ? platform.downloadToPath(calls, imageId, target, downloadOptions)
+        : downloadToStream(calls, platform.arithmetic, imageId, target, downloadOptions),
+    readImage: (imageId, readOptions) => readImage(calls, imageId, readOptions),
     watchTask: (taskId, watchOptions) => watchTask(calls, taskId, watchOptions),
     watchTasks: (filter, watchOptions) => watchTasks(calls, filter, watchOptions),
     waitForTask: (taskId, watchOptions) => waitForTask(calls, taskId, watchOptions),

@@ -24,3 +24,18 @@ export type {
 export type { SeekableSource, SourcePart, UploadSource } from './upload/upload-source.ts';
 export { isTerminal, type TaskNews, type WatchOptions } from './watch/watch-task.ts';
 export type { TasksNews } from './watch/watch-tasks.ts';
+export type {
+  DownloadOptions,
+  DownloadProgress,
+  DownloadResult,
+  DownloadTarget,
+  WritableLike,
+} from './download/download-options.ts';
+export type { ImageEnd, ImagePart, ReadOptions } from './download/read-image.ts';
+export {
+  ProducerFault,
+  type ProducerProgress,
+  type SnapshotInProgress,
+  type SnapshotOptions,
+  type SnapshotProducer,
+} from './snapshot/run-snapshot.ts';

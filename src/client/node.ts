@@ -6,8 +6,14 @@ import {
 } from '@connectrpc/connect-node';
 import type { SecureClientSessionOptions } from 'node:http2';
 import { nodeArithmetic, openPath } from './node-platform.ts';
-import { streamRoad, type UploadPlatform } from './upload/upload-image.ts';
-import { clientOver, type ClientOptions, type DarkroomClient } from './darkroom-client.ts';
+import { downloadToPath } from './download/download-to-path.ts';
+import { streamRoad } from './upload/upload-image.ts';
+import {
+  clientOver,
+  type ClientOptions,
+  type ClientPlatform,
+  type DarkroomClient,
+} from './darkroom-client.ts';
 
 export * from './exports.ts';
 
@@ -39,7 +45,13 @@ export type NodeClientOptions = ClientOptions &
       }
   );
 
-const platform: UploadPlatform = { arithmetic: nodeArithmetic, road: streamRoad, openPath };
+const platform: ClientPlatform = {
+  arithmetic: nodeArithmetic,
+  road: streamRoad,
+  openPath,
+  downloadToPath: (calls, imageId, path, options) =>
+    downloadToPath(calls, nodeArithmetic, imageId, path, options),
+};
 
 const pingIntervalMs = 20_000;
 const pingTimeoutMs = 10_000;
