@@ -14,11 +14,14 @@ import {
 const root = fileURLToPath(new URL('..', import.meta.url));
 const ownSources = join(root, 'src') + sep;
 
+/** Each build has a folder of its own, beside what else is built. */
+const buildPrefix = 'build-';
+
 /** What `src/main.mjs` runs. */
 const entries = ['service-process', 'member-process'];
 
 /** Packages that find a library of machine code beside themselves. */
-const unbundled = ['@node-rs/crc32'];
+export const unbundled = ['@node-rs/crc32'];
 
 /**
  * Our own code finds other files (worker threads, descriptors, PostgreSQL) from where its source is; so it does in the
@@ -32,7 +35,7 @@ const inPlace: Plugin = {
       if (!id.startsWith(ownSources)) {
         return undefined;
       }
-      const source = relative(join(bundleFolder, 'build-'), id).split(sep).join('/');
+      const source = relative(join(bundleFolder, buildPrefix), id).split(sep).join('/');
       const url = `new URL(${JSON.stringify(source)}, import.meta.url).href`;
       // No line changes its place, so the map may stay.
       return { code: code.replaceAll('import.meta.url', url), map: null };
@@ -67,7 +70,7 @@ const leftInPeaceMs = 3_600_000;
 export async function bundle(): Promise<void> {
   await mkdir(bundleFolder, { recursive: true });
   const begunMs = Date.now();
-  const folder = join(bundleFolder, `build-${randomUUID()}`);
+  const folder = join(bundleFolder, `${buildPrefix}${randomUUID()}`);
   await mkdir(folder);
   try {
     await record(folder, begunMs, await write(folder));
@@ -99,6 +102,21 @@ async function write(folder: string): Promise<readonly string[]> {
 }
 
 async function record(folder: string, begunMs: number, modules: readonly string[]): Promise<void> {
+  const inputs = await inputsOf(modules, begunMs);
+  const text = JSON.stringify({ folder: basename(folder), inputs } satisfies BundleRecord);
+  await writeFile(join(folder, bundleRecord), text);
+  await rename(join(folder, bundleRecord), join(bundleFolder, bundleRecord));
+}
+
+/**
+ * The files that went into a bundle, as they are.
+ *
+ * @throws SourcesChangedError where one was changed since the bundling began
+ */
+export async function inputsOf(
+  modules: readonly string[],
+  begunMs: number,
+): Promise<BundleRecord['inputs']> {
   // rolldown's own have names that are no paths.
   const files = modules.filter((id) => isAbsolute(id));
   const inputs: BundleRecord['inputs'][number][] = [];
@@ -109,16 +127,14 @@ async function record(folder: string, begunMs: number, modules: readonly string[
     }
     inputs.push([relative(root, file), size, mtimeMs]);
   }
-  const text = JSON.stringify({ folder: basename(folder), inputs } satisfies BundleRecord);
-  await writeFile(join(folder, bundleRecord), text);
-  await rename(join(folder, bundleRecord), join(bundleFolder, bundleRecord));
+  return inputs;
 }
 
 async function removeOldBuilds(): Promise<void> {
   const current = currentBundle();
   for (const entry of await readdir(bundleFolder, { withFileTypes: true })) {
     const path = join(bundleFolder, entry.name);
-    if (!entry.name.startsWith('build-') || path === current) {
+    if (!entry.name.startsWith(buildPrefix) || path === current) {
       continue;
     }
     const { mtimeMs } = await stat(path);

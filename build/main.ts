@@ -1,16 +1,25 @@
 /**
- * `npm run build`. With `--if-possible`, as at the end of `npm ci`, a bundle that cannot be made is no failure: the service
- * runs from its sources then, and only starts more slowly.
+ * `npm run build`. With `--if-possible`, as at the end of `npm ci`, what cannot be made is no failure: the service runs from
+ * its sources then, and only starts more slowly.
  */
 const isNeeded = !process.argv.includes('--if-possible');
 
-try {
-  // A development dependency, and machine code that not every system has.
-  const { bundle } = await import('./bundle.ts');
-  await bundle();
-} catch (error) {
-  if (isNeeded) {
-    throw error;
+/** What is built, each by development dependencies and machine code that not every system has. */
+const builds: Readonly<Record<string, () => Promise<void>>> = {
+  'The service was not bundled and runs from its sources': async () =>
+    (await import('./bundle.ts')).bundle(),
+  'The client library was not built': async () => (await import('./client.ts')).buildClient(),
+  'The command line was not built and runs from its sources': async () =>
+    (await import('./command-line.ts')).buildCommandLine(),
+};
+
+for (const [consequence, build] of Object.entries(builds)) {
+  try {
+    await build();
+  } catch (error) {
+    if (isNeeded) {
+      throw error;
+    }
+    console.warn(`${consequence}: ${String(error)}`);
   }
-  console.warn(`The service was not bundled and runs from its sources: ${String(error)}`);
 }

@@ -21,7 +21,7 @@ let checkout: string;
 
 beforeAll(async () => {
   checkout = await mkdtemp(join(tmpdir(), 'darkroom-checkout-'));
-  for (const name of ['src', 'gen', 'build', 'package.json']) {
+  for (const name of ['src', 'gen', 'build', 'package.json', 'tsconfig.json']) {
     await cp(join(repository, name), join(checkout, name), { recursive: true });
   }
   await symlink(join(repository, 'node_modules'), join(checkout, 'node_modules'));
