@@ -58,10 +58,7 @@ export class RequestDispatch {
   /** Answers a request with an error, in the way of what it asks for, before anything of it is done. */
   refuse(asked: Asked, refusal: DarkroomError, place?: HttpPlace): void {
     const { request, response, context } = asked;
-    const challenges = challengesOf(refusal, this.#keystoneUrl);
-    if (challenges.length > 0) {
-      response.setHeader('www-authenticate', challenges);
-    }
+    this.#challenge(response, refusal);
     if (isRpc(request)) {
       context.outcome.failure = refuseRpc(request, response, refusal);
     } else {
@@ -79,11 +76,30 @@ export class RequestDispatch {
     const { caller, identity, identifyAgain } = admission;
     const { rpc, http } = this.#answers();
     context.admit(caller, identity !== undefined);
-    if (!rpc.handle(request, response, body, context)) {
-      (place ?? http.find(request)).answer(asked);
-    } else if (identity !== undefined && lasts(context.outcome.method)) {
-      const end = (error: DarkroomError): boolean => context.endWith(error);
+    let mayLast: boolean;
+    if (rpc.handle(request, response, body, context)) {
+      mayLast = lasts(context.outcome.method);
+    } else {
+      const found = place ?? http.find(request);
+      found.answer(asked);
+      mayLast = found.lasts;
+    }
+    if (identity !== undefined && mayLast) {
+      const end = (error: DarkroomError): boolean => {
+        if (!isRpc(request)) {
+          this.#challenge(response, error);
+        }
+        return context.endWith(error);
+      };
       this.#credentials.follow({ identity, identifyAgain, end }, response);
+    }
+  }
+
+  /** Tells a caller who is not known, or not any more, how to be. */
+  #challenge(response: NodeResponse, refusal: DarkroomError): void {
+    const challenges = challengesOf(refusal, this.#keystoneUrl);
+    if (challenges.length > 0 && !response.headersSent) {
+      response.setHeader('www-authenticate', challenges);
     }
   }
 

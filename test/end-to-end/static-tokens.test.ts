@@ -12,6 +12,8 @@ import { TaskService } from '../../gen/darkroom/v1/task_service_pb.ts';
 import type { Role } from '../../src/access/caller.ts';
 import { createToken, revokeToken } from '../../src/identity/static-tokens/token-store.ts';
 import { CleanUps } from '../support/clean-ups.ts';
+import { patience } from '../support/held-upload.ts';
+import { holdPut, put } from '../server/rest/put-fixtures.ts';
 import { hasProgram } from '../support/disk-images.ts';
 import { failureOf } from '../support/failures.ts';
 import { runProgram } from '../support/programs.ts';
@@ -80,6 +82,17 @@ async function known(
   }
   await expect.poll(() => clients.images.listImages({}).then(() => 'known', String)).toBe('known');
   return { ...made, ...clients };
+}
+
+/** Resolves once so many bytes of a task are safe. */
+async function committed(
+  tasks: ReturnType<typeof connectTo>['tasks'],
+  taskId: string,
+  bytes: number,
+): Promise<void> {
+  await expect
+    .poll(async () => Number((await tasks.getTask({ taskId })).task?.progress?.bytesDone), patience)
+    .toBe(bytes);
 }
 
 const upload = {
@@ -232,6 +245,40 @@ describe('when a token is revoked', () => {
     );
   });
 
+  test.each([
+    ['by its length', { 'content-length': 300_000 }],
+    ['in chunks', { 'transfer-encoding': 'chunked' }],
+  ])(
+    'a PUT ends, keeps what it has, and goes on with another token: %s',
+    async (_, bodyHeaders) => {
+      const { id, images, headers } = await known('member');
+      const { image, task } = await images.createImage(upload);
+      const bytes = Buffer.alloc(300_000, 7);
+      const path = `/v2/images/${image!.id}/file`;
+      const held = holdPut({ process: service }, path, { ...headers, ...bodyHeaders });
+      await held.send(bytes.subarray(0, 200_000));
+      const other = await known('member');
+      await committed(other.tasks, task!.id, 200_000);
+      revokeToken(file, id);
+      const answer = await held.answer;
+      expect(answer).toMatchObject({ status: 401, reason: 'CREDENTIAL_INVALID' });
+      expect(answer.headers['www-authenticate']).toContain('error="invalid_token"');
+      held.cut();
+      const { faults } = await other.tasks.listFaults({ of: { case: 'taskId', value: task!.id } });
+      expect(faults).toMatchObject([{ reason: 'CREDENTIAL_INVALID', fatal: false }]);
+
+      const rest = await put({ process: service }, path, bytes.subarray(200_000), {
+        ...other.headers,
+        'content-range': 'bytes 200000-299999/300000',
+      });
+      expect(rest.status).toBe(204);
+      expect((await other.images.getImage({ imageId: image!.id })).image).toMatchObject({
+        state: Image_State.ACTIVE,
+        sizeBytes: 300_000n,
+      });
+    },
+  );
+
   test('each further call is refused', async () => {
     const { id, images } = await known('member');
     revokeToken(file, id);
@@ -253,6 +300,21 @@ test('a watch ends when its token expires', async () => {
     })(),
   );
   expect(failure).toMatchObject({ code: 'Unauthenticated', reason: 'CREDENTIAL_EXPIRED' });
+});
+
+test('a PUT ends when its token expires, and what came before stays', async () => {
+  const member = await known('member');
+  const { image, task } = await member.images.createImage(upload);
+  const brief = await known('member', {}, 6000);
+  const held = holdPut({ process: service }, `/v2/images/${image!.id}/stage`, {
+    ...brief.headers,
+    'transfer-encoding': 'chunked',
+  });
+  await held.send(Buffer.alloc(100_000, 7));
+  await committed(member.tasks, task!.id, 100_000);
+  expect(await held.answer).toMatchObject({ status: 401, reason: 'CREDENTIAL_EXPIRED' });
+  held.cut();
+  await committed(member.tasks, task!.id, 100_000);
 });
 
 test('a page of an allowed origin may send a token, and learns why it was refused', async () => {

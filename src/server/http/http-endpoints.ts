@@ -36,6 +36,8 @@ export interface HttpRoute {
   readonly fail?: (call: HttpCall, error: unknown) => void;
   /** Whether it is answered while the service stops; false if not set. */
   readonly whileDraining?: boolean;
+  /** Whether it takes a body for as long as its client likes, and ends with the credential that it began with; false if not set. */
+  readonly lasts?: boolean;
 }
 
 /** What a request is answered by and with. */
@@ -45,6 +47,8 @@ export type HttpExchange = Pick<HttpCall, 'response' | 'body' | 'context'>;
 export interface HttpPlace {
   /** As `placeName` has it; undefined where there is nothing, which is answered with 404 or 405. */
   readonly name: string | undefined;
+  /** As its route has it. */
+  readonly lasts: boolean;
   /** Answers; with `refusal`, if there is one, in the way of what is there. */
   answer(exchange: HttpExchange, refusal?: DarkroomError): void;
 }
@@ -83,6 +87,7 @@ export function httpEndpoints(routes: readonly HttpRoute[]): HttpEndpoints {
         .find(({ route }) => route.method === method);
       return {
         name: found && placeName(found.route),
+        lasts: found?.route.lasts === true,
         answer(exchange, refusal) {
           const { response } = exchange;
           if (refusal !== undefined) {

@@ -97,11 +97,13 @@ export function imageFilePlaces(parts: ImageFilePlacesParts): readonly Place[] {
       path: `${imagePath(':id')}/file`,
       methods: { GET: sendFile, PUT: (call) => takeFile(call, 'publish') },
       whileDraining: true,
+      lasts: true,
     },
     {
       path: `${imagePath(':id')}/stage`,
       methods: { PUT: (call) => takeFile(call, 'stage') },
       whileDraining: true,
+      lasts: true,
     },
   ];
 }

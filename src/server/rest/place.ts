@@ -12,6 +12,8 @@ export interface Place {
   readonly methods: Readonly<Partial<Record<HttpRoute['method'], PlaceHandler>>>;
   /** Whether what changes something is done while the service stops; false if not set. */
   readonly whileDraining?: boolean;
+  /** Whether what changes something takes a body for as long as its client likes, as `HttpRoute.lasts`; false if not set. */
+  readonly lasts?: boolean;
 }
 
 const allMethods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
@@ -35,12 +37,14 @@ export function routesOf(
   return [
     ...places.flatMap((place) =>
       methodsOf(place).map(([method, handle]) => {
-        const whileDraining = method !== 'GET' && place.whileDraining === true;
+        const changes = method !== 'GET';
+        const whileDraining = changes && place.whileDraining === true;
+        const lasts = changes && place.lasts === true;
         const prepared: PlaceHandler = async (call) => {
           await prepare(call, place.path);
           await handle(call);
         };
-        return route(method, place.path, prepared, whileDraining);
+        return route(method, place.path, prepared, { whileDraining, lasts });
       }),
     ),
     ...places
@@ -68,12 +72,13 @@ function route(
   method: HttpRoute['method'],
   path: string,
   handle: PlaceHandler,
-  whileDraining = false,
+  { whileDraining = false, lasts = false }: Pick<HttpRoute, 'whileDraining' | 'lasts'> = {},
 ): HttpRoute {
   return {
     method,
     path,
     whileDraining,
+    lasts,
     handle(call) {
       tellRequestId(call);
       return handle(call);

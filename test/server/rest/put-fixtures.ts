@@ -39,7 +39,7 @@ export async function ask(
 
 /** Puts bytes whole, with their length. */
 export function put(
-  service: RunningService,
+  service: Pick<RunningService, 'process'>,
   path: string,
   bytes: Uint8Array,
   headers: Headers = {},
@@ -86,7 +86,11 @@ export interface HeldPut {
 }
 
 /** Opens a PUT in chunks, or by length where the headers have one. Who cuts it has no answer to wait for. */
-export function holdPut(service: RunningService, path: string, headers: Headers = {}): HeldPut {
+export function holdPut(
+  service: Pick<RunningService, 'process'>,
+  path: string,
+  headers: Headers = {},
+): HeldPut {
   const request = http.request(service.process.url + path, {
     method: 'PUT',
     headers: { ...octets, accept: 'application/json', ...headers },
