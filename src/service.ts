@@ -43,7 +43,9 @@ import { BlobReaper } from './storage/blob-reaper.ts';
 import { FileBlobStore } from './storage/file-blob-store.ts';
 import { matchStoreIdentity } from './storage/store-identity.ts';
 import { ProcessRegistry } from './tasks/upkeep/process-registry.ts';
+import { StoredPlaces } from './tasks/watching/shared-places.ts';
 import { TaskFeed } from './tasks/watching/task-feed.ts';
+import { WatchPlaces } from './tasks/watching/watch-places.ts';
 import { TaskLedger } from './tasks/ledger/task-ledger.ts';
 import { TaskSweeper } from './tasks/upkeep/task-sweeper.ts';
 import { ParkedDigests } from './uploads/digest/blob-digest.ts';
@@ -192,7 +194,10 @@ async function start(
     ledger,
     logger,
     onOrphanedFinish: () => repairSoon(),
+    onKnownAgain: () => watchPlaces.tellAll(),
   });
+  const watchPlaces = new WatchPlaces(settings, new StoredPlaces(database, registry.id));
+  teardown.add('watch places', () => watchPlaces.stop());
   const uploads = new UploadService({
     database,
     ledger,
@@ -328,7 +333,7 @@ async function start(
           database,
           ledger,
           feed,
-          watchLimits: settings,
+          watchPlaces,
           onBlobsReleased,
           onImportDue,
         }),

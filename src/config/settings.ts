@@ -192,7 +192,7 @@ export const settingSpecs = {
     5000,
     [1, 10_000_000],
     'watches',
-    'Largest number of watches of one caller, a user in a project, at the same time, in each process.',
+    'Largest number of watches of one caller, a user in a project, at the same time, over all processes on one database.',
   ),
   maxImageMembers: wholeNumber(
     'DARKROOM_MAX_IMAGE_MEMBERS',

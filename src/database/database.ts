@@ -31,6 +31,7 @@ import { Migration0016WallForChanges } from './migrations/migration-0016-wall-fo
 import { Migration0017RoleOfItsMaker } from './migrations/migration-0017-role-of-its-maker.ts';
 import { Migration0020QuotaLockOrder } from './migrations/migration-0020-quota-lock-order.ts';
 import { Migration0022WallForBytes } from './migrations/migration-0022-wall-for-bytes.ts';
+import { Migration0023WatchPlaces } from './migrations/migration-0023-watch-places.ts';
 import { Migration0024ListKeys } from './migrations/migration-0024-list-keys.ts';
 
 /** Settings of the connection to PostgreSQL. */
@@ -143,6 +144,7 @@ export class Database {
           { name: 'migration-0016-wall-for-changes', class: Migration0016WallForChanges },
           { name: 'migration-0020-quota-lock-order', class: Migration0020QuotaLockOrder },
           { name: 'migration-0022-wall-for-bytes', class: Migration0022WallForBytes },
+          { name: 'migration-0023-watch-places', class: Migration0023WatchPlaces },
           { name: 'migration-0024-list-keys', class: Migration0024ListKeys },
         ],
         snapshot: false,

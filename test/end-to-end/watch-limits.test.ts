@@ -35,7 +35,10 @@ type Users = Readonly<Record<'ann' | 'bob' | 'cas', { readonly authorization: st
 let service: RunningService;
 let users: Users;
 
-async function start(defer: (cleanUp: () => Promise<void>) => void): Promise<void> {
+async function start(
+  defer: (cleanUp: () => Promise<void>) => void,
+  others: Readonly<Record<string, string>> = {},
+): Promise<void> {
   const folder = await makeDataDir();
   defer(folder.remove);
   const file = join(folder.path, 'tokens.json');
@@ -51,7 +54,7 @@ async function start(defer: (cleanUp: () => Promise<void>) => void): Promise<voi
     }`,
   });
   users = { ann: user('ann'), bob: user('bob'), cas: user('cas') };
-  service = await startService({ ...settings, DARKROOM_TOKENS_FILE: file }, defer);
+  service = await startService({ ...settings, DARKROOM_TOKENS_FILE: file, ...others }, defer);
 }
 
 beforeAll(async () => {
@@ -218,6 +221,36 @@ test('the places of a client are free when it is killed', async () => {
   client.kill('SIGKILL');
   await once(client, 'close');
   await leaveAll(await fill(tasks, taskId));
+});
+
+test('the watches of a caller are counted over all processes of a service, however many connections race', async () => {
+  const cleanUps = new CleanUps();
+  onTestFinished(cleanUps.run);
+  const shared = service;
+  const known = users;
+  await start(cleanUps.defer, { DARKROOM_PROCESSES: '3', DARKROOM_MAX_WATCHES: '100' });
+  const taskId = await createTask();
+  const { url } = service.process;
+  const { ann, bob } = users;
+  [service, users] = [shared, known];
+  // Each on a connection of its own, which go to the processes in turn.
+  const beginAll = (): Promise<PromiseSettledResult<Begun>[]> =>
+    Promise.allSettled(Array.from({ length: 12 }, () => begin(connectTo(url, ann).tasks, taskId)));
+  const begun = (await beginAll()).flatMap((one) =>
+    one.status === 'fulfilled' ? [one.value] : [],
+  );
+  expect(begun.length).toBe(perCaller);
+  for (const one of await beginAll()) {
+    expect(one).toMatchObject({ status: 'rejected' });
+  }
+  expect(await failureOf(readAll(connectTo(url, ann).tasks.watchTask({ taskId })))).toMatchObject(
+    tooMany(perCaller),
+  );
+  const bobs = await begin(connectTo(url, bob).tasks, taskId);
+  begun.pop()!.leave();
+  begun.push(await beginSoon(connectTo(url, ann).tasks, taskId));
+  expect((await beginAll()).filter(({ status }) => status === 'fulfilled')).toEqual([]);
+  await leaveAll([...begun, bobs]);
 });
 
 test('a stop ends watches of all kinds, at whatever limit they are', async () => {

@@ -35,7 +35,7 @@ import { TaskTrails } from '../../tasks/watching/task-trail.ts';
 import { TaskWatch, watchTask } from '../../tasks/watching/watch-task.ts';
 import { TasksWatch, watchTasks } from '../../tasks/watching/watch-tasks.ts';
 import type { WantedIntervals } from '../../tasks/watching/watch-intervals.ts';
-import { WatchPlaces, type WatchLimits } from '../../tasks/watching/watch-places.ts';
+import type { WatchPlaces } from '../../tasks/watching/watch-places.ts';
 import { enumName, enumNames } from './messages/enum-names.ts';
 import { faultMessage } from './messages/fault-message.ts';
 import {
@@ -55,7 +55,7 @@ export interface TaskHandlerParts {
   readonly database: Database;
   readonly ledger: TaskLedger;
   readonly feed: TaskChangeSource;
-  readonly watchLimits: WatchLimits;
+  readonly watchPlaces: WatchPlaces;
   /** Called after a commit that left bytes to be removed. */
   readonly onBlobsReleased: () => void;
   /** Called after a commit that left an import to be fetched. */
@@ -66,7 +66,7 @@ export interface TaskHandlerParts {
 export function taskHandlers(parts: TaskHandlerParts): ServiceImpl<typeof TaskService> {
   const { database, ledger, feed } = parts;
   const reader = new TaskReader(database);
-  const places = new WatchPlaces(parts.watchLimits);
+  const places = parts.watchPlaces;
   const trails = new TaskTrails(reader, feed, places);
   const encloseTask = watchTaskEnvelopes();
   const encloseTasks = watchTasksEnvelopes();

@@ -12,6 +12,8 @@ export interface ProcessRegistryOptions {
   readonly ledger: TaskLedger;
   readonly logger: Pick<Logger, 'info' | 'warn'>;
   readonly onOrphanedFinish: OrphanedFinishHandler;
+  /** Called when this process was taken for lost and is known again: what referred to it is gone. */
+  readonly onKnownAgain?: () => void;
   /** How often the process gives a sign of life and looks for those that do not; 2 s if not set. */
   readonly heartbeatIntervalMs?: number;
 }
@@ -107,13 +109,14 @@ export class ProcessRegistry {
   }
 
   async #beatAndFindLost(): Promise<void> {
-    const { logger } = this.#options;
+    const { logger, onKnownAgain } = this.#options;
     try {
       if (await this.#beat()) {
         logger.warn(
           { processId: this.id },
           'this process was taken for lost, since it gave no sign of life; its uploads were detached',
         );
+        onKnownAgain?.();
       }
       await this.#findLost();
       this.#isFailing = false;

@@ -138,7 +138,7 @@ export class TaskWatch implements Watch<WatchTaskMessage>, Sleeper {
     const { resumeToken } = request;
     const revision = resumeToken === '' ? undefined : decodeResumeToken(resumeToken, taskId);
 
-    const place = trails.places.take(caller);
+    const place = await trails.places.take(caller);
     const trail = trails.follow(taskId, visibleProject(caller), reader);
     try {
       await untilOver(trail.refresh(), signals);

@@ -152,7 +152,7 @@ export class TasksWatch implements Watch<WatchTasksMessage>, Sleeper {
       filter: checkTaskFilter(checks, request.filter),
       intervals: watchIntervals(checks, request),
     });
-    const place = sources.places.take(caller);
+    const place = await sources.places.take(caller);
     return new TasksWatch(sources, place, caller, filter, intervals, drainSignal, reader);
   }
 

@@ -11,8 +11,10 @@ function used(): number {
 }
 
 const before = used();
-const taken = Array.from({ length: count }, (_, i) =>
-  places.take({ projectId: 'garden', userId: `user-${i % 1000}`, role: 'member' }),
+const taken = await Promise.all(
+  Array.from({ length: count }, (_, i) =>
+    places.take({ projectId: 'garden', userId: `user-${i % 1000}`, role: 'member' }),
+  ),
 );
 const bytes = (used() - before) / count;
 process.stdout.write(String(taken.length === count ? bytes : Number.NaN));

@@ -9,42 +9,44 @@ const ann = { projectId: 'garden', userId: 'ann', role: 'member' } as const;
 const bob = { ...ann, userId: 'bob' };
 const annElsewhere = { ...ann, projectId: 'forest' };
 
-function reasonOf(take: () => WatchPlace): string | undefined {
+async function reasonOf(take: () => Promise<WatchPlace>): Promise<string | undefined> {
   try {
-    take();
+    await take();
     return undefined;
   } catch (error) {
     return error instanceof DarkroomError ? `${error.reason} ${error.metadata['limit']}` : 'other';
   }
 }
 
-test('a caller has so many places, and a user is another caller in each project', () => {
+test('a caller has so many places, and a user is another caller in each project', async () => {
   const places = new WatchPlaces({ maxWatches: 100, maxWatchesPerCaller: 2 });
-  const first = places.take(ann);
-  places.take(ann);
-  expect(reasonOf(() => places.take(ann))).toBe('TOO_MANY_WATCHES 2');
-  expect(reasonOf(() => places.take({ ...ann, role: 'reader' }))).toBe('TOO_MANY_WATCHES 2');
-  places.take(bob);
-  places.take(annElsewhere);
+  const first = await places.take(ann);
+  await places.take(ann);
+  expect(await reasonOf(() => places.take(ann))).toBe('TOO_MANY_WATCHES 2');
+  expect(await reasonOf(() => places.take({ ...ann, role: 'reader' }))).toBe('TOO_MANY_WATCHES 2');
+  await places.take(bob);
+  await places.take(annElsewhere);
   first.leave();
-  places.take(ann);
-  expect(reasonOf(() => places.take(ann))).toBe('TOO_MANY_WATCHES 2');
+  await places.take(ann);
+  expect(await reasonOf(() => places.take(ann))).toBe('TOO_MANY_WATCHES 2');
   expect(places.taken).toBe(4);
 });
 
-test('all callers together have so many', () => {
+test('all callers together have so many', async () => {
   const places = new WatchPlaces({ maxWatches: 3, maxWatchesPerCaller: 2 });
-  const taken = [places.take(ann), places.take(ann), places.take(bob)];
-  expect(reasonOf(() => places.take(bob))).toBe('TOO_MANY_WATCHES 3');
+  const taken = await Promise.all([places.take(ann), places.take(ann), places.take(bob)]);
+  expect(await reasonOf(() => places.take(bob))).toBe('TOO_MANY_WATCHES 3');
   taken.forEach((place) => place.leave());
   expect(places.taken).toBe(0);
-  expect(reasonOf(() => places.take(bob))).toBe(undefined);
+  expect(await reasonOf(() => places.take(bob))).toBe(undefined);
 });
 
-test('names that could be taken for each other are not', () => {
+test('names that could be taken for each other are not', async () => {
   const places = new WatchPlaces({ maxWatches: 10, maxWatchesPerCaller: 1 });
-  places.take({ ...ann, projectId: 'a"', userId: 'b' });
-  expect(reasonOf(() => places.take({ ...ann, projectId: 'a', userId: '"b' }))).toBe(undefined);
+  await places.take({ ...ann, projectId: 'a"', userId: 'b' });
+  expect(await reasonOf(() => places.take({ ...ann, projectId: 'a', userId: '"b' }))).toBe(
+    undefined,
+  );
 });
 
 test('a place takes no memory of its own', async () => {
