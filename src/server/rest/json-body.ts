@@ -1,4 +1,5 @@
 import { DarkroomError, invalidField } from '../../domain/darkroom-error.ts';
+import { JsonMeasure, tooManyMarks } from '../../domain/json-measure.ts';
 import { quoted } from '../../domain/quoted.ts';
 import type { StreamPace } from '../../uploads/receiving/stream-watchdog.ts';
 import type { HttpCall } from '../http/http-endpoints.ts';
@@ -28,6 +29,7 @@ export async function jsonBody(
   requireType(call, types);
   const parts: Uint8Array[] = [];
   let size = 0;
+  const measure = new JsonMeasure();
   for await (const part of atPace(call.body, pace)) {
     size += part.byteLength;
     if (size > maxBytes) {
@@ -36,6 +38,10 @@ export async function jsonBody(
         `The body has more than ${maxBytes} bytes, which is more than any request needs.`,
         { metadata: { max_message_bytes: String(maxBytes) } },
       );
+    }
+    measure.take(part);
+    if (measure.isTooMuch) {
+      throw tooManyMarks('body');
     }
     parts.push(part);
   }

@@ -1,5 +1,6 @@
 import type { Message } from '@bufbuild/protobuf';
 import type { createMethodSerializationLookup } from '@connectrpc/connect/protocol';
+import { hasTooManyMarks } from '../../domain/json-measure.ts';
 import type { DirectForm } from './direct-forms.ts';
 import { onlyMessageIn } from './envelope.ts';
 
@@ -70,6 +71,9 @@ function parsed(
   serialization: MessageSerialization,
   data: Uint8Array,
 ): Message | undefined {
+  if (!isBinary && hasTooManyMarks(data)) {
+    return undefined;
+  }
   try {
     return serialization.getI(isBinary).parse(data);
   } catch {

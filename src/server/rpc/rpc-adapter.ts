@@ -28,6 +28,7 @@ import { DirectCalls } from './direct-calls.ts';
 import { directMessages, withBody } from './direct-messages.ts';
 import { atPace } from '../http/paced-body.ts';
 import { limitedRouter } from './limited-router.ts';
+import { measuredJson } from './measured-json.ts';
 import { requestHeaders } from './request-headers.ts';
 import { settledDirectly } from './settled-directly.ts';
 import { answerUnknownMethod } from './unknown-method.ts';
@@ -116,8 +117,11 @@ export function createRpcAdapter(options: RpcAdapterOptions): RpcAdapter {
       }
       const values = withBody(contextValuesWith(context), body);
       const message = messageOf(handler, body, pace);
-      const leave = (rest: AsyncIterable<Uint8Array>): void =>
-        void answer(handler, request, response, rest, context, values);
+      const leave = (rest: AsyncIterable<Uint8Array>): void => {
+        const { method } = handler;
+        const measured = measuredJson(request, method, rest, maxMessageBytesOf(method));
+        void answer(handler, request, response, measured, context, values);
+      };
       if (!direct.take({ path, request, response, values, body: message }, leave)) {
         leave(message);
       }
