@@ -12,6 +12,8 @@ import { startDatabase } from './database/start-database.ts';
 import { etagOf } from './records/image-etag.ts';
 import { DownloadPlaces } from './images/download-places.ts';
 import { ImageMembers } from './images/image-members.ts';
+import { MetadefEntries } from './metadefs/metadef-entries.ts';
+import { MetadefNamespaces } from './metadefs/metadef-namespaces.ts';
 import { ImageService } from './images/image-service.ts';
 import { ImportService } from './imports/import-service.ts';
 import { ReachPolicy } from './imports/reach-policy.ts';
@@ -317,6 +319,8 @@ async function start(
       pace: { idleTimeoutMs: settings.streamIdleTimeoutMs, minRate: settings.minUploadRate },
       storeFolder: blobFolder,
       members,
+      metadefNamespaces: new MetadefNamespaces(database),
+      metadefEntries: new MetadefEntries(database),
       historyRetentionMs: settings.historyRetentionMs,
     }),
     routes(router) {

@@ -22,6 +22,10 @@ const changes: AccessRule = { who: ['member', 'admin', 'service'], on: ownProjec
 const readsImages: AccessRule = { ...reads, on: 'images that it sees' };
 /** Reads whom its project's images are shared with, and what is shared with it. */
 const readsMembers: AccessRule = { ...reads, on: 'its project, its own membership' };
+/** Reads metadata definitions, of others too where those are shown. */
+const readsMetadefs: AccessRule = { ...reads, on: 'namespaces that it sees' };
+/** Changes those that consoles offer to everybody. */
+const changesMetadefs: AccessRule = { who: ['admin'], on: ownProject };
 /** Tells what is the same for all, to those who are known. */
 const tells: AccessRule = { who: ['reader', 'member', 'admin', 'service'], on: nothing };
 /** Is told to everybody. */
@@ -102,13 +106,50 @@ export const accessPolicy: AccessPolicy = {
   'GET /v2/info/stores/detail': { who: ['admin'], on: nothing },
   'GET /v2/info/usage': reads,
   'DELETE /v2/stores/:store/:id': changes,
+  'GET /v2/metadefs/resource_types': readsMetadefs,
+  'GET /v2/metadefs/namespaces': readsMetadefs,
+  'POST /v2/metadefs/namespaces': changesMetadefs,
+  'GET /v2/metadefs/namespaces/:namespace': readsMetadefs,
+  'PUT /v2/metadefs/namespaces/:namespace': changesMetadefs,
+  'DELETE /v2/metadefs/namespaces/:namespace': changesMetadefs,
+  'GET /v2/metadefs/namespaces/:namespace/objects': readsMetadefs,
+  'POST /v2/metadefs/namespaces/:namespace/objects': changesMetadefs,
+  'DELETE /v2/metadefs/namespaces/:namespace/objects': changesMetadefs,
+  'GET /v2/metadefs/namespaces/:namespace/objects/:name': readsMetadefs,
+  'PUT /v2/metadefs/namespaces/:namespace/objects/:name': changesMetadefs,
+  'DELETE /v2/metadefs/namespaces/:namespace/objects/:name': changesMetadefs,
+  'GET /v2/metadefs/namespaces/:namespace/properties': readsMetadefs,
+  'POST /v2/metadefs/namespaces/:namespace/properties': changesMetadefs,
+  'DELETE /v2/metadefs/namespaces/:namespace/properties': changesMetadefs,
+  'GET /v2/metadefs/namespaces/:namespace/properties/:name': readsMetadefs,
+  'PUT /v2/metadefs/namespaces/:namespace/properties/:name': changesMetadefs,
+  'DELETE /v2/metadefs/namespaces/:namespace/properties/:name': changesMetadefs,
+  'GET /v2/metadefs/namespaces/:namespace/tags': readsMetadefs,
+  'POST /v2/metadefs/namespaces/:namespace/tags': changesMetadefs,
+  'DELETE /v2/metadefs/namespaces/:namespace/tags': changesMetadefs,
+  'GET /v2/metadefs/namespaces/:namespace/tags/:name': readsMetadefs,
+  'POST /v2/metadefs/namespaces/:namespace/tags/:name': changesMetadefs,
+  'PUT /v2/metadefs/namespaces/:namespace/tags/:name': changesMetadefs,
+  'DELETE /v2/metadefs/namespaces/:namespace/tags/:name': changesMetadefs,
+  'GET /v2/metadefs/namespaces/:namespace/resource_types': readsMetadefs,
+  'POST /v2/metadefs/namespaces/:namespace/resource_types': changesMetadefs,
+  'DELETE /v2/metadefs/namespaces/:namespace/resource_types/:name': changesMetadefs,
   'GET /v2/schemas/image': tells,
   'GET /v2/schemas/images': tells,
   'GET /v2/schemas/member': tells,
   'GET /v2/schemas/members': tells,
   'GET /v2/schemas/task': tells,
   'GET /v2/schemas/tasks': tells,
+  'GET /v2/schemas/metadefs/namespace': tells,
+  'GET /v2/schemas/metadefs/namespaces': tells,
   'GET /v2/schemas/metadefs/resource_type': tells,
+  'GET /v2/schemas/metadefs/resource_types': tells,
+  'GET /v2/schemas/metadefs/object': tells,
+  'GET /v2/schemas/metadefs/objects': tells,
+  'GET /v2/schemas/metadefs/property': tells,
+  'GET /v2/schemas/metadefs/properties': tells,
+  'GET /v2/schemas/metadefs/tag': tells,
+  'GET /v2/schemas/metadefs/tags': tells,
   // What is only refused, with 404 or 405.
   '* /': isPublic,
   '* /versions': isPublic,

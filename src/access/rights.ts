@@ -44,6 +44,15 @@ export function imageIsSeen(project: string): string {
 }
 
 /**
+ * SQL: whether a row of `metadef_namespaces` is seen by a project: its own, and what is PUBLIC.
+ *
+ * @param project SQL of the project.
+ */
+export function metadefIsSeen(project: string): string {
+  return `(${isOwnSql('metadef_namespaces', project)} or metadef_namespaces.visibility = 'PUBLIC')`;
+}
+
+/**
  * Whether a caller may speak for the producer of a task's bytes: upload them, and report its progress
  * and faults. For now everybody in the task's project may.
  */

@@ -16,6 +16,8 @@ import { HotStatements } from './hot-statements.ts';
 import { ReadsForProjects } from './reads-for-projects.ts';
 import { DatabaseConnectError } from './database-connect-error.ts';
 import type { Statement, StatementObserver, StatementResult } from './statement.ts';
+import { MetadefEntrySchema } from '../records/metadef-entry.ts';
+import { MetadefNamespaceSchema } from '../records/metadef-namespace.ts';
 import { Migration0001ImagesAndTasks } from './migrations/migration-0001-images-and-tasks.ts';
 import { Migration0002Imports } from './migrations/migration-0002-imports.ts';
 import { Migration0003Unpacking } from './migrations/migration-0003-unpacking.ts';
@@ -33,6 +35,7 @@ import { Migration0020QuotaLockOrder } from './migrations/migration-0020-quota-l
 import { Migration0022WallForBytes } from './migrations/migration-0022-wall-for-bytes.ts';
 import { Migration0023WatchPlaces } from './migrations/migration-0023-watch-places.ts';
 import { Migration0024ListKeys } from './migrations/migration-0024-list-keys.ts';
+import { Migration0025Metadefs } from './migrations/migration-0025-metadefs.ts';
 
 /** Settings of the connection to PostgreSQL. */
 export interface DatabaseOptions {
@@ -111,6 +114,8 @@ export class Database {
         BlobSchema,
         BlobSegmentSchema,
         ImportOrderSchema,
+        MetadefNamespaceSchema,
+        MetadefEntrySchema,
       ],
       extensions: [Migrator],
       // Else each slip in a DATABASE_URL would make one more database.
@@ -146,6 +151,7 @@ export class Database {
           { name: 'migration-0022-wall-for-bytes', class: Migration0022WallForBytes },
           { name: 'migration-0023-watch-places', class: Migration0023WatchPlaces },
           { name: 'migration-0024-list-keys', class: Migration0024ListKeys },
+          { name: 'migration-0025-metadefs', class: Migration0025Metadefs },
         ],
         snapshot: false,
         silent: true,

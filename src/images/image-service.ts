@@ -14,7 +14,7 @@ import type {
   ListImagesRequest,
   UpdateImageRequest,
 } from './image-requests.ts';
-import { makerFor } from './image-owner.ts';
+import { makerFor } from '../access/maker-for.ts';
 import { readImageView, type ImageView } from './image-view.ts';
 import { listImages } from './list-images.ts';
 import type { NewImageSettings } from './new-image.ts';
@@ -66,7 +66,7 @@ export class ImageService {
    *   SOURCE_SCHEME_UNSUPPORTED, IMAGE_NOT_FOUND, IMAGE_STATE_INVALID.
    */
   async createImage(caller: Caller, request: CreateImageRequest): Promise<CreatedImage> {
-    const maker = makerFor(caller, request.projectId);
+    const maker = makerFor(caller, request.projectId, 'an image');
     await this.#beforeImage(maker.projectId);
     const created = await createImage(
       this.#database,

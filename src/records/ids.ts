@@ -15,6 +15,10 @@ export type FaultId = Id<'fault'>;
 export type BlobId = Id<'blob'>;
 /** Id of a segment: the bytes that one writer epoch added to a blob. Also its name in the store. */
 export type SegmentId = Id<'segment'>;
+/** Id of a namespace of metadata definitions. */
+export type MetadefNamespaceId = Id<'metadef namespace'>;
+/** Id of a metadata definition. */
+export type MetadefEntryId = Id<'metadef entry'>;
 /** Id of one run of the service process. */
 export type ProcessId = Id<'process'>;
 

@@ -7,8 +7,17 @@ import type { Database } from '../../src/database/database.ts';
 import { readRuns, type Runs } from '../../src/database/read-runs.ts';
 import type { Statement } from '../../src/database/statement.ts';
 import { ImageMembers } from '../../src/images/image-members.ts';
+import { readEntries, readNamespace } from '../../src/metadefs/find-metadefs.ts';
+import { MetadefEntries } from '../../src/metadefs/metadef-entries.ts';
+import { MetadefNamespaces } from '../../src/metadefs/metadef-namespaces.ts';
 import { Fault } from '../../src/records/fault.ts';
-import type { BlobId, FaultId, ImageId, TaskId } from '../../src/records/ids.ts';
+import type {
+  BlobId,
+  FaultId,
+  ImageId,
+  MetadefNamespaceId,
+  TaskId,
+} from '../../src/records/ids.ts';
 import { segmentsForProject } from '../../src/storage/published-segments.ts';
 import { ImageMember } from '../../src/records/image-member.ts';
 import { TaskEvent } from '../../src/records/task-event.ts';
@@ -71,6 +80,7 @@ let sharedId: ImageId;
 let taskId: TaskId;
 let faultId: FaultId;
 let blobId: BlobId;
+let namespaceId: MetadefNamespaceId;
 
 beforeAll(async () => {
   const { images } = imagesOn(open());
@@ -79,6 +89,19 @@ beforeAll(async () => {
   taskId = made.task!.task.id;
   await change(open(), taskId, (entry) => void entry.survive(fault));
   faultId = (await taskOf(open(), taskId)).lastFaultId!;
+  const { namespace } = await new MetadefNamespaces(open()).create(
+    alice,
+    {
+      namespace: 'secret',
+      displayName: null,
+      description: null,
+      visibility: 'PRIVATE',
+      protected: false,
+      projectId: '',
+    },
+    [{ kind: 'RESOURCE_TYPE', name: 'secret', content: {} }],
+  );
+  namespaceId = namespace.id;
   sharedId = (await images.createImage(alice, newImage({ visibility: 'SHARED' }))).image.id;
   blobId = await bytesOf(imageId);
   await new ImageMembers(open(), { maxImageMembers: 5 }).add(alice, {
@@ -176,6 +199,10 @@ const reads: Readonly<Record<string, Read>> = {
         after: undefined,
       })
     ).rows.length,
+  'a namespace by its name': (database, caller) =>
+    countOf(readNamespace(database, caller, 'secret')),
+  'the types of resources of namespaces': async (database, caller) =>
+    (await new MetadefEntries(database).resourceTypes(caller)).length,
 };
 
 /** Those whose statements do not ask whose the rows are, since the task or image was read before. */
@@ -186,6 +213,19 @@ const furtherReads: Readonly<Record<string, Read>> = {
     (await readRuns(database, Fault, projectId, runOf('image', 'image_id = ?', imageId))).length,
   'the events of a task': async (database, { projectId }) =>
     (await readRuns(database, TaskEvent, projectId, runOf('task', 'task_id = ?', taskId))).length,
+  'a page of namespaces': async (database, caller) =>
+    (
+      await new MetadefNamespaces(database).list(caller, {
+        visibility: undefined,
+        resourceTypes: ['secret'],
+        sortBy: 'created_at',
+        direction: 'desc',
+        limit: 10,
+        after: undefined,
+      })
+    ).length,
+  'what a namespace has': async (database, caller) =>
+    (await readEntries(database, caller, [namespaceId])).length,
   'the members of an image': async (database, { projectId }) =>
     (await readRuns(database, ImageMember, projectId, runOf('image', 'image_id = ?', sharedId)))
       .length,

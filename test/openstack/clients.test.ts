@@ -25,7 +25,7 @@ interface Printed {
   readonly output: unknown;
 }
 
-const [owner, friend] = [0, 1] as const;
+const [owner, friend, admin] = [0, 1, 2] as const;
 /** `name=`, the program, whose token, and its arguments. */
 type Command = readonly (string | number)[];
 
@@ -97,7 +97,65 @@ const commands: readonly Command[] = [
   ['glance', owner, ...words('image-delete $a $b $c $d')],
   ['glance', owner, ...words('image-show $c')],
   ['glance', owner, ...words('image-list')],
+  ...[
+    'namespace-create meta --display-name Meta --description some --visibility public --protected True',
+    'namespace-create meta',
+    'property-create meta --name p --title P --schema {"type":"string","enum":["a","b"]}',
+    'property-create meta --name q --title Q --schema {"type":"integer","minimum":0,"default":"5"}',
+    'property-list meta',
+    'property-show meta q',
+    'property-update meta p --name r --title R --schema {"type":"boolean"}',
+    'property-show meta p',
+    'object-create meta --name o --schema {"description":"d","properties":{"s":{"type":"string","title":"S"}}}',
+    'object-show meta o',
+    'object-property-show meta o s',
+    'object-update meta o --name u',
+    'object-list meta',
+    'tag-create meta --name one',
+    'tag-create meta --name one',
+    'tag-create-multiple meta --names two,three',
+    'tag-update meta two --name four',
+    'tag-show meta three',
+    'tag-list meta',
+    'resource-type-associate meta OS::Nova::Server --prefix hw_',
+    'resource-type-list',
+    'namespace-resource-type-list meta',
+    'namespace-show meta',
+    'namespace-show meta --resource-type OS::Nova::Server',
+    'namespace-list',
+    'namespace-list --resource-types OS::Nova::Server --visibility public',
+    'namespace-delete meta',
+    'namespace-update meta --protected False --visibility private',
+    'property-delete meta q',
+    'object-delete meta u',
+    'tag-delete meta three',
+    'resource-type-deassociate meta OS::Nova::Server',
+    'namespace-properties-delete meta',
+    'namespace-objects-delete meta',
+    'namespace-tags-delete meta',
+    'namespace-show meta',
+    'namespace-delete meta',
+    'namespace-show meta',
+    'namespace-import --file DEFINITIONS',
+    'namespace-show OS::Compute::Test',
+  ].map((line) => (['glance', admin] as Command).concat(words(`md-${line}`))),
+  ...['namespace-list', 'namespace-show OS::Compute::Test', 'namespace-create other'].map((line) =>
+    (['glance', friend] as Command).concat(words(`md-${line}`)),
+  ),
 ];
+
+/** A file as Glance itself brings some: what `md-namespace-import` takes. */
+const definitions = {
+  namespace: 'OS::Compute::Test',
+  display_name: 'Test',
+  description: 'of an import',
+  visibility: 'public',
+  protected: true,
+  resource_type_associations: [{ name: 'OS::Glance::Image', prefix: 'hw_' }],
+  properties: {
+    action: { title: 'Action', description: 'a', type: 'string', enum: ['reset', 'pause'] },
+  },
+};
 
 function words(line: string): string[] {
   return line.split(' ');
@@ -109,14 +167,22 @@ describe.skipIf(!hasClients || !hasGlance())('OpenStack’s own clients', () => 
   beforeAll(async () => {
     const cleanUps = new CleanUps();
     const { file, tokenOf } = await projectTokens(cleanUps.defer);
-    const tokens = [tokenOf('garden', 'member'), tokenOf('friend', 'member')];
+    const tokens = [
+      tokenOf('garden', 'member'),
+      tokenOf('friend', 'member'),
+      tokenOf('garden', 'admin'),
+    ];
     const [service, glance] = await Promise.all([
       startService({ DARKROOM_TOKENS_FILE: file, DARKROOM_PROCESSES: '1' }, cleanUps.defer),
       startGlance(cleanUps.defer),
     ]);
     [here, there] = await Promise.all([
       runCommands(cleanUps, service.process.url, tokens),
-      runCommands(cleanUps, glance.url, ['garden.member.reader', 'friend.member.reader']),
+      runCommands(cleanUps, glance.url, [
+        'garden.member.reader',
+        'friend.member.reader',
+        'garden.admin.member.reader',
+      ]),
     ]);
     return cleanUps.run;
   });
@@ -139,7 +205,13 @@ async function runCommands(
   cleanUps.defer(home.remove);
   const disk = join(home.path, 'disk.raw');
   await writeFile(disk, 'the bytes of a disk');
-  const paths: Readonly<Record<string, string>> = { FILE: disk, SAVED: join(home.path, 'saved') };
+  const definitionsFile = join(home.path, 'definitions.json');
+  await writeFile(definitionsFile, JSON.stringify(definitions));
+  const paths: Readonly<Record<string, string>> = {
+    FILE: disk,
+    SAVED: join(home.path, 'saved'),
+    DEFINITIONS: definitionsFile,
+  };
   const asked = commands.map((command) =>
     command.map((word) => (typeof word === 'string' ? (paths[word] ?? word) : word)),
   );

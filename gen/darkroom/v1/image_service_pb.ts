@@ -1647,6 +1647,13 @@ export const ImageOrderSchema: GenEnum<ImageOrder> = /*@__PURE__*/
  * image that the caller may not see: see Image.Visibility. One that it may see, and that another project owns, is not
  * changed: PERMISSION_DENIED/IMAGE_NOT_OWNED.
  *
+ * OpenStack's metadata definitions, which this contract has no calls for, are refused with:
+ *
+ *   NOT_FOUND/METADEF_NOT_FOUND             there is no such namespace or definition, or not for the caller
+ *   ALREADY_EXISTS/METADEF_EXISTS           another has the name
+ *   PERMISSION_DENIED/METADEF_NOT_OWNED     the namespace is another project's
+ *   FAILED_PRECONDITION/METADEF_PROTECTED   the namespace is protected, and nothing of it is deleted
+ *
  * @generated from service darkroom.v1.ImageService
  */
 export const ImageService: GenService<{

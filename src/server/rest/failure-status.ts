@@ -6,6 +6,7 @@ import { RestError } from './rest-error.ts';
 /** Where Glance's documents have another status than what goes with the code of a reason. */
 const statuses: Readonly<Partial<Record<FailureReason, number>>> = {
   IMAGE_PROTECTED: 403,
+  METADEF_PROTECTED: 403,
   IMAGE_NOT_SHARED: 403,
   MESSAGE_TOO_LARGE: 413,
   QUOTA_EXCEEDED: 413,

@@ -108,7 +108,7 @@ function refuse(place: Place): PlaceHandler {
 
 function findNothing(call: HttpCall): void {
   const message =
-    'There is nothing here. Of the Image API, this service has images, their members and tags, tasks and schemas; it has ' +
-    'no metadata definitions and no image cache.';
+    'There is nothing here. Of the Image API, this service has images, their members and tags, tasks, metadata definitions ' +
+    'and schemas; it has no image cache.';
   sendFault(call, 404, message);
 }

@@ -7,6 +7,8 @@ import { imagePlaces, type ImagePlacesParts } from './image-places.ts';
 import { importPlaces, type ImportPlacesParts } from './import-places.ts';
 import { infoPlaces, type InfoPlacesParts } from './info-places.ts';
 import { imageTagPlaces } from './image-tag-places.ts';
+import { entryPlaces, type EntryPlacesParts } from './metadefs/entry-places.ts';
+import { namespacePlaces, type NamespacePlacesParts } from './metadefs/namespace-places.ts';
 import { routesOf } from './place.ts';
 import { schemaPlaces } from './schema-places.ts';
 import { taskPlaces, type TaskPlacesParts } from './task-places.ts';
@@ -18,6 +20,8 @@ export type RestParts = ImagePlacesParts &
   ImportPlacesParts &
   InfoPlacesParts &
   ImageMemberPlacesParts &
+  NamespacePlacesParts &
+  EntryPlacesParts &
   TaskPlacesParts;
 
 /**
@@ -36,6 +40,8 @@ export function restRoutes(parts: RestParts): readonly HttpRoute[] {
       ...imageTagPlaces(parts),
       ...imageMemberPlaces(parts),
       ...imageActionPlaces(parts),
+      ...namespacePlaces(parts),
+      ...entryPlaces(parts),
       ...schemaPlaces,
     ],
     (call, path) => actForOwner(parts.database, call, path),

@@ -54,21 +54,3 @@ export const taskSchema = {
 
 /** JSON schema of a list of tasks. */
 export const tasksSchema = collectionSchema('tasks', taskSchema);
-
-/**
- * Nothing here is about resource types. But a `glance` that was not told which version of the API to speak takes
- * version 2 only from a server that has one of three schemas, of which that of images is another. Clients keep
- * them, for other servers too: so this is Glance's smallest one as it is.
- */
-export const resourceTypeSchema = {
-  name: 'resource_type_association',
-  properties: {
-    name: { description: 'Name of the resource type', maxLength: 80, type: 'string' },
-    prefix: { description: 'Prefix of properties', maxLength: 80, type: 'string' },
-    properties_target: { description: 'Which properties', maxLength: 80, type: 'string' },
-    created_at: { format: 'date-time', readOnly: true, type: 'string' },
-    updated_at: { format: 'date-time', readOnly: true, type: 'string' },
-  },
-  additionalProperties: false,
-  required: ['name'],
-} as const;

@@ -1,16 +1,17 @@
-import type { Caller } from '../access/caller.ts';
+import type { Caller } from './caller.ts';
 import { DarkroomError } from '../domain/darkroom-error.ts';
 import { FieldChecks } from '../domain/field-checks.ts';
 import { quoted } from '../domain/quoted.ts';
 import { checkProjectId } from '../records/field-limits.ts';
 
 /**
- * In whose name an image is made: in the caller's own project, or, for an admin who acts in any, in another.
+ * In whose name something is made: in the caller's own project, or, for an admin who acts in any, in another.
  *
  * @param projectId empty for the caller's.
+ * @param what is made, for people: `an image`.
  * @throws DarkroomError FIELD_INVALID, PROJECT_NOT_ALLOWED
  */
-export function makerFor(caller: Caller, projectId: string): Caller {
+export function makerFor(caller: Caller, projectId: string, what: string): Caller {
   if (projectId === '' || projectId === caller.projectId) {
     return caller;
   }
@@ -20,7 +21,7 @@ export function makerFor(caller: Caller, projectId: string): Caller {
   if (caller.actsAnywhere !== true) {
     throw new DarkroomError(
       'PROJECT_NOT_ALLOWED',
-      `the caller may not make an image for the project ${quoted(projectId)}: that takes an admin, of a service whose admins ` +
+      `the caller may not make ${what} for the project ${quoted(projectId)}: that takes an admin, of a service whose admins ` +
         'act in any project (DARKROOM_ADMINS_ACT_IN)',
     );
   }
