@@ -13,6 +13,7 @@ export const benchNames = [
   'peers',
   'resume',
   'starts',
+  'rest',
   'distance',
 ] as const;
 export type BenchName = (typeof benchNames)[number];
@@ -27,6 +28,8 @@ export interface BenchOptions {
   readonly resumeMib: number;
   /** How long each measurement of `small`, `ids` and `floods`, each phase of `watch`, and the rest of `starts` lasts. */
   readonly seconds: number;
+  /** How long `rest` lets the service alone after its work. */
+  readonly restSeconds: number;
   /** Of `watch`. */
   readonly watchers: number;
   /** Of `lists`. */
@@ -53,10 +56,11 @@ export class UsageError extends Error {}
 const usage = `npm run bench -- [${benchNames.join('|')}|all] [options]
 
   --runs N         rounds; each measures every subject once (default 5)
-  --mib N          size of the image of upload and download (default 1024)
+  --mib N          size of the image of upload and download; rest uploads 16 of a quarter of it (default 1024)
   --resume-mib N   size of the image of resume (default 4096)
   --seconds N      length of each measurement of small, ids and floods, of each phase of watch, and of the rest of starts
                    (default 10)
+  --rest-seconds N how long rest lets the service alone after its work (default 30)
   --watchers N     watchers of watch (default 10000)
   --tasks N        tasks of lists; a fifth as many images (default 1000000)
   --plans          lists: show the plans of the queries
@@ -94,6 +98,7 @@ export function readCommandLine(args: readonly string[]): {
       mib: count('mib', values.mib),
       resumeMib: count('resume-mib', values['resume-mib']),
       seconds: count('seconds', values.seconds),
+      restSeconds: count('rest-seconds', values['rest-seconds']),
       watchers: count('watchers', values.watchers),
       tasks: count('tasks', values.tasks),
       plans: values.plans,
@@ -123,6 +128,7 @@ function parse(args: readonly string[]) {
         mib: { type: 'string', default: mib },
         'resume-mib': { type: 'string', default: '4096' },
         seconds: { type: 'string', default: seconds },
+        'rest-seconds': { type: 'string', default: '30' },
         watchers: { type: 'string', default: '10000' },
         tasks: { type: 'string', default: '1000000' },
         plans: { type: 'boolean', default: false },

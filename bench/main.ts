@@ -9,6 +9,7 @@ import { benchWatch } from './cases/watch.ts';
 import { benchUpload } from './cases/upload.ts';
 import { benchPeers } from './cases/peers.ts';
 import { benchResume } from './cases/resume.ts';
+import { benchRest } from './cases/rest.ts';
 import { benchStarts } from './cases/starts.ts';
 import { benchDistance } from './cases/distance.ts';
 import { describeMachine } from './machine.ts';
@@ -30,6 +31,7 @@ const benches: Readonly<
   peers: benchPeers,
   resume: benchResume,
   starts: benchStarts,
+  rest: benchRest,
   distance: benchDistance,
 };
 

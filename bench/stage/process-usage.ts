@@ -27,6 +27,12 @@ export async function treeCpuSeconds(pid: number): Promise<number> {
   return living.reduce((sum, seconds) => sum + seconds, own + ended);
 }
 
+/** A process, and all that it has started and that live. */
+export async function processesOf(pid: number): Promise<number[]> {
+  const children = await readChildren(pid).catch(() => []);
+  return [pid, ...(await Promise.all(children.map(processesOf))).flat()];
+}
+
 /** The CPU time of each living thread of a process, by its name, in seconds; threads of one name are added up. */
 export async function threadCpuSeconds(pid: number): Promise<Map<string, number>> {
   const times = new Map<string, number>();
@@ -66,18 +72,13 @@ export async function treeResidentBytes(pid: number): Promise<number> {
 
 /** Has the peaks of a process and of all that it has started begin anew. */
 export async function resetTreePeak(pid: number): Promise<void> {
-  await Promise.all((await treeOf(pid)).map((one) => resetPeak(one).catch(() => {})));
+  await Promise.all((await processesOf(pid)).map((one) => resetPeak(one).catch(() => {})));
 }
 
 /** One that has ended meanwhile counts nothing. */
 async function sumOverTree(pid: number, of: (pid: number) => Promise<number>): Promise<number> {
-  const all = await Promise.all((await treeOf(pid)).map((one) => of(one).catch(() => 0)));
+  const all = await Promise.all((await processesOf(pid)).map((one) => of(one).catch(() => 0)));
   return all.reduce((sum, bytes) => sum + bytes, 0);
-}
-
-async function treeOf(pid: number): Promise<number[]> {
-  const children = await readChildren(pid).catch(() => []);
-  return [pid, ...(await Promise.all(children.map(treeOf))).flat()];
 }
 
 interface Times {
