@@ -21,7 +21,7 @@ const buildPrefix = 'build-';
 const entries = ['service-process', 'member-process'];
 
 /** Packages that find a library of machine code beside themselves. */
-export const unbundled = ['@node-rs/crc32'];
+export const unbundled = ['@node-rs/crc32', 'koffi'];
 
 /**
  * Our own code finds other files (worker threads, descriptors, PostgreSQL) from where its source is; so it does in the

@@ -10,6 +10,7 @@ import { memberSettings, processCount } from './processes/member-settings.ts';
 import { openLog, tellDefects } from './processes/process-log.ts';
 import type { GroupMessage, MemberMessage } from './processes/process-messages.ts';
 import type { PortAddress } from './runtime/port.ts';
+import { giveBackFreedMemory } from './runtime/malloc-memory.ts';
 import { collectYoungGarbageOften } from './runtime/young-garbage.ts';
 import { startService, type Service } from './service.ts';
 
@@ -19,6 +20,7 @@ import { startService, type Service } from './service.ts';
 const lingerMs = 5000;
 
 collectYoungGarbageOften();
+giveBackFreedMemory();
 const all = readSettings(process.env);
 const settings = memberSettings(all, processCount(all));
 const logger = openLog(settings.logLevel, { process: process.pid });

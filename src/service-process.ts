@@ -8,6 +8,7 @@ import { WatchedFileError } from './runtime/watched-file.ts';
 import { processCount } from './processes/member-settings.ts';
 import { MemberStartError, startProcessGroup } from './processes/process-group.ts';
 import { openLog, tellDefects } from './processes/process-log.ts';
+import { giveBackFreedMemory } from './runtime/malloc-memory.ts';
 import { collectYoungGarbageOften } from './runtime/young-garbage.ts';
 import { TlsFilesError, type TlsSource } from './tls/tls-material.ts';
 
@@ -86,6 +87,7 @@ async function start(): Promise<Running> {
   // Not read by the first of several processes, which needs none of it: 100 MiB and a second of CPU.
   const { startService } = await import('./service.ts');
   collectYoungGarbageOften();
+  giveBackFreedMemory();
   return startService(settings, logger, signal, tls);
 }
 
