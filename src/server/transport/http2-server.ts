@@ -118,6 +118,10 @@ export function http2Server(
         socket.once('close', () => clearTimeout(timer));
       }),
     );
+    // One for all calls of the connection: a function takes 0.1 KiB of each watcher.
+    function onEnd(this: http2.ServerHttp2Stream): void {
+      connection.requestEnded(isAnswered(this));
+    }
     session.on('stream', (stream, _headers, _flags, rawHeaders) => {
       // nghttp2 holds a client to what it was told only when it has said that it knows.
       if (headBytes(rawHeaders) > options.maxHeaderBytes) {
@@ -126,7 +130,7 @@ export function http2Server(
       }
       const limit = connection.requestBegan();
       if (limit === undefined) {
-        stream.on('close', () => connection.requestEnded(isAnswered(stream)));
+        stream.on('close', onEnd);
       } else {
         refusedRequests.refuse(limit, peer);
         stream.close(http2.constants.NGHTTP2_REFUSED_STREAM);

@@ -110,6 +110,8 @@ class SessionWindow {
   /** What the client was told, or is being told. */
   #told: number;
   #isTelling = false;
+  /** One for all calls, to be called on a stream: a function takes 0.1 KiB of each watcher. */
+  readonly #onEnd: (this: ServerHttp2Stream) => void;
 
   constructor(windows: ReceiveWindows, session: ServerHttp2Session, socket: Socket) {
     this.#windows = windows;
@@ -117,6 +119,10 @@ class SessionWindow {
     this.#wanted = windows.initialBytes;
     this.#told = windows.initialBytes;
     this.#line = new LineMeasure(session, socket, (line) => this.#onMeasured(line));
+    const bodyEnded = (stream: ServerHttp2Stream): void => this.#bodyEnded(stream);
+    this.#onEnd = function onEnd() {
+      bodyEnded(this);
+    };
   }
 
   /** Counts a call until its body has ended. */
@@ -127,10 +133,9 @@ class SessionWindow {
       this.#line.start(this.#wanted);
     }
     this.adjust();
-    const end = (): void => this.#bodyEnded(stream);
     // `once` would take 176 bytes more of each watcher.
-    stream.on('end', end);
-    stream.on('close', end);
+    stream.on('end', this.#onEnd);
+    stream.on('close', this.#onEnd);
   }
 
   /** Tells the client another window, if what it was told is too much or too little. */
@@ -148,6 +153,9 @@ class SessionWindow {
   }
 
   #bodyEnded(stream: ServerHttp2Stream): void {
+    // Lists of listeners stay as long as they were.
+    stream.off('end', this.#onEnd);
+    stream.off('close', this.#onEnd);
     if (this.#bodies.delete(stream)) {
       if (this.#bodies.size === 0) {
         this.#line.stop();

@@ -6,6 +6,9 @@ import { bytesCameIn } from '../../runtime/young-garbage.ts';
 /** Emitted by a request of HTTP/1.1 when its body is about to be read, and not if that never is. */
 export const bodyWanted = Symbol('body wanted');
 
+/** Of a body that is over. One for all. */
+const noListeners: (() => void)[] = [];
+
 /** What a body has its source call while it is read. */
 interface Listeners {
   readonly event: 'readable' | 'data';
@@ -32,8 +35,7 @@ export interface BodySink {
  */
 export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uint8Array> {
   readonly #source: Readable;
-  readonly #isHttp2: boolean;
-  readonly #isBroken: () => boolean;
+  readonly #request: NodeRequest;
   #waiting: PromiseWithResolvers<IteratorResult<Uint8Array>> | undefined;
   #sink: BodySink | undefined;
   #attached = false;
@@ -41,19 +43,17 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
   #state: 'open' | 'ended' | 'broken' | 'left' = 'open';
   #failure: DarkroomError | undefined;
   #bytesReceived = 0;
-  #onOver: (() => void) | undefined;
+  #onOver: (() => void)[] = [];
 
   constructor(request: NodeRequest) {
-    this.#isHttp2 = isHttp2(request);
-    if (isHttp2(request)) {
-      const { stream } = request;
-      // Of the stream beneath: the request's own buffer would be one more step for every byte.
-      this.#source = stream;
-      this.#isBroken = () => stream.aborted || stream.rstCode !== 0;
-    } else {
-      this.#source = request;
-      this.#isBroken = () => !request.complete;
-    }
+    this.#request = request;
+    // Of the stream beneath: the request's own buffer would be one more step for every byte.
+    this.#source = isHttp2(request) ? request.stream : request;
+  }
+
+  /** Whether all of it has come and was read. */
+  get hasEnded(): boolean {
+    return this.#state === 'ended';
   }
 
   /** How many bytes were read so far, as they came over the network. */
@@ -99,7 +99,7 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
   /** Has `listener` called when nothing more is read: all has come, or will never, or nobody wants it any more. */
   onceOver(listener: () => void): void {
     if (this.#state === 'open') {
-      this.#onOver = listener;
+      this.#onOver.push(listener);
     } else {
       listener();
     }
@@ -133,7 +133,7 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
       return;
     }
     this.#attached = true;
-    if (!this.#isHttp2) {
+    if (!isHttp2(this.#request)) {
       this.#source.emit(bodyWanted);
     }
     if (this.#source.readableEnded) {
@@ -219,7 +219,7 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
   }
 
   #onEnd(): void {
-    if (this.#isHttp2) {
+    if (isHttp2(this.#request)) {
       // Node's clients, grpc-js among them, cancel a stream by its end and then a reset, which may be here too.
       setImmediate(() => this.#afterEnd());
     } else {
@@ -229,7 +229,7 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
 
   #afterEnd(): void {
     if (this.#state === 'open') {
-      this.#end(this.#isBroken() ? 'broken' : 'ended');
+      this.#end(isBroken(this.#request) ? 'broken' : 'ended');
       this.#detach();
     }
     this.#settle();
@@ -245,9 +245,19 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
 
   #end(state: 'ended' | 'broken' | 'left'): void {
     this.#state = state;
-    this.#onOver?.();
-    this.#onOver = undefined;
+    const listeners = this.#onOver;
+    this.#onOver = noListeners;
+    for (const listener of listeners) {
+      listener();
+    }
   }
+}
+
+/** Whether a request whose body has ended was cut there. */
+function isBroken(request: NodeRequest): boolean {
+  return isHttp2(request)
+    ? request.stream.aborted || request.stream.rstCode !== 0
+    : !request.complete;
 }
 
 function ignoreError(): void {}

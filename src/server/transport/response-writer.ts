@@ -76,14 +76,23 @@ export function discardRestAfter(
       }
     };
     // A response ends with its trailers, which are handed over in this event: after it, they are sent first.
-    stream.on('wantTrailers', () => setImmediate(release));
+    const onTrailers = (): void => void setImmediate(release);
     // Or with its header, if it is empty: there are no trailers then.
-    stream.on('finish', () => {
+    const onFinish = (): void => {
       setImmediate(() => {
         if (!stream.destroyed && stream.state.localClose === 1) {
           release();
         }
       });
+    };
+    stream.on('wantTrailers', onTrailers);
+    stream.on('finish', onFinish);
+    // Of a body that was read to its end there is no rest. A watcher would keep 0.4 KiB for it, for as long as its answer.
+    body.onceOver(() => {
+      if (body.hasEnded) {
+        stream.off('wantTrailers', onTrailers);
+        stream.off('finish', onFinish);
+      }
     });
     return;
   }

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import * as http from 'node:http';
+import * as http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
 import { RequestBody } from '../../../src/server/transport/request-body.ts';
@@ -61,4 +62,32 @@ test.each([
 ])('another refused %s is read for a moment only', async (method, headers) => {
   const { request, taken } = await refused(method, headers);
   expect(await sendOn(request, taken, 40)).toBeLessThan(40);
+});
+
+test('of HTTP/2, nothing is left to wait with the answer once the body has been read to its end', async () => {
+  const counts = Promise.withResolvers<{ before: number; begun: number; ended: number }>();
+  const server = http2.createServer((request, response) => {
+    const { stream } = request;
+    const count = (): number =>
+      stream.listenerCount('finish') + stream.listenerCount('wantTrailers');
+    const before = count();
+    const body = new RequestBody(request);
+    discardRestAfter(request, response, body);
+    const begun = count();
+    void Array.fromAsync(body).then(() => {
+      counts.resolve({ before, begun, ended: count() });
+      response.end();
+    }, counts.reject);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const client = http2.connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  onTestFinished(() => {
+    client.destroy();
+    server.close();
+  });
+  client.request({ ':method': 'POST' }).resume().end('all of it');
+  const { before, begun, ended } = await counts.promise;
+  expect(begun).toBe(before + 2);
+  expect(ended).toBe(before);
 });
