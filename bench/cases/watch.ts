@@ -5,6 +5,7 @@ import type { Delivery, WatchLoad } from '../load/watch-load.ts';
 import { baseline, Measurements, median, percentile, type Metric } from '../measurements.ts';
 import { seedWatchedTasks } from '../seed/watched-tasks.ts';
 import { costOf } from '../stage/cpu-watch.ts';
+import { Pauses } from '../stage/pauses.ts';
 import { startPostgres, type BenchPostgres } from '../stage/postgres.ts';
 import { memoryOf } from '../stage/process-usage.ts';
 import { startScript, type Script } from '../stage/script.ts';
@@ -29,9 +30,13 @@ const restSeconds = 30;
 const opened = { name: 'watches opened/s', digits: 0 };
 const memory = { name: 'RSS KiB a watcher', digits: 1 };
 const total = { name: 'RSS MiB in all', digits: 0 };
+const memoryAtRest = { name: 'RSS KiB a watcher, after the rest', digits: 1 };
 const totalAtRest = { name: 'RSS MiB in all, after the rest', digits: 0 };
 const rest = { name: `server CPU s in ${restSeconds} s at rest`, digits: 2 };
 const restPostgres = { name: `PostgreSQL CPU s in ${restSeconds} s at rest`, digits: 2 };
+const collections = { name: 'full collections since all are open', digits: 0 };
+const longestPause = { name: 'the longest of their pauses, ms', digits: 1 };
+const openingPause = { name: 'longest pause of one until then, ms', digits: 1 };
 const sentP50 = { name: 'sent to delivered, p50 ms', digits: 2 };
 const sentP99 = { name: 'sent to delivered, p99 ms', digits: 2 };
 const committedP50 = { name: 'committed to delivered, p50 ms', digits: 2 };
@@ -45,6 +50,7 @@ interface Round {
   readonly load: Script<WatchLoad>;
   readonly changer: TaskChanger;
   readonly roundTrip: NotifyRoundTrip;
+  readonly pauses: Pauses;
   readonly options: BenchOptions;
   /** Each watched by one watcher. */
   readonly single: readonly string[];
@@ -61,10 +67,16 @@ export async function benchWatch(stage: Stage, options: BenchOptions): Promise<M
   let taskIds: readonly string[] | undefined;
   for (let round = 0; round < options.runs; round += 1) {
     // A new process each time: what a watcher takes is seen on one that never had any.
+    const pauses = new Pauses(stage);
     const service = await startService(stage, {
       databaseUrl: postgres.url,
       profileFolder: options.profileFolder,
-      env: { DARKROOM_MAX_WATCHES: '1000000', DARKROOM_MAX_WATCHES_PER_CALLER: '1000000' },
+      nodeArguments: pauses.nodeArguments,
+      env: {
+        DARKROOM_MAX_WATCHES: '1000000',
+        DARKROOM_MAX_WATCHES_PER_CALLER: '1000000',
+        ...pauses.env,
+      },
     });
     const load = startScript<WatchLoad>(stage, new URL('../load/watch-load.ts', import.meta.url));
     taskIds ??= await seedWatchedTasks(postgres.url, Math.max(1, options.watchers - crowd) + 1);
@@ -74,6 +86,7 @@ export async function benchWatch(stage: Stage, options: BenchOptions): Promise<M
       postgres,
       service,
       load,
+      pauses,
       options,
       single,
       crowded,
@@ -102,17 +115,24 @@ async function connectAll(
 }
 
 async function measureRound(round: Round): Promise<void> {
-  await openWatchers(round);
-  await measureRest(round);
+  const { pauses, options, add } = round;
+  const name = `${options.watchers} watchers`;
+  const before = await openWatchers(round);
+  add(name, 'Darkroom', openingPause, Math.max(0, ...(await pauses.sinceLast())));
+  await measureRest(round, before);
   await measureDelay(round);
   await measureCrowd(round);
+  const since = await pauses.sinceLast();
+  add(name, 'Darkroom', collections, since.length);
+  add(name, 'Darkroom', longestPause, Math.max(0, ...since));
   const ended = await round.load.ask('ended', null);
   if (ended > 0) {
     throw new Error(`${ended} watches have ended`);
   }
 }
 
-async function openWatchers(round: Round): Promise<void> {
+/** Answers what the process held before nearly all of them, in bytes. */
+async function openWatchers(round: Round): Promise<number> {
   const { load, service, single, crowded, options, add } = round;
   const name = `${options.watchers} watchers`;
   const watched = [...single, ...Array.from({ length: crowd }, () => crowded)];
@@ -129,14 +149,25 @@ async function openWatchers(round: Round): Promise<void> {
   add(name, 'Darkroom', opened, more / seconds);
   add(name, 'Darkroom', memory, (after.resident - before.resident) / more / KiB);
   add(name, 'Darkroom', total, after.resident / KiB / KiB);
+  return before.resident;
 }
 
-async function measureRest({ load, service, postgres, options, add }: Round): Promise<void> {
+async function measureRest(
+  { load, service, postgres, options, add }: Round,
+  before: number,
+): Promise<void> {
   const pids = { server: service.pid, postgres: postgres.pid, load: load.pid };
   const cost = await costOf(pids, () => delay(3 * options.seconds * 1000));
   const name = `${options.watchers} watchers`;
   // Without what the opening left behind, which is collected when the process comes to rest.
-  add(name, 'Darkroom', totalAtRest, (await memoryOf(service.pid)).resident / KiB / KiB);
+  const { resident } = await memoryOf(service.pid);
+  add(
+    name,
+    'Darkroom',
+    memoryAtRest,
+    (resident - before) / (options.watchers - firstWatchers) / KiB,
+  );
+  add(name, 'Darkroom', totalAtRest, resident / KiB / KiB);
   add(name, 'Darkroom', rest, (cost.server / cost.wall) * restSeconds);
   add(name, 'Darkroom', restPostgres, (cost.postgres / cost.wall) * restSeconds);
 }

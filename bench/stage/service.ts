@@ -25,6 +25,8 @@ export interface BenchServiceOptions {
   readonly databaseUrl: string | undefined;
   /** Settings beyond the defaults. */
   readonly env?: Readonly<Record<string, string>>;
+  /** For Node, beyond those of `npm start`. */
+  readonly nodeArguments?: readonly string[];
   /** Where to write a CPU profile of it when it stops; undefined for none. */
   readonly profileFolder?: string | undefined;
   /** Told each line of its log from when it is ready. */
@@ -36,13 +38,13 @@ export async function startService(
   stage: Stage,
   options: BenchServiceOptions,
 ): Promise<BenchService> {
-  const { databaseUrl, env = {}, profileFolder, onLogLine } = options;
+  const { databaseUrl, env = {}, nodeArguments = [], profileFolder, onLogLine } = options;
   // As `npm start` has it.
   const flags = ['--max-semi-space-size=16', '--v8-pool-size=0'];
   const profiling = ['--cpu-prof', '--cpu-prof-interval=500', `--cpu-prof-dir=${profileFolder}`];
   const child = spawn(
     process.execPath,
-    [...flags, ...(profileFolder ? profiling : []), 'src/main.mjs'],
+    [...flags, ...nodeArguments, ...(profileFolder ? profiling : []), 'src/main.mjs'],
     {
       cwd: repository,
       stdio: ['ignore', 'pipe', 'inherit'],
