@@ -78,13 +78,13 @@ function lastRunOf(byte: number, bytes: Uint8Array, start: number, end: number):
   return count;
 }
 
-/** Whether JSON has more marks than are read. */
-export function hasTooManyMarks(json: Uint8Array): boolean {
-  if (json.byteLength <= maxJsonMarks) {
+/** Whether JSON, in however many pieces, has more marks than are read. */
+export function hasTooManyMarks(...pieces: readonly Uint8Array[]): boolean {
+  if (pieces.reduce((sum, { byteLength }) => sum + byteLength, 0) <= maxJsonMarks) {
     return false;
   }
   const measure = new JsonMeasure();
-  measure.take(json);
+  pieces.forEach((piece) => measure.take(piece));
   return measure.isTooMuch;
 }
 

@@ -9,6 +9,7 @@ import {
 import {
   compressionNegotiate,
   createMethodSerializationLookup,
+  type Compression,
 } from '@connectrpc/connect/protocol';
 import type { MessageLimitOf } from '../errors/protocol-failure.ts';
 import { isHttp2, type NodeRequest, type NodeResponse } from '../transport/node-http.ts';
@@ -16,10 +17,14 @@ import { acceptedCompression } from './compression.ts';
 import { DirectCallContext } from './direct-call-context.ts';
 import { directForms, type DirectForm } from './direct-forms.ts';
 import { answerStream, writesItsAnswer } from './direct-streams.ts';
+import { JsonThread } from './json-thread.ts';
+import type { LargeJson } from './received-json.ts';
 import { settle } from './settled-directly.ts';
-import { receive, type MessageSerialization } from './received-message.ts';
+import { peerGroup } from '../transport/peer-group.ts';
+import { receive } from './received-message.ts';
+import type { MessageSerialization } from './received.ts';
 
-/** The largest request that is answered here, in bytes: larger ones are few, and what is done with them costs more. */
+/** The largest request that is answered here, in bytes, but for JSON: larger ones are few, and what is done with them costs more. */
 const maxRequestBytes = 64 * 1024;
 /** Connect's own limit of answers. */
 const maxAnswerBytes = 0xffffffff;
@@ -49,7 +54,8 @@ export interface SmallCall {
 export type LeaveToConnect = (body: AsyncIterable<Uint8Array>) => void;
 
 /**
- * Answers unary calls that come as most do: one small message, not compressed, in JSON or protobuf, over Connect or gRPC.
+ * Answers unary calls that come as most do: one small message, not compressed, in JSON or protobuf, over Connect or gRPC; and
+ * those with a large one in JSON, which is read on another thread.
  * There connect's pipeline of a dozen async generators and signals took a third of what the service spent on GetImage.
  *
  * Only what ends well is answered here. As soon as anything is wrong or unusual (of the request, its message, or what the
@@ -58,6 +64,7 @@ export type LeaveToConnect = (body: AsyncIterable<Uint8Array>) => void;
 export class DirectCalls {
   readonly #maxMessageBytesOf: MessageLimitOf;
   readonly #admit: (service: DescService) => void;
+  readonly #jsonThread = new JsonThread();
   readonly #methods = new Map<string, DirectMethod>();
 
   /** @param admit called before a body is read; what it throws it throws for connect too. */
@@ -109,6 +116,7 @@ export class DirectCalls {
     if (method === undefined || form === undefined || !isUsual(request, form)) {
       return false;
     }
+    const large = isJson(form) ? this.#largeJson(request, method, form) : undefined;
     // Connect has streams of its own, in other types of content, and refuses them in these.
     if (method.spec.kind === 'server_streaming' && !form.isEnclosed) {
       return false;
@@ -117,8 +125,23 @@ export class DirectCalls {
     if (timeout.error !== undefined || !this.#admits(method.spec.method)) {
       return false;
     }
-    void answer(call, method, form, timeout.timeoutMs, leave);
+    void answer(call, method, form, timeout.timeoutMs, large, leave);
     return true;
+  }
+
+  #largeJson(
+    request: NodeRequest,
+    { spec: { method }, serialization }: DirectMethod,
+    { encoding }: DirectForm,
+  ): LargeJson {
+    return {
+      thread: this.#jsonThread,
+      client: peerGroup(request.socket.remoteAddress ?? ''),
+      typeName: method.input.typeName,
+      maxBytes: this.#maxMessageBytesOf(method),
+      compression: compressionOf(request.headers[encoding]),
+      serialization,
+    };
   }
 
   #admits({ parent }: DescMethod): boolean {
@@ -136,9 +159,23 @@ function isUsual(request: NodeRequest, form: DirectForm): boolean {
   return (
     method === 'POST' &&
     (form.protocolName === 'connect' || isHttp2(request)) &&
-    (headers[form.encoding] ?? 'identity') === 'identity' &&
-    !(Number(headers['content-length']) > maxRequestBytes)
+    (isJson(form)
+      ? isIdentity(headers[form.encoding]) || compressionOf(headers[form.encoding]) !== undefined
+      : isIdentity(headers[form.encoding]) &&
+        !(Number(headers['content-length']) > maxRequestBytes))
   );
+}
+
+function isJson({ isBinary, isEnclosed }: DirectForm): boolean {
+  return !isBinary && !isEnclosed;
+}
+
+function isIdentity(encoding: string | string[] | undefined): boolean {
+  return (encoding ?? 'identity') === 'identity';
+}
+
+function compressionOf(encoding: string | string[] | undefined): Compression | undefined {
+  return acceptedCompression.find(({ name }) => name === encoding);
 }
 
 function timeoutOf(
@@ -154,10 +191,19 @@ async function answer(
   { spec, serialization }: DirectMethod,
   form: DirectForm,
   timeoutMs: number | undefined,
+  large: LargeJson | undefined,
   leave: LeaveToConnect,
 ): Promise<void> {
-  const { message, body } = await receive(call.body, form, serialization, maxRequestBytes);
+  const {
+    message,
+    body,
+    isBodyGone = false,
+    failure,
+  } = await receive(call.body, form, serialization, maxRequestBytes, large);
   if (message === undefined) {
+    if (isBodyGone) {
+      settle(call.values, { kind: 'failed', error: failure, isBodyGone });
+    }
     leave(body);
     return;
   }
@@ -180,7 +226,7 @@ async function answer(
     const output = isMessage(answered) ? answered : create(method.output, answered);
     data = serialization.getO(form.isBinary).serialize(output);
   } catch (error) {
-    settle(call.values, { kind: 'failed', error: context.endBy(error) ?? error });
+    settle(call.values, { kind: 'failed', error: context.endBy(error) ?? error, isBodyGone });
     leave(body);
     return;
   }

@@ -1,35 +1,30 @@
 import type { Message } from '@bufbuild/protobuf';
-import type { createMethodSerializationLookup } from '@connectrpc/connect/protocol';
 import { hasTooManyMarks } from '../../domain/json-measure.ts';
 import type { DirectForm } from './direct-forms.ts';
 import { onlyMessageIn } from './envelope.ts';
-
-/** How the messages of a method are read and written. */
-export type MessageSerialization = ReturnType<typeof createMethodSerializationLookup>;
-
-/** What has been received of a call. */
-export interface Received {
-  /** Undefined as soon as it is known that there is not just one, small and sound. */
-  readonly message: Message | undefined;
-  /** The request's body from its beginning. */
-  readonly body: AsyncIterable<Uint8Array>;
-}
+import { receiveLargeJson, type LargeJson } from './received-json.ts';
+import { replayed, type MessageSerialization, type Received } from './received.ts';
 
 /**
  * Receives the one message of a call.
  *
  * @param maxBytes how many bytes its body may have.
+ * @param large what has larger ones read, where anything does.
  */
 export async function receive(
   body: AsyncIterable<Uint8Array>,
   form: DirectForm,
   serialization: MessageSerialization,
   maxBytes: number,
+  large: LargeJson | undefined,
 ): Promise<Received> {
   const source = body[Symbol.asyncIterator]();
   const parts: Uint8Array[] = [];
   let size = 0;
   let message: Message | undefined;
+  if (large?.compression !== undefined) {
+    return receiveLargeJson(parts, source, large);
+  }
   for (;;) {
     let part: IteratorResult<Uint8Array>;
     try {
@@ -44,6 +39,9 @@ export async function receive(
     }
     parts.push(part.value);
     size += part.value.byteLength;
+    if (size > maxBytes && large !== undefined) {
+      return receiveLargeJson(parts, source, large);
+    }
     if (size > maxBytes) {
       return { message: undefined, body: replayed(parts, source) };
     }
@@ -78,16 +76,5 @@ function parsed(
     return serialization.getI(isBinary).parse(data);
   } catch {
     return undefined;
-  }
-}
-
-/** A body from its beginning, of which parts have been read. */
-async function* replayed(
-  parts: readonly Uint8Array[],
-  rest?: AsyncIterator<Uint8Array>,
-): AsyncGenerator<Uint8Array> {
-  yield* parts;
-  if (rest !== undefined) {
-    yield* { [Symbol.asyncIterator]: () => rest };
   }
 }

@@ -30,7 +30,7 @@ import { atPace } from '../http/paced-body.ts';
 import { limitedRouter } from './limited-router.ts';
 import { measuredJson } from './measured-json.ts';
 import { requestHeaders } from './request-headers.ts';
-import { settledDirectly } from './settled-directly.ts';
+import { settledDirectly, throwIfBodyGone } from './settled-directly.ts';
 import { answerUnknownMethod } from './unknown-method.ts';
 
 /** What the adapter needs to take calls. */
@@ -92,6 +92,7 @@ export function createRpcAdapter(options: RpcAdapterOptions): RpcAdapter {
       settleErrors(context, maxMessageBytesOf);
       try {
         admit?.(context.service);
+        throwIfBodyGone(context.values);
       } catch (error) {
         throw answerTo(error, failedCall(context, maxMessageBytesOf));
       }

@@ -7,9 +7,14 @@ import {
 } from '@bufbuild/protobuf';
 import { createContextKey, type ContextValues, type Interceptor } from '@connectrpc/connect';
 
-/** What has come of a call before connect got it: its handler has failed, or has begun a stream. */
+/** What has come of a call before connect got it: it has failed, or its handler has begun a stream. */
 export type Settled =
-  | { readonly kind: 'failed'; readonly error: unknown }
+  | {
+      readonly kind: 'failed';
+      readonly error: unknown;
+      /** Whether there is nothing any more that connect could read. */
+      readonly isBodyGone: boolean;
+    }
   | {
       readonly kind: 'begun';
       readonly messages: AsyncIterable<MessageInitShape<DescMessage>>;
@@ -24,6 +29,14 @@ const settledKey = createContextKey<Settled | undefined>(undefined, {
 /** Says what has come of a call that connect gets now. */
 export function settle(values: ContextValues, settled: Settled): void {
   values.set(settledKey, settled);
+}
+
+/** Throws what a call has failed with whose body is gone, before connect reads it. */
+export function throwIfBodyGone(values: ContextValues): void {
+  const settled = values.get(settledKey);
+  if (settled?.kind === 'failed' && settled.isBodyGone) {
+    throw settled.error;
+  }
 }
 
 /**
