@@ -1,6 +1,6 @@
 import type { Message } from '@bufbuild/protobuf';
 import type { Compression } from '@connectrpc/connect/protocol';
-import { hasTooManyMarks } from '../../domain/json-measure.ts';
+import { hasTooManyMarks, JsonMeasure } from '../../domain/json-measure.ts';
 import type { JsonThread } from './json-thread.ts';
 import { replayed, type MessageSerialization, type Received } from './received.ts';
 
@@ -33,7 +33,11 @@ export function receiveLargeJson(
 ): Promise<Received> {
   return large.thread.inTurn(large.client, async () => {
     let size = parts.reduce((sum, { byteLength }) => sum + byteLength, 0);
-    while (size <= large.maxBytes) {
+    const measure = new JsonMeasure();
+    if (large.compression === undefined) {
+      parts.forEach((part) => measure.take(part));
+    }
+    while (size <= large.maxBytes && !measure.isTooMuch) {
       let part: IteratorResult<Uint8Array>;
       try {
         part = await source.next();
@@ -46,8 +50,11 @@ export function receiveLargeJson(
       }
       parts.push(part.value);
       size += part.value.byteLength;
+      if (large.compression === undefined) {
+        measure.take(part.value);
+      }
     }
-    // Connect refuses it for its size, and reads nothing of it.
+    // It is refused for its size or its marks as it is read on, and nothing of it is parsed.
     return { message: undefined, body: replayed(parts, source) };
   });
 }
@@ -62,9 +69,9 @@ async function read(parts: readonly Uint8Array[], large: LargeJson): Promise<Rec
     } catch {
       return { message: undefined, body };
     }
-  }
-  if (hasTooManyMarks(...json)) {
-    return { message: undefined, body };
+    if (hasTooManyMarks(...json)) {
+      return { message: undefined, body };
+    }
   }
   const isSmall = json.reduce((sum, { byteLength }) => sum + byteLength, 0) <= maxOnLoopBytes;
   try {

@@ -1,5 +1,5 @@
 /** After so long all else has its turn, in ms: a call takes some 0.1 ms to begin. */
-const sliceMs = 2;
+const sliceMs = 1;
 
 /**
  * Does work of many in turn: one piece of each after the other, a little at a time, when all that has come is read. Who
