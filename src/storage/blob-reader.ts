@@ -21,9 +21,17 @@ export interface BlobReaderOptions {
 /** Segments that a reader keeps open where nothing else is said: reading mostly goes from one to the next. */
 const fewOpenSegments = 2;
 
+/** A segment that is open, and how many read it just now. */
+interface OpenSegment {
+  readonly reader: SegmentReader;
+  reads: number;
+  /** Another one took its place: it is closed when nobody reads it any more. */
+  isStale: boolean;
+}
+
 /**
- * Reads a blob, which is the ordered list of its segments' committed prefixes. Reads may be asked for
- * at the same time, and are done one after the other.
+ * Reads a blob, which is the ordered list of its segments' committed prefixes. Reads may be asked for, and are done, at the
+ * same time.
  */
 export class BlobReader {
   readonly #store: BlobStore;
@@ -31,15 +39,19 @@ export class BlobReader {
   readonly #maxOpen: number;
   readonly #use: SegmentUse;
   /** Those used last are last. */
-  readonly #open = new Map<SegmentId, SegmentReader>();
+  readonly #open = new Map<SegmentId, OpenSegment>();
   /** Reads the last segment while it grows; its writer, who closes it. */
   #growing: { readonly id: SegmentId; readonly reader: SegmentReader } | undefined;
+  /** Segments are opened one after the other, so that none is opened twice. */
   #lastTurn: Promise<unknown> = Promise.resolve();
+  /** Reads that are under way. */
+  readonly #reading = new Set<Promise<void>>();
+  readonly #closing = new Set<Promise<void>>();
   #isClosed = false;
 
   /**
    * @param segments those with bytes, in order without gaps from offset 0.
-   * @param options.maxOpen how many segments may be open at the same time.
+   * @param options.maxOpen how many segments may be open at the same time, besides those that are being read.
    */
   constructor(
     store: BlobStore,
@@ -72,12 +84,12 @@ export class BlobReader {
    * @throws as `read`.
    */
   open(start: number, end: number): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#counted(async () => {
       const within = this.#segments.filter(
         ({ startOffset, length }) => startOffset < end && startOffset + length > start,
       );
       for (const { id } of within.slice(0, this.#maxOpen)) {
-        await this.#reader(id);
+        this.#leave(await this.#enter(id));
       }
     });
   }
@@ -88,15 +100,18 @@ export class BlobReader {
    * @throws DarkroomError STORED_BYTES_LOST if the store does not hold them all, or a storage error.
    */
   read(offset: number, target: Uint8Array): Promise<void> {
-    return this.#inTurn(() => this.#read(offset, target));
+    return this.#counted(() => this.#read(offset, target));
   }
 
   /** Lets go of the segments once the reads under way have ended. Never throws. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    await this.#lastTurn.catch(() => {});
-    await Promise.all([...this.#open.values()].map((reader) => reader.close()));
+    await Promise.allSettled(this.#reading);
+    for (const segment of this.#open.values()) {
+      this.#close(segment);
+    }
     this.#open.clear();
+    await Promise.all(this.#closing);
   }
 
   async #read(offset: number, target: Uint8Array): Promise<void> {
@@ -109,8 +124,11 @@ export class BlobReader {
       }
       const inSegment = position - segment.startOffset;
       const wanted = Math.min(target.byteLength - filled, segment.length - inSegment);
-      const reader = await this.#reader(segment.id);
-      const read = await reader.read(inSegment, target.subarray(filled, filled + wanted));
+      const read = await this.#readSegment(
+        segment.id,
+        inSegment,
+        target.subarray(filled, filled + wanted),
+      );
       if (read < wanted) {
         throw storedBytesLost(segment.id, inSegment + read, segment.length);
       }
@@ -136,33 +154,72 @@ export class BlobReader {
     return undefined;
   }
 
-  async #reader(id: SegmentId): Promise<SegmentReader> {
+  async #readSegment(id: SegmentId, offset: number, target: Uint8Array): Promise<number> {
     if (this.#growing?.id === id) {
-      return this.#growing.reader;
+      return this.#growing.reader.read(offset, target);
     }
-    const reader = this.#open.get(id) ?? (await this.#store.openReader(id, this.#use));
-    this.#open.delete(id);
-    this.#open.set(id, reader);
-    for (const [oldest, stale] of this.#open) {
+    const segment = await this.#enter(id);
+    try {
+      return await segment.reader.read(offset, target);
+    } finally {
+      this.#leave(segment);
+    }
+  }
+
+  /** Opens a segment, if it is not open, and counts one who reads it, until `#leave`. */
+  #enter(id: SegmentId): Promise<OpenSegment> {
+    const turn = this.#lastTurn.then(async () => {
+      const segment = this.#open.get(id) ?? {
+        reader: await this.#store.openReader(id, this.#use),
+        reads: 0,
+        isStale: false,
+      };
+      segment.reads += 1;
+      this.#open.delete(id);
+      this.#open.set(id, segment);
+      this.#closeOldest();
+      return segment;
+    });
+    this.#lastTurn = turn.catch(() => {});
+    return turn;
+  }
+
+  #leave(segment: OpenSegment): void {
+    segment.reads -= 1;
+    if (segment.isStale && segment.reads === 0) {
+      this.#close(segment);
+    }
+  }
+
+  #closeOldest(): void {
+    for (const [oldest, segment] of this.#open) {
       if (this.#open.size <= this.#maxOpen) {
         break;
       }
       this.#open.delete(oldest);
-      await stale.close();
+      segment.isStale = true;
+      if (segment.reads === 0) {
+        this.#close(segment);
+      }
     }
-    return reader;
   }
 
-  /** One at a time: a read must not close the segment that another one is reading. */
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#lastTurn.then(() => {
-      if (this.#isClosed) {
-        throw new Error('the reader was closed');
-      }
-      return work();
-    });
-    this.#lastTurn = turn.catch(() => {});
-    return turn;
+  #close({ reader }: OpenSegment): void {
+    const closing = reader.close().finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
+  }
+
+  async #counted(work: () => Promise<void>): Promise<void> {
+    if (this.#isClosed) {
+      throw new Error('the reader was closed');
+    }
+    const reading = work();
+    this.#reading.add(reading);
+    try {
+      await reading;
+    } finally {
+      this.#reading.delete(reading);
+    }
   }
 }
 

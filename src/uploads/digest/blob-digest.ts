@@ -14,6 +14,11 @@ const fewUnitBytes = 4 * MiB;
 /** Where many do, each has a buffer all the same. */
 const manyUnitBytes = MiB;
 const few = 4;
+/**
+ * Units of one digest that are read at a time, where few digests read: what the disk is to do next is there when it has
+ * done the one before. Resumes of 2.7 GiB took 8.0 and 7.9 s with one, 5.9 and 4.6 with two, 5.5 with three.
+ */
+const fewReadsAtOnce = 2;
 
 /** Digests that read stored bytes again just now. */
 let catchingUp = 0;
@@ -110,17 +115,38 @@ export class BlobDigest {
 
   async #catchUp(): Promise<void> {
     catchingUp += 1;
+    /** Reads that are under way, in the order of what they read. */
+    const reads: Promise<Uint8Array>[] = [];
+    let asked = this.#position;
     try {
       while (this.#position < this.#stored && !this.#isClosed) {
-        const unitBytes = catchingUp <= few ? fewUnitBytes : manyUnitBytes;
-        const data = takeBuffer(Math.min(unitBytes, this.#stored - this.#position));
-        await this.#reader.read(this.#position, data);
-        if (!this.#isClosed) {
+        while (asked < this.#stored && reads.length < (catchingUp <= few ? fewReadsAtOnce : 1)) {
+          const unitBytes = catchingUp <= few ? fewUnitBytes : manyUnitBytes;
+          const data = takeBuffer(Math.min(unitBytes, this.#stored - asked));
+          const read = this.#reader.read(asked, data).then(() => data);
+          // Told below, unless one before it fails as well.
+          read.catch(() => {});
+          reads.push(read);
+          asked += data.byteLength;
+        }
+        const data = await reads.shift();
+        if (data === undefined) {
+          break;
+        }
+        if (this.#isClosed) {
+          giveBack(data);
+        } else {
           await this.#give(data);
         }
       }
     } finally {
       catchingUp -= 1;
+      // What was read for nothing. Of a read that failed the buffer is left to the garbage.
+      for (const read of await Promise.allSettled(reads)) {
+        if (read.status === 'fulfilled') {
+          giveBack(read.value);
+        }
+      }
     }
   }
 

@@ -133,6 +133,38 @@ test('a released digest reads no more, and what it had is gone on with', async (
   expect(await next.result()).toEqual(digestsOf(sha256(data)));
 });
 
+test('of several reads at a time each is digested in its place, whichever ends first', async () => {
+  const data = randomBytes(25 * MiB);
+  let asked = 0;
+  const second = Promise.withResolvers<void>();
+  const reader = memoryReader(data, async () => {
+    asked += 1;
+    if (asked === 1) {
+      // The second is asked for while this one is under way.
+      await second.promise;
+    } else {
+      second.resolve();
+    }
+  });
+  const digest = new BlobDigest(openPool().open(), reader, 0, data.length);
+  expect(await digest.result()).toEqual(digestsOf(sha256(data)));
+});
+
+test('a read that fails loses nothing of what was read before or beside it', async () => {
+  const data = randomBytes(25 * MiB);
+  let asked = 0;
+  const reader = memoryReader(data, async () => {
+    asked += 1;
+    if (asked === 2) {
+      throw new DarkroomError('STORAGE_UNAVAILABLE', 'by the test');
+    }
+  });
+  const digest = new BlobDigest(openPool().open(), reader, 0, data.length);
+  expect(await digest.result()).toEqual(digestsOf(sha256(data)));
+  // Seven units, the one that failed, and the one that was read beside it, if it was.
+  expect(asked).toBeLessThanOrEqual(9);
+});
+
 test('a taker waits while too many bytes are on their way to the thread', async () => {
   const data = new Uint8Array(16 * MiB).fill(3);
   const stream = openPool().open();
