@@ -15,8 +15,8 @@ const TiB = 1024 * 1024 * MiB;
 const day = 24 * 3600 * 1000;
 
 /**
- * Every setting, once. Sizes are in bytes, times in ms. The README's table is checked against this
- * list by a test.
+ * Every setting, once. Sizes are in bytes, times in ms. docs/settings.md is written from this
+ * list by `npm run generate`.
  */
 export const settingSpecs = {
   host: text('DARKROOM_HOST', '127.0.0.1', 'Address to listen on.'),
@@ -320,7 +320,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
   ]);
   for (const name of Object.keys(env)) {
     if (name.startsWith('DARKROOM_') && !known.has(name) && !links.has(name)) {
-      problems.push(`${name} is not a setting of Darkroom: look for it in the README's table`);
+      problems.push(`${name} is not a setting of Darkroom: look for it in docs/settings.md`);
     }
   }
   const values: Record<string, unknown> = {};

@@ -102,7 +102,7 @@ describe('a service that cannot start says why, in words and by its exit code', 
       'DARKROOM_COMMIT_BYTES must be a whole number from 65536 to 1073741824 (bytes), not "-1"',
       'DARKROOM_LOG_LEVEL must be one of trace, debug, info, warn, error, fatal, silent, not "loud"',
       'DARKROOM_PORT must be a whole number from 0 to 65535, not "65536"',
-      "DARKROOM_PRT is not a setting of Darkroom: look for it in the README's table",
+      'DARKROOM_PRT is not a setting of Darkroom: look for it in docs/settings.md',
       'DATABASE_URL must be a URL such as postgresql://user:password@host:5432/database, not what it is',
     ]);
   });

@@ -1,0 +1,75 @@
+import { Code } from '../../gen/google/rpc/code_pb.ts';
+import { failureReasons } from '../../src/domain/failure-reason.ts';
+import type { Heading, Page } from '../page.ts';
+import { commentHtml, reasonAnchor } from './comment-html.ts';
+import { anchorOf, besides, linksOf } from './contract-names.ts';
+import type { Contract, Described } from './contract.ts';
+import { mentionsOf, type Mention } from './reason-meanings.ts';
+
+/** The page of all reasons: the code that each goes with, whether the same may succeed later, what it means, who tells it. */
+export function reasonPage(contract: Contract): Page {
+  const mentions = mentionsOf(contract);
+  const reasons = Object.entries(failureReasons).toSorted(([a], [b]) => a.localeCompare(b));
+  const headings = reasons.map(([reason]): Heading => ({
+    level: 2,
+    text: reason,
+    slug: reasonAnchor(reason),
+  }));
+  const sections = reasons.map(([reason, { code, retryable }]) => {
+    const slug = reasonAnchor(reason);
+    const again = retryable
+      ? 'the same may succeed when it is tried again'
+      : 'trying the same again does not help';
+    return [
+      `<h2 id="${slug}"><code>${reason}</code> <a class="anchor" href="#${slug}" aria-label="Link to ${reason}">#</a></h2>`,
+      `<p class="facts"><code>${codeName(code)}</code> · ${again}</p>`,
+      ...meaningsOf(contract, mentions.get(reason) ?? []),
+    ].join('\n');
+  });
+  return {
+    path: 'reference/reasons.html',
+    title: 'Reasons',
+    headings,
+    html:
+      '<h1>Reasons</h1>\n' +
+      '<p>Every failed call and every fault has a reason: a word that never changes its meaning, for programs to decide by. ' +
+      'Errors carry it as <code>google.rpc.ErrorInfo</code>, with the domain <code>darkroom</code>. Producers that report ' +
+      'a fault give reasons of their own.</p>\n' +
+      sections.join('\n'),
+  };
+}
+
+function codeName(code: Code): string {
+  return Object.entries(Code).find(([, number]) => number === code)?.[0] ?? String(code);
+}
+
+/** Each meaning once, with those who give it. */
+function meaningsOf(contract: Contract, mentions: readonly Mention[]): string[] {
+  const linkOf = linksOf(contract);
+  const tellers = new Map<string, string[]>();
+  for (const { of, meaning } of mentions) {
+    tellers.set(meaning, [...new Set([...(tellers.get(meaning) ?? []), tellerOf(of)])]);
+  }
+  return [...tellers]
+    .toSorted(([a], [b]) => Number(a === '') - Number(b === ''))
+    .map(([meaning, by]) => {
+      const said = meaning === '' ? '' : commentHtml(sentenceOf(meaning), linkOf);
+      return `${said}<p class="facts">Told by: ${by.join(', ')}</p>`;
+    });
+}
+
+function sentenceOf(meaning: string): string {
+  const text = meaning.replaceAll(/\s+/g, ' ').trim();
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${text.endsWith('.') ? '' : '.'}`;
+}
+
+function tellerOf(of: Described): string {
+  switch (of.kind) {
+    case 'rpc':
+      return `<a href="${besides(of.parent.file)}#${anchorOf(of.name)}">${of.name}</a>`;
+    case 'service':
+      return `<a href="${besides(of.file)}">every call</a>`;
+    default:
+      return 'faults of tasks';
+  }
+}
