@@ -112,6 +112,7 @@ export const rooms = {
   'server/http': ['server/errors', 'server/transport', 'uploads/receiving', 'records', 'domain'],
   'server/audit': ['server/transport'],
   'server/health': ['server/http', 'server/transport'],
+  'server/docs': ['server/http', 'server/transport'],
   'server/rpc': [
     'server/http',
     'server/errors',
@@ -151,6 +152,7 @@ export const rooms = {
   server: [
     'server/rpc',
     'server/health',
+    'server/docs',
     'server/http',
     'server/errors',
     'server/transport',

@@ -1,16 +1,12 @@
-import { fileURLToPath } from 'node:url';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { makeSite } from '../site/site.ts';
-import { isPublished, publishFolder } from './published-folder.ts';
-
-/** Where `npm run build` puts the documentation's site. */
-const docsFolder = fileURLToPath(new URL('../dist/docs/', import.meta.url));
-
-/** Says in that folder which build is the last one, and what is in it. */
-const docsRecord = 'docs.json';
+import { docsFolder } from '../src/server/docs/docs-routes.ts';
+import { buildStatic, isStaticCurrent, root } from './static-build.ts';
 
 /** As `buildDocs`, unless the last build is of the sources as they are. */
 export async function buildDocsIfStale(): Promise<void> {
-  if (!(await isPublished(docsFolder, docsRecord))) {
+  if (!(await isStaticCurrent(docsFolder))) {
     await buildDocs();
   }
 }
@@ -22,5 +18,11 @@ export async function buildDocsIfStale(): Promise<void> {
  */
 export async function buildDocs(): Promise<void> {
   const { files, inputs } = await makeSite();
-  await publishFolder(docsFolder, docsRecord, files, inputs);
+  await buildStatic(docsFolder, async (folder) => {
+    for (const [path, bytes] of files) {
+      await mkdir(dirname(join(folder, path)), { recursive: true });
+      await writeFile(join(folder, path), bytes);
+    }
+    return inputs.map((input) => join(root, input));
+  });
 }

@@ -8,7 +8,7 @@ import { isSetting, placeOfTerm, settingAnchor } from './known-terms.ts';
 import { linkOnSite, relativeLink } from './places.ts';
 
 /** A table or a block of code may be wider than a phone: it scrolls by itself, with the keyboard too. */
-const scrolls = (label: string): string => `tabindex="0" role="region" aria-label="${label}"`;
+const scrolls = (label: string): string => `tabindex="0" role="group" aria-label="${label}"`;
 
 /** What rendering one page needs, and leaves behind. */
 interface Rendering {

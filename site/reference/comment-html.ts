@@ -15,7 +15,7 @@ export function commentHtml(comment: string, linkOf: LinkOf): string {
     .map((paragraph) => {
       const lines = paragraph.split('\n');
       if (lines.every((line) => /^ {2}/.test(line))) {
-        return `<pre tabindex="0" role="region" aria-label="Table"><code>${withLinks(paragraph, linkOf)}</code></pre>`;
+        return `<pre tabindex="0" role="group" aria-label="Table"><code>${withLinks(paragraph, linkOf)}</code></pre>`;
       }
       const errors = /^(Errors[^:]*:) (.*)$/s.exec(paragraph);
       return errors === null

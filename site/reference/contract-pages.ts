@@ -73,7 +73,7 @@ function isOfMethod(type: DescMessage | DescEnum): boolean {
 function table(heads: readonly string[], rows: readonly string[]): string {
   const cells = heads.map((head) => `<th scope="col">${head}</th>`).join('');
   return (
-    '<div class="table" tabindex="0" role="region" aria-label="Table"><table>' +
+    '<div class="table" tabindex="0" role="group" aria-label="Table"><table>' +
     `<thead><tr>${cells}</tr></thead>\n<tbody>${rows.join('\n')}</tbody></table></div>`
   );
 }
@@ -134,7 +134,7 @@ class FilePage {
     const reads = method.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
     return [
       this.#heading(2, name),
-      `<pre tabindex="0" role="region" aria-label="Signature"><code>rpc ${name}${stream(sends, input)} returns ${stream(isSent, output)}</code></pre>`,
+      `<pre tabindex="0" role="group" aria-label="Signature"><code>rpc ${name}${stream(sends, input)} returns ${stream(isSent, output)}</code></pre>`,
       `<p class="facts"><code>/${parent.typeName}/${name}</code>${reads ? ' · only reads, by GET too' : ''} · may be called by: ${who}, on ${escapeHtml(rule?.on ?? '')}</p>`,
       this.#comment(method),
       ...[input, output].map((message) => this.#heading(3, message.name) + this.#type(message)),

@@ -150,6 +150,8 @@ export const accessPolicy: AccessPolicy = {
   'GET /v2/schemas/metadefs/properties': tells,
   'GET /v2/schemas/metadefs/tag': tells,
   'GET /v2/schemas/metadefs/tags': tells,
+  'GET /docs': isPublic,
+  'GET /docs/*': isPublic,
   // What is only refused, with 404 or 405.
   '* /': isPublic,
   '* /versions': isPublic,

@@ -3,6 +3,7 @@ import { Health } from '../../gen/grpc/health/v1/health_pb.ts';
 import { rulesOf, type AccessPolicy, type AccessRule } from '../access/policy.ts';
 import type { Settings } from '../config/settings.ts';
 import type { Application } from './application.ts';
+import { docsRoutes } from './docs/docs-routes.ts';
 import { carriesChunk, type MessageLimitOf } from './errors/protocol-failure.ts';
 import { healthRoutes } from './health/health-routes.ts';
 import { healthService } from './health/health-service.ts';
@@ -32,7 +33,7 @@ export interface AnswerParts {
 }
 
 /**
- * Has an application answer, with health and reflection beside it.
+ * Has an application answer, with health, reflection and the documentation beside it.
  *
  * @throws NoAccessRuleError where the policy does not say who may call something of it.
  */
@@ -61,7 +62,7 @@ export function answersOf(
       }
     },
   });
-  const http = httpEndpoints([...healthRoutes(health), ...httpRoutes]);
+  const http = httpEndpoints([...healthRoutes(health), ...docsRoutes(), ...httpRoutes]);
   return { rpc, http, rules: rulesOf(policy, [...rpc.names, ...http.names]) };
 }
 
