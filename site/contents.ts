@@ -40,6 +40,7 @@ export const parts: readonly Part[] = [
     name: 'Reference',
     promise: 'Look it up: made from the contract and the code.',
     entries: [
+      { label: 'Commands', to: 'reference/commands.html' },
       { label: 'The contract', to: 'reference/index.html' },
       { label: 'Reasons', to: 'reference/reasons.html' },
       { label: 'Settings', to: 'docs/settings.md' },

@@ -10,6 +10,7 @@ export function contractPage(proto: string): string {
 /** Files of the repository in whose place the site has a generated page. */
 const generated: Readonly<Record<string, string>> = {
   'proto/darkroom/v1': 'reference/index.html',
+  'src/cli': 'reference/commands.html',
   'src/domain/failure-reason.ts': 'reference/reasons.html',
 };
 

@@ -7,6 +7,7 @@ import { framed, type Assets } from './frame.ts';
 import { markdownPage } from './markdown.ts';
 import type { Page } from './page.ts';
 import { placeOf } from './places.ts';
+import { commandPage } from './reference/command-page.ts';
 import { contractPages } from './reference/contract-pages.ts';
 import { readContract } from './reference/contract.ts';
 import { reasonPage } from './reference/reason-page.ts';
@@ -26,6 +27,7 @@ const otherSources = [
   'src/domain/failure-reason.ts',
   'src/access/policy.ts',
   'src/config/*.ts',
+  'src/cli/**/*.ts',
 ];
 
 /** The site. */
@@ -49,6 +51,7 @@ export async function makeSite(): Promise<Site> {
     ...(await Promise.all(sources.map(pageOf))),
     ...contractPages(contract),
     reasonPage(contract),
+    await commandPage(),
   ];
   const files = new Map<string, string | Uint8Array>();
   const assets = await addAssets(files, pages);

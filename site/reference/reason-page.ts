@@ -1,5 +1,7 @@
 import { Code } from '../../gen/google/rpc/code_pb.ts';
 import { failureReasons } from '../../src/domain/failure-reason.ts';
+import { callRemedy, faultRemedy } from '../../src/cli/words/remedies.ts';
+import { escapeHtml } from '../html.ts';
 import type { Heading, Page } from '../page.ts';
 import { commentHtml, reasonAnchor } from './comment-html.ts';
 import { anchorOf, besides, linksOf } from './contract-names.ts';
@@ -24,6 +26,7 @@ export function reasonPage(contract: Contract): Page {
       `<h2 id="${slug}"><code>${reason}</code> <a class="anchor" href="#${slug}" aria-label="Link to ${reason}">#</a></h2>`,
       `<p class="facts"><code>${codeName(code)}</code> · ${again}</p>`,
       ...meaningsOf(contract, mentions.get(reason) ?? []),
+      ...remediesOf(reason),
     ].join('\n');
   });
   return {
@@ -41,6 +44,13 @@ export function reasonPage(contract: Contract): Page {
 
 function codeName(code: Code): string {
   return Object.entries(Code).find(([, number]) => number === code)?.[0] ?? String(code);
+}
+
+/** What to do, as the command line tells people, of a fault and of a call that failed. */
+function remediesOf(reason: string): string[] {
+  return [...new Set([faultRemedy(reason), callRemedy(reason)])]
+    .filter((remedy) => remedy !== undefined)
+    .map((remedy) => `<p><strong>What to do:</strong> ${escapeHtml(remedy)}</p>`);
 }
 
 /** Each meaning once, with those who give it. */

@@ -20,6 +20,7 @@ const kinds = [
   'reference/index.html',
   'reference/image-service.html',
   'reference/reasons.html',
+  'reference/commands.html',
   'decisions/index.html',
 ] as const;
 

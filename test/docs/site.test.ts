@@ -7,9 +7,10 @@ import { parts } from '../../site/contents.ts';
 import { placeOf } from '../../site/places.ts';
 import { typesOf } from '../../site/reference/contract-names.ts';
 import { readContract, type Described } from '../../site/reference/contract.ts';
-import { textOf } from '../../site/html.ts';
+import { escapeHtml, textOf } from '../../site/html.ts';
 import { searchOptions, type Section } from '../../site/search-options.ts';
 import { makeSite, type Site } from '../../site/site.ts';
+import { runCli } from '../cli/run-cli.ts';
 import { repository } from '../support/service-process.ts';
 
 let site: Site;
@@ -143,6 +144,17 @@ describe('the reference', () => {
     expect(sections).toHaveLength(Object.keys(failureReasons).length);
     for (const section of sections) {
       expect(section).toMatch(/<code>[A-Z_]+<\/code> · .*Told by: <?\w/s);
+    }
+  });
+});
+
+describe('the page of commands', () => {
+  test('has what each of them tells of itself', async () => {
+    const told = htmlOf('reference/commands.html');
+    for (const name of ['images', 'task', 'token create', 'profile add', 'migrate-from-glance']) {
+      const { output } = await runCli([...name.split(' '), '--help']);
+      expect(output).toContain(`Usage: darkroom ${name}`);
+      expect(told).toContain(escapeHtml(output.trimEnd()));
     }
   });
 });
