@@ -32,6 +32,9 @@ export const parts: readonly Part[] = [
     promise: 'Get one thing done.',
     entries: [
       { label: 'Run it', to: 'docs/running.md' },
+      { label: 'TLS and tokens', to: 'docs/how-to/tls-and-tokens.md' },
+      { label: 'Back up', to: 'docs/how-to/back-up.md' },
+      { label: 'Read a fault and act', to: 'docs/how-to/act-on-a-fault.md' },
       { label: 'Follow a snapshot', to: 'docs/following-a-snapshot.md' },
       { label: 'Switch a cloud over', to: 'docs/openstack.md#switching-a-cloud-over' },
     ],

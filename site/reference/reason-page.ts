@@ -37,7 +37,8 @@ export function reasonPage(contract: Contract): Page {
       '<h1>Reasons</h1>\n' +
       '<p>Every failed call and every fault has a reason: a word that never changes its meaning, for programs to decide by. ' +
       'Errors carry it as <code>google.rpc.ErrorInfo</code>, with the domain <code>darkroom</code>. Producers that report ' +
-      'a fault give reasons of their own.</p>\n' +
+      'a fault give reasons of their own. How a fault is read is told in ' +
+      '<a href="../how-to/act-on-a-fault.html">Read a fault and act</a>.</p>\n' +
       sections.join('\n'),
   };
 }

@@ -22,9 +22,13 @@ beforeAll(async () => {
     'src',
     'gen',
     'build',
+    'site',
+    'docs',
     'package.json',
     'tsconfig.json',
     'README.md',
+    'CONTRIBUTING.md',
+    'CHANGELOG.md',
     'LICENSE',
   ]) {
     await cp(join(repository, name), join(checkout, name), { recursive: true });

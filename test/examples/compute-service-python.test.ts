@@ -34,14 +34,18 @@ describe.skipIf(!canRun)('the compute service in Python', () => {
     return cleanUps.run;
   });
 
-  /** Runs the example; its command is a line of a shell. */
-  function run(disk: string, command: string): RunningProgram {
-    const endpoint = new URL(service.process.url).host;
+  /** Runs the example. */
+  function run(disk: string, command: readonly string[], name = 'web-1'): RunningProgram {
     return startProgram('env', [
-      `DARKROOM_ENDPOINT=${endpoint}`,
+      `DARKROOM_ENDPOINT=${new URL(service.process.url).host}`,
       `DARKROOM_STUBS=${join(folder, 'stubs')}`,
-      ...[python, `${example}/snapshot.py`, '--name', 'web-1', '--instance', '8b3e'],
-      ...[disk, '--', 'sh', '-c', command],
+      python,
+      `${example}/snapshot.py`,
+      `--name=${name}`,
+      '--instance=8b3e',
+      disk,
+      '--',
+      ...command,
     ]);
   }
 
@@ -56,7 +60,7 @@ describe.skipIf(!canRun)('the compute service in Python', () => {
     const source = join(folder, 'source.raw');
     await writeFile(source, bytes);
     const disk = join(folder, 'disk.raw');
-    const running = run(disk, `cp '${source}' '${disk}'`);
+    const running = run(disk, ['cp', source, disk]);
     const { taskId, imageId } = await taskOf(running);
     await expect
       .poll(async () => (await service.tasks.getTask({ taskId })).task?.progress?.bytesDone ?? 0n, {
@@ -80,10 +84,8 @@ describe.skipIf(!canRun)('the compute service in Python', () => {
     const disk = join(folder, 'failing.raw');
     const gate = join(folder, 'gate');
     // Runs until it is let go; a shell's wait for a file is not the test's.
-    const running = run(
-      disk,
-      `printf half > '${disk}'; until [ -e '${gate}' ]; do sleep 0.05; done; echo 'sector 5 is gone' >&2; exit 3`,
-    );
+    const script = `printf half > '${disk}'; until [ -e '${gate}' ]; do sleep 0.05; done; echo 'sector 5 is gone' >&2; exit 3`;
+    const running = run(disk, ['sh', '-c', script]);
     const { taskId, imageId } = await taskOf(running);
     await expect
       .poll(async () => (await service.tasks.getTask({ taskId })).task?.message)
@@ -107,12 +109,7 @@ describe.skipIf(!canRun)('the compute service in Python', () => {
   });
 
   test('tells of a command that cannot be run at all, too', async () => {
-    const running = startProgram('env', [
-      `DARKROOM_ENDPOINT=${new URL(service.process.url).host}`,
-      `DARKROOM_STUBS=${join(folder, 'stubs')}`,
-      ...[python, `${example}/snapshot.py`, '--name', 'web-1', '--instance', '8b3e'],
-      ...['none.raw', '--', join(folder, 'no-such-program')],
-    ]);
+    const running = run('none.raw', [join(folder, 'no-such-program')]);
     const { taskId } = await taskOf(running);
     expect(await running.exited, running.errors()).toBe(1);
     const { task } = await service.tasks.getTask({ taskId });
@@ -120,12 +117,7 @@ describe.skipIf(!canRun)('the compute service in Python', () => {
   });
 
   test('says in one line why the service refuses it, and leaves', async () => {
-    const running = startProgram('env', [
-      `DARKROOM_ENDPOINT=${new URL(service.process.url).host}`,
-      `DARKROOM_STUBS=${join(folder, 'stubs')}`,
-      ...[python, `${example}/snapshot.py`, '--name', 'a\u202Eb', '--instance', '8b3e'],
-      ...['none.raw', '--', 'true'],
-    ]);
+    const running = run('none.raw', ['true'], 'a\u202Eb');
     expect(await running.exited).toBe(1);
     expect(running.errors()).toMatch(/^INVALID_ARGUMENT FIELD_INVALID: .*\n$/);
   });
