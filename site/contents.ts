@@ -36,6 +36,15 @@ export const parts: readonly Part[] = [
       { label: 'Back up', to: 'docs/how-to/back-up.md' },
       { label: 'Read a fault and act', to: 'docs/how-to/act-on-a-fault.md' },
       { label: 'Follow a snapshot', to: 'docs/following-a-snapshot.md' },
+      {
+        label: 'Example: a compute service in TypeScript',
+        to: 'examples/compute-service/README.md',
+      },
+      {
+        label: 'Example: a compute service in Python',
+        to: 'examples/compute-service-python/README.md',
+      },
+      { label: 'Example: a page that uploads', to: 'examples/browser-upload/README.md' },
       { label: 'Switch a cloud over', to: 'docs/openstack.md#switching-a-cloud-over' },
     ],
   },

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { glob, readFile } from 'node:fs/promises';
+import { glob, readdir, readFile } from 'node:fs/promises';
 import { dirname, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
@@ -17,11 +17,18 @@ import { searchIndex } from './search-sections.ts';
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 /** Files of the repository that are pages, besides the generated ones. */
-const markdownFiles = ['docs/**/*.md', 'README.md', 'CONTRIBUTING.md', 'CHANGELOG.md'];
+const markdownFiles = [
+  'docs/**/*.md',
+  'examples/**/*.md',
+  'README.md',
+  'CONTRIBUTING.md',
+  'CHANGELOG.md',
+];
 
 /** What the site is made of, besides those: files that, changed, change the site. */
 const otherSources = [
   'docs/images/*',
+  'examples/*/*',
   'site/**/*',
   'gen/descriptors.binpb',
   'src/domain/failure-reason.ts',
@@ -77,7 +84,32 @@ async function pageOf(source: string): Promise<Page> {
   if (path === undefined) {
     throw new Error(`${source} has no place on the site`);
   }
-  return markdownPage(source, path, await readFile(join(root, source), 'utf8'));
+  const text = await readFile(join(root, source), 'utf8');
+  return markdownPage(source, path, text + (await listings(source)));
+}
+
+/** Languages of what an example is made of, by how its files end. */
+const listed: Readonly<Record<string, string>> = {
+  '.html': 'html',
+  '.js': 'js',
+  '.py': 'python',
+  '.sh': 'sh',
+  '.ts': 'ts',
+  '.yml': 'yaml',
+};
+
+/** The files of an example, as Markdown below what is told of it. */
+async function listings(source: string): Promise<string> {
+  if (!source.startsWith('examples/')) {
+    return '';
+  }
+  const folder = dirname(source);
+  const names = (await readdir(join(root, folder))).filter((name) => extname(name) in listed);
+  const parts = names.toSorted().map(async (name) => {
+    const code = await readFile(join(root, folder, name), 'utf8');
+    return `\n## ${name}\n\n\`\`\`\`${listed[extname(name)]}\n${code}\`\`\`\`\n`;
+  });
+  return (await Promise.all(parts)).join('');
 }
 
 async function addAssets(
