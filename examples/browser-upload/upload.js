@@ -22,8 +22,12 @@ function tell({ step, committedBytes, sizeBytes, bytesPerSecond, waiting }) {
     : `${step}: ${Math.round(bar.value * 100)} % at ${(bytesPerSecond / 2 ** 20).toFixed(1)} MiB/s`;
 }
 
-form.addEventListener('submit', async (event) => {
+form.addEventListener('submit', (event) => {
   event.preventDefault();
+  void upload();
+});
+
+async function upload() {
   const { endpoint, token, file: files, format } = form.elements;
   const [file] = files.files;
   const darkroom = createDarkroomClient({
@@ -31,9 +35,10 @@ form.addEventListener('submit', async (event) => {
     credential: () => token.value || undefined,
   });
   const paused = new AbortController();
-  pause.onclick = () => paused.abort();
-  const online = () => darkroom.retryNow();
-  addEventListener('online', online);
+  const done = new AbortController();
+  pause.addEventListener('click', () => paused.abort(), { signal: done.signal });
+  // The network is back: what waits for its next try need not wait.
+  addEventListener('online', () => darkroom.retryNow(), { signal: done.signal });
   pause.disabled = false;
   bar.hidden = false;
   const taskId = begun.find(file);
@@ -59,7 +64,7 @@ form.addEventListener('submit', async (event) => {
     }
   } finally {
     pause.disabled = true;
-    removeEventListener('online', online);
+    done.abort();
     darkroom.close();
   }
-});
+}
