@@ -2,6 +2,7 @@ import type { EntityClass } from '@mikro-orm/core';
 import { askedKey, askedRowsForProjects, askedValues } from './asked-rows.ts';
 import { BatchedRead } from './batched-read.ts';
 import type { Database } from './database.ts';
+import { readsFor } from './reads-for-projects.ts';
 import { rowSource, type RawRow } from './entity-rows.ts';
 
 /** Rows of one statement. */
@@ -51,7 +52,22 @@ function lookupOf<T extends { readonly id: string }>(
     }),
     timeoutMs,
   };
+  // Of who is alone: PostgreSQL takes 18 µs less of 84, which is more than the wall costs.
+  const alone = {
+    name: `${table} by id for a project`,
+    text: `
+      select ${columns}
+        from ${table}, (select $1::uuid as asked_id, $2::text as asked_project) as asked
+       where ${readsFor('$2')} and ${table}.id = asked_id and ${sees}`,
+    timeoutMs,
+  };
   const batch = new BatchedRead<string, Readonly<T>>(async (keys) => {
+    const [key] = keys;
+    if (key !== undefined && keys.length === 1) {
+      const [, [id], [projectId]] = askedValues(keys);
+      const { rows } = await database.runForProjects<RawRow>({ ...alone, values: [id, projectId] });
+      return new Map(rows.map((row) => [key, entityOf(row)]));
+    }
     const { rows } = await database.runForProjects<RawRow>({
       ...statement,
       values: askedValues(keys),
