@@ -26,6 +26,8 @@ export interface GrpcJsTransportOptions {
   readonly endpoint: string;
   /** For https; made from Node's authorities if not set. */
   readonly credentials?: grpc.ChannelCredentials;
+  /** A connection that is not made within so many ms is begun anew; 10,000 if not set. */
+  readonly connectTimeoutMs?: number;
   /** Go before what is set here. */
   readonly channelOptions?: grpc.ChannelOptions;
 }
@@ -35,6 +37,8 @@ export interface ClosableTransport extends Transport {
   close(): void;
 }
 
+const defaultConnectTimeoutMs = 10_000;
+
 const channelDefaults: grpc.ChannelOptions = {
   // The client tries again itself, and knows what may be.
   'grpc.enable_retries': 0,
@@ -43,6 +47,8 @@ const channelDefaults: grpc.ChannelOptions = {
   'grpc.keepalive_timeout_ms': 10_000,
   'grpc.initial_reconnect_backoff_ms': 100,
   'grpc.max_reconnect_backoff_ms': 2_000,
+  // One that is replaced takes its connections with it.
+  'grpc.use_local_subchannel_pool': 1,
   'grpc.max_receive_message_length': 64 * 1024 * 1024,
   'grpc.max_send_message_length': -1,
   'grpc-node.flow_control_window': 8 * 1024 * 1024,
@@ -56,17 +62,54 @@ export function grpcJsTransport(options: GrpcJsTransportOptions): ClosableTransp
   const credentials =
     options.credentials ??
     (protocol === 'https:' ? grpc.credentials.createSsl() : grpc.credentials.createInsecure());
-  const client = new grpc.Client(address, credentials, {
-    ...channelDefaults,
-    ...options.channelOptions,
-  });
+  const clients = new ReplacedClient(
+    () => new grpc.Client(address, credentials, { ...channelDefaults, ...options.channelOptions }),
+    options.connectTimeoutMs ?? defaultConnectTimeoutMs,
+  );
   return {
     unary: (method, signal, timeoutMs, header, input) =>
-      unaryCall(client, method, signal, timeoutMs, header, input),
+      unaryCall(clients.current(), method, signal, timeoutMs, header, input),
     stream: (method, signal, timeoutMs, header, input) =>
-      streamingCall(client, method, signal, timeoutMs, header, input),
-    close: () => client.close(),
+      streamingCall(clients.current(), method, signal, timeoutMs, header, input),
+    close: () => clients.close(),
   };
+}
+
+/**
+ * A client that is made anew when its connection is not made in time: grpc-js itself waits without end for an HTTP/2 peer
+ * that is silent after the connection of TCP.
+ */
+class ReplacedClient {
+  readonly #make: () => grpc.Client;
+  readonly #timeoutMs: number;
+  #client: grpc.Client;
+  #connectingSinceMs: number | undefined;
+
+  constructor(make: () => grpc.Client, timeoutMs: number) {
+    this.#make = make;
+    this.#timeoutMs = timeoutMs;
+    this.#client = make();
+  }
+
+  current(): grpc.Client {
+    const state = this.#client.getChannel().getConnectivityState(true);
+    if (state !== grpc.connectivityState.CONNECTING) {
+      this.#connectingSinceMs = undefined;
+      return this.#client;
+    }
+    const nowMs = performance.now();
+    this.#connectingSinceMs ??= nowMs;
+    if (nowMs - this.#connectingSinceMs > this.#timeoutMs) {
+      this.#client.close();
+      this.#client = this.#make();
+      this.#connectingSinceMs = undefined;
+    }
+    return this.#client;
+  }
+
+  close(): void {
+    this.#client.close();
+  }
 }
 
 function unaryCall<I extends DescMessage, O extends DescMessage>(
@@ -187,20 +230,24 @@ async function send<I extends DescMessage>(
 ): Promise<SendingEnd> {
   const messages = input[Symbol.asyncIterator]();
   let isOver = false;
+  // Of what is waited for just now: one for each wait, as a promise that lives as long as the call would keep them all.
   let wake = (): void => undefined;
-  const over = new Promise<undefined>((resolve) => {
-    const end = (): void => {
-      isOver = true;
-      wake();
-      resolve(undefined);
-    };
-    call.once('error', end);
-    call.once('status', end);
-  });
+  const end = (): void => {
+    isOver = true;
+    wake();
+  };
+  call.once('error', end);
+  call.once('status', end);
   call.on('drain', () => wake());
   try {
     for (;;) {
-      const next = await Promise.race([messages.next(), over]);
+      const next = await new Promise<IteratorResult<MessageInitShape<I>> | undefined>(
+        (resolve, reject) => {
+          wake = () => (isOver ? resolve(undefined) : undefined);
+          wake();
+          messages.next().then(resolve, reject);
+        },
+      );
       if (next === undefined || isOver) {
         void messages.return?.();
         return {};

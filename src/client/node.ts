@@ -5,7 +5,9 @@ import {
   Http2SessionManager,
 } from '@connectrpc/connect-node';
 import type { SecureClientSessionOptions } from 'node:http2';
+import { withLeanUploads } from './lean-uploads.ts';
 import { nodeArithmetic, openPath } from './node-platform.ts';
+import { defaultRetryPolicy } from './calls/retry-policy.ts';
 import { downloadToPath } from './download/download-to-path.ts';
 import { streamRoad } from './upload/upload-image.ts';
 import {
@@ -53,8 +55,6 @@ const platform: ClientPlatform = {
     downloadToPath(calls, nodeArithmetic, imageId, path, options),
 };
 
-const pingIntervalMs = 20_000;
-const pingTimeoutMs = 10_000;
 /** Node's own are 64 KiB, which holds downloads up. */
 const windowBytes = 8 * 1024 * 1024;
 const readMaxBytes = 64 * 1024 * 1024;
@@ -71,12 +71,13 @@ export function createDarkroomClient(options: NodeClientOptions): DarkroomClient
     ...(serverName === undefined ? {} : { servername: serverName }),
     settings: { initialWindowSize: windowBytes },
   };
-  const pings = { pingIntervalMs, pingTimeoutMs };
+  const { deadAfterMs } = { ...defaultRetryPolicy, ...options.retry };
+  const pings = { pingIntervalMs: (deadAfterMs * 2) / 3, pingTimeoutMs: deadAfterMs / 3 };
   const sessionManager = new Http2SessionManager(endpoint, pings, session);
   const shared = { baseUrl: endpoint, sessionManager, readMaxBytes };
   const transport =
     protocol === 'grpc'
-      ? createGrpcTransport(shared)
+      ? withLeanUploads(createGrpcTransport(shared), sessionManager)
       : createConnectTransport({ ...shared, httpVersion: '2', useHttpGet: true });
   return clientOver(transport, platform, options, () => sessionManager.abort());
 }

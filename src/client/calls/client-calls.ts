@@ -45,6 +45,8 @@ export class Survival {
   readonly #calls: ClientCalls;
   readonly #signal: AbortSignal | undefined;
   readonly #tries: Tries;
+  /** When nothing moves for so long that should, a connection is taken for dead, in ms. */
+  readonly deadAfterMs: number;
   #tokensRefused = 0;
 
   constructor(calls: ClientCalls, { signal, retry }: SurvivalOptions) {
@@ -52,6 +54,7 @@ export class Survival {
     this.#signal = signal;
     const policy = { ...calls.policy, ...retry };
     this.#tries = new Tries(policy, policy.giveUpWithoutProgressMs);
+    this.deadAfterMs = policy.deadAfterMs;
   }
 
   /** How many tries have failed since it last got any further. */

@@ -10,6 +10,8 @@ export interface RetryPolicy {
   readonly giveUpAfterMs: number;
   /** As giveUpAfterMs for uploads, downloads and watches, counted from when they last got any further. */
   readonly giveUpWithoutProgressMs: number;
+  /** When nothing moves for so long that should, a connection is taken for dead. */
+  readonly deadAfterMs: number;
 }
 
 /** What holds unless createDarkroomClient is told otherwise. */
@@ -18,6 +20,7 @@ export const defaultRetryPolicy: RetryPolicy = {
   longestDelayMs: 15_000,
   giveUpAfterMs: 30_000,
   giveUpWithoutProgressMs: 600_000,
+  deadAfterMs: 30_000,
 };
 
 /** Counts the tries of one thing, and says how long to wait before the next. */

@@ -122,20 +122,20 @@ function webSink(target: WritableStream<Uint8Array>): Sink {
 
 function nodeSink(target: WritableLike): Sink {
   let failure: Error | undefined;
-  const failed = new Promise<never>((_, reject) => {
-    target.once('error', (error) => {
-      failure = error;
-      reject(unwritable(error));
-    });
+  let fail: (error: Error) => void = () => undefined;
+  target.once('error', (error) => {
+    failure = error;
+    fail(error);
   });
-  failed.catch(() => undefined);
   const settled = (begin: (done: (error?: Error | null) => void) => unknown): Promise<void> =>
-    Promise.race([
-      failed,
-      new Promise<void>((resolve, reject) => {
-        begin((error) => (error ? reject(unwritable(error)) : resolve()));
-      }),
-    ]);
+    new Promise((resolve, reject) => {
+      fail = (error) => reject(unwritable(error));
+      if (failure !== undefined) {
+        fail(failure);
+        return;
+      }
+      begin((error) => (error ? reject(unwritable(error)) : resolve()));
+    });
   return {
     write: (bytes) => settled((done) => target.write(bytes, done)),
     end: () => settled((done) => target.end(done)),

@@ -34,9 +34,6 @@ export interface ImageEnd {
   readonly sha256: string;
 }
 
-/** Nothing coming for so long, a download is taken for dead, in ms. */
-const silentMs = 60_000;
-
 /**
  * Reads an image, or a range of it, through all that happens to the connection and to the service.
  *
@@ -54,7 +51,7 @@ export async function* readImage(
   let end: ImageEnd | undefined;
   while (end === undefined) {
     let failure: DarkroomError;
-    const guard = new SilenceGuard(silentMs, options.signal);
+    const guard = new SilenceGuard(survival.deadAfterMs, options.signal);
     try {
       guard.listen();
       const left = length === undefined ? undefined : offset + length - at;

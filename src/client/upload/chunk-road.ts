@@ -5,7 +5,7 @@ import type {
   UploadChunkResponse,
 } from '../../../gen/darkroom/v1/image_service_pb.ts';
 import { onlyOnce } from '../calls/surviving-transport.ts';
-import { stallMs, type CheckedPiece, type Sending, type SendingEnd } from './sending.ts';
+import type { CheckedPiece, Sending, SendingEnd } from './sending.ts';
 
 /** Sends by UploadChunk, where requests cannot be streamed, as in browsers. */
 export async function sendByChunks(sending: Sending): Promise<SendingEnd> {
@@ -19,7 +19,7 @@ export async function sendByChunks(sending: Sending): Promise<SendingEnd> {
       { ...part, taskId, ...(writerEpoch !== undefined && { writerEpoch }) },
       {
         signal: guard.signal,
-        timeoutMs: stallMs,
+        timeoutMs: sending.deadAfterMs,
         contextValues: createContextValues().set(onlyOnce, true),
       },
     );

@@ -23,6 +23,8 @@ export interface Sending {
   readonly pieces: PieceQueue;
   readonly arithmetic: Arithmetic;
   readonly guard: SilenceGuard;
+  /** How long something sent may be on its way without being taken, in ms. */
+  readonly deadAfterMs: number;
   readonly meter: UploadMeter;
   /** All pieces were sent: what the last message says. */
   finish(): { readonly totalSize: bigint; readonly sha256?: string };
@@ -38,9 +40,6 @@ export interface SendingEnd {
   readonly image: Image | undefined;
   readonly task: Task | undefined;
 }
-
-/** How long something sent may be on its way without being taken, in ms. */
-export const stallMs = 60_000;
 
 /** So many pieces are read before they are wanted. */
 const aheadCount = 3;

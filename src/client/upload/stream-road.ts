@@ -1,7 +1,6 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { UploadImageRequestSchema } from '../../../gen/darkroom/v1/image_service_pb.ts';
 import type { CheckedPiece, Sending, SendingEnd } from './sending.ts';
-import { stallMs } from './sending.ts';
 
 type Message = MessageInitShape<typeof UploadImageRequestSchema>;
 
@@ -13,7 +12,7 @@ export async function sendByStream(sending: Sending): Promise<SendingEnd> {
   async function* messages(): AsyncGenerator<Message, void, undefined> {
     try {
       const { taskId, writerEpoch } = sending;
-      guard.listen(stallMs);
+      guard.listen();
       yield {
         frame: {
           case: 'header',
@@ -27,7 +26,7 @@ export async function sendByStream(sending: Sending): Promise<SendingEnd> {
         guard.rest();
         const next = await pieces.next();
         // Until the next one is asked for, this one is on its way.
-        guard.listen(stallMs);
+        guard.listen();
         if (next === 'pause') {
           return;
         }

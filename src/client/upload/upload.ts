@@ -1,6 +1,5 @@
 import { createContextValues, type CallOptions } from '@connectrpc/connect';
-import { durationMs, timestampMs } from '@bufbuild/protobuf/wkt';
-import { Phase } from '../../../gen/darkroom/v1/phase_pb.ts';
+import { durationMs } from '@bufbuild/protobuf/wkt';
 import { Task_State, type Task } from '../../../gen/darkroom/v1/task_pb.ts';
 import type { UploadLimits } from '../../../gen/darkroom/v1/image_service_pb.ts';
 import { DarkroomError } from '../calls/client-error.ts';
@@ -9,11 +8,17 @@ import type { Arithmetic } from '../calls/platform.ts';
 import { abortReason } from '../calls/retry-policy.ts';
 import { SilenceGuard } from '../calls/silence-guard.ts';
 import { onlyOnce } from '../calls/surviving-transport.ts';
-import { failureOf } from '../watch/task-end.ts';
-import { isTerminal, watchTask } from '../watch/watch-task.ts';
 import { holeBlockBytes } from './image-pieces.ts';
 import { PieceReader } from './piece-reader.ts';
 import { PieceQueue, SourceFailure, type Sending, type SendingEnd } from './sending.ts';
+import {
+  checkFinish,
+  endOfTask,
+  followCommits,
+  giveSignOfLife,
+  idleMsOf,
+  untilChecked,
+} from './upload-task.ts';
 import { UploadMeter } from './upload-meter.ts';
 import type { NewImageRequest, SendingOptions, UploadResult } from './upload-options.ts';
 import type { OpenedSource } from './upload-source.ts';
@@ -34,8 +39,6 @@ export interface UploadRoad {
 
 const defaultWindowBytes = 128 * 1024 * 1024;
 const defaultStreamIdleMs = 60_000;
-/** How often the service is asked whether it has noticed the finish, in ms. */
-const finishCheckMs = 30_000;
 /** A sign of life is given so often while nothing is sent, in ms. */
 const signOfLifeMs = 60_000;
 /** Errors that go on only so often without any progress: they should not happen at all. */
@@ -47,13 +50,6 @@ const oddReasons: ReadonlySet<string> = new Set([
 ]);
 const mostOdd = 8;
 const mostTakeBacks = 3;
-
-/** Phases in which the service has all bytes, and is not to be disturbed. */
-const checkingPhases: ReadonlySet<Phase> = new Set([
-  Phase.VERIFYING,
-  Phase.PUBLISHING,
-  Phase.UNPACKING,
-]);
 
 /**
  * One upload, which survives what passes: broken connections, restarts of the service, lost answers. After each failure the
@@ -83,8 +79,11 @@ export class Upload {
   #mayBeChecked = false;
   #oddOnes = 0;
   #takeBacks = 0;
-  /** Calls of ResumeUpload whose answers were lost: each may have fenced a later one of ours. */
-  #lostResumes = 0;
+  /**
+   * Calls that may still arrive late and fence us, though nobody else wants the upload: a ResumeUpload whose answer was lost,
+   * a stream without an epoch that broke, or the last one of whoever had the upload before. None is left once we get further.
+   */
+  #ghosts: number;
 
   constructor(
     calls: ClientCalls,
@@ -103,6 +102,7 @@ export class Upload {
     this.#survival = new Survival(calls, options);
     this.#meter = new UploadMeter(source.size ?? options.size, options.onProgress);
     this.#isLost = aim.kind === 'begun';
+    this.#ghosts = aim.kind === 'begun' ? 1 : 0;
   }
 
   /** @throws DarkroomError, after which the upload can be gone on with unless its task is terminal; the signal's reason */
@@ -172,13 +172,13 @@ export class Upload {
 
   async #resume(): Promise<Task> {
     if (this.#mayBeChecked) {
-      await this.#untilChecked();
+      await untilChecked(this.#calls, this.#taskId, this.#options);
     }
     let answer;
     try {
       answer = await this.#calls.images.resumeUpload({ taskId: this.#taskId }, this.#once());
     } catch (error) {
-      this.#lostResumes += DarkroomError.from(error).origin === 'network' ? 1 : 0;
+      this.#ghosts += DarkroomError.from(error).origin === 'network' ? 1 : 0;
       throw error;
     }
     const { task, committedSize, writerEpoch, limits } = answer;
@@ -196,7 +196,7 @@ export class Upload {
   }
 
   async #send(): Promise<SendingEnd> {
-    const guard = new SilenceGuard(0, this.#options.signal);
+    const guard = new SilenceGuard(this.#survival.deadAfterMs, this.#options.signal);
     const timers: ReturnType<typeof setInterval>[] = [];
     let pieces: PieceQueue | undefined;
     try {
@@ -204,7 +204,9 @@ export class Upload {
       const reader = this.#openReader();
       const isAnothers = this.#isFirst && this.#offset > 0;
       this.#meter.goesOn(this.#offset, !this.#isFirst || isAnothers);
-      timers.push(setInterval(() => void this.#giveSignOfLife(), this.#signOfLifeMs()));
+      timers.push(
+        setInterval(() => void giveSignOfLife(this.#calls, this.#taskId), this.#signOfLifeMs()),
+      );
       if (isAnothers) {
         this.#meter.step('reading');
       }
@@ -217,7 +219,9 @@ export class Upload {
       this.#isFirst = false;
       this.#meter.step('sending');
       if (this.#road.isStream && (!reader.isSeekable || this.#options.onProgress !== undefined)) {
-        void this.#followCommits(guard.signal);
+        void followCommits(this.#calls, this.#taskId, guard.signal, (bytes) =>
+          this.#sentForGood(bytes),
+        );
       }
       pieces = new PieceQueue(
         reader,
@@ -234,18 +238,24 @@ export class Upload {
         pieces,
         arithmetic: this.#arithmetic,
         guard,
+        deadAfterMs: this.#survival.deadAfterMs,
         meter: this.#meter,
         finish: () => {
           this.#hasFinished = true;
           this.#mayBeChecked = true;
           this.#meter.step('finishing');
           if (this.#road.isStream) {
-            timers.push(setInterval(() => void this.#checkFinish(guard), finishCheckMs));
+            timers.push(
+              setInterval(
+                () => void checkFinish(this.#calls, this.#taskId, guard),
+                this.#survival.deadAfterMs,
+              ),
+            );
           }
           const sha256 = this.#options.sha256 ?? reader.sha256();
           return { totalSize: BigInt(reader.end), ...(sha256 !== undefined && { sha256 }) };
         },
-        committed: (bytes) => this.#committed(bytes),
+        committed: (bytes) => this.#sentForGood(bytes),
       });
     } catch (error) {
       throw guard.silence ?? error;
@@ -273,6 +283,12 @@ export class Upload {
     return this.#reader;
   }
 
+  /** What we have sent is durable: we are the writer. */
+  #sentForGood(bytes: number): void {
+    this.#ghosts = bytes > this.#meter.committedBytes ? 0 : this.#ghosts;
+    this.#committed(bytes);
+  }
+
   #committed(bytes: number): void {
     if (bytes > this.#meter.committedBytes) {
       this.#survival.progressed();
@@ -283,61 +299,18 @@ export class Upload {
     this.#reader?.committed(bytes);
   }
 
-  /** Learns while a stream runs what of it is durable. */
-  async #followCommits(signal: AbortSignal): Promise<void> {
-    try {
-      const options = { signal, progressIntervalMs: 100 };
-      for await (const news of watchTask(this.#calls, this.#taskId, options)) {
-        const progress = news.kind === 'progress' ? news.progress : news.task.progress;
-        // Before anything is stored it may be what the producer of a snapshot has reported.
-        if (progress !== undefined && progress.bytesStored > 0n) {
-          this.#committed(Number(progress.bytesDone));
-        }
-      }
-    } catch {
-      // Without it a stream that cannot be sought is made durable by ending it now and then.
-    }
-  }
-
   /** Waits until a source that was silent gives something. */
   async #untilReady(): Promise<void> {
-    const guard = new SilenceGuard(0, this.#options.signal);
-    const timer = setInterval(() => void this.#giveSignOfLife(), this.#signOfLifeMs());
+    const guard = new SilenceGuard(this.#survival.deadAfterMs, this.#options.signal);
+    const timer = setInterval(
+      () => void giveSignOfLife(this.#calls, this.#taskId),
+      this.#signOfLifeMs(),
+    );
     try {
       await fromSource(guard.signal, () => this.#openReader().ready(guard.signal));
     } finally {
       clearInterval(timer);
       guard.close();
-    }
-  }
-
-  /** Waits while the service checks what came after a finish. */
-  async #untilChecked(): Promise<void> {
-    const { signal, retry } = this.#options;
-    for await (const news of watchTask(this.#calls, this.#taskId, { signal, retry })) {
-      if (news.kind !== 'progress' && !checkingPhases.has(news.task.phase)) {
-        return;
-      }
-    }
-  }
-
-  /** Takes a connection for dead on which the answer to the finish does not come, though nothing is checked any more. */
-  async #checkFinish(guard: SilenceGuard): Promise<void> {
-    try {
-      const { task } = await this.#calls.tasks.getTask({ taskId: this.#taskId });
-      if (task !== undefined && (isTerminal(task.state) || !checkingPhases.has(task.phase))) {
-        guard.fail('the answer to the finish did not come');
-      }
-    } catch {
-      guard.fail('the service cannot be asked what became of the finish');
-    }
-  }
-
-  async #giveSignOfLife(): Promise<void> {
-    try {
-      await this.#calls.tasks.reportProgress({ taskId: this.#taskId }, this.#once());
-    } catch {
-      // What has become of the task is told by what sends.
     }
   }
 
@@ -361,8 +334,10 @@ export class Upload {
     }
     let error = DarkroomError.from(thrown);
     if (error.reason === 'TASK_TERMINAL' || error.reason === 'TASK_EXPIRED') {
-      throw await this.#endOfTask(error);
+      throw await endOfTask(this.#calls, this.#taskId, error);
     }
+    const isGhost = this.#writerEpoch === undefined && !this.#isFirst && error.origin === 'network';
+    this.#ghosts += isGhost ? 1 : 0;
     // Until there is a task there is nothing to be lost.
     this.#isLost = this.#taskId !== '';
     if (error.reason === 'WRITER_FENCED') {
@@ -381,8 +356,8 @@ export class Upload {
   }
 
   #fenced(error: DarkroomError): DarkroomError {
-    if (this.#lostResumes > 0) {
-      this.#lostResumes -= 1;
+    if (this.#ghosts > 0) {
+      this.#ghosts -= 1;
       return error;
     }
     if (this.#options.onFenced !== 'take-back' || this.#takeBacks >= mostTakeBacks) {
@@ -395,16 +370,6 @@ export class Upload {
       retryAfterMs: 1000 * 2 ** this.#takeBacks * (0.5 + Math.random()),
       cause: error,
     });
-  }
-
-  /** Why the task is over, which says more than that it is. */
-  async #endOfTask(error: DarkroomError): Promise<DarkroomError> {
-    try {
-      const { task } = await this.#calls.tasks.getTask({ taskId: this.#taskId });
-      return (task && failureOf(task)) ?? error;
-    } catch {
-      return error;
-    }
   }
 
   #result({ image, task, committedBytes }: SendingEnd): UploadResult {
@@ -430,14 +395,6 @@ export class Upload {
       ...(signal !== undefined && { signal }),
     };
   }
-}
-
-/** How long a task waits for a sign of life: an expire time is as far off when it is set. */
-function idleMsOf({ expireTime, updateTime }: Task): number {
-  if (expireTime === undefined || updateTime === undefined) {
-    return Infinity;
-  }
-  return Math.max(1000, timestampMs(expireTime) - timestampMs(updateTime));
 }
 
 /** What the source throws, told apart from all else. */
