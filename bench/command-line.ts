@@ -15,6 +15,7 @@ export const benchNames = [
   'starts',
   'rest',
   'distance',
+  'client',
 ] as const;
 export type BenchName = (typeof benchNames)[number];
 
@@ -22,7 +23,7 @@ export type BenchName = (typeof benchNames)[number];
 export interface BenchOptions {
   /** Rounds; the medians are over these. */
   readonly runs: number;
-  /** Of the image of `upload` and `download`. */
+  /** Of the image of `upload`, `download`, `peers` and `client`. */
   readonly mib: number;
   /** Of the image of `resume`. */
   readonly resumeMib: number;
@@ -56,7 +57,7 @@ export class UsageError extends Error {}
 const usage = `npm run bench -- [${benchNames.join('|')}|all] [options]
 
   --runs N         rounds; each measures every subject once (default 5)
-  --mib N          size of the image of upload and download; rest uploads 16 of a quarter of it (default 1024)
+  --mib N          size of the image of upload, download and client; rest uploads 16 of a quarter of it (default 1024)
   --resume-mib N   size of the image of resume (default 4096)
   --seconds N      length of each measurement of small, ids and floods, of each phase of watch, and of the rest of starts
                    (default 10)

@@ -1,5 +1,6 @@
 import { bundleIfStale } from '../build/bundle.ts';
 import { readCommandLine, UsageError, type BenchName, type BenchOptions } from './command-line.ts';
+import { benchClient } from './cases/client.ts';
 import { benchDownload } from './cases/download.ts';
 import { benchFloods } from './cases/floods.ts';
 import { benchIds } from './cases/ids.ts';
@@ -33,6 +34,7 @@ const benches: Readonly<
   starts: benchStarts,
   rest: benchRest,
   distance: benchDistance,
+  client: benchClient,
 };
 
 /** What a shell answers for a program that was ended by Ctrl-C. */

@@ -103,10 +103,11 @@ export async function cCoreTarget(stage: Stage): Promise<UploadTarget | undefine
 }
 
 const server = fileURLToPath(new URL('../peers/c-core-server.py', import.meta.url));
-const descriptors = fileURLToPath(new URL('../../gen/descriptors.binpb', import.meta.url));
+/** The descriptors of the contract, for programs in other languages. */
+export const descriptors = fileURLToPath(new URL('../../gen/descriptors.binpb', import.meta.url));
 
-/** The Python of the system comes second: another one is often before it in the path, and has not its packages. */
-async function pythonWithGrpc(): Promise<string | undefined> {
+/** A Python that has gRPC, if there is one. The Python of the system comes second: another one is often before it in the path, and has not its packages. */
+export async function pythonWithGrpc(): Promise<string | undefined> {
   for (const python of ['python3', '/usr/bin/python3']) {
     const found = await run(python, ['-c', 'import grpc, google.protobuf']).catch(() => undefined);
     if (found) {
