@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { DarkroomError } from '../../domain/darkroom-error.ts';
 import { isHttp2, type NodeRequest } from './node-http.ts';
+import { PastParser } from './past-parser.ts';
 import { bytesCameIn } from '../../runtime/young-garbage.ts';
 
 /** Emitted by a request of HTTP/1.1 when its body is about to be read, and not if that never is. */
@@ -38,6 +39,8 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
   readonly #request: NodeRequest;
   #waiting: PromiseWithResolvers<IteratorResult<Uint8Array>> | undefined;
   #sink: BodySink | undefined;
+  #pastParser: PastParser | undefined;
+  #mayPassParser = false;
   #attached = false;
   #listeners: Listeners | undefined;
   #state: 'open' | 'ended' | 'broken' | 'left' = 'open';
@@ -85,6 +88,7 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
    */
   flowInto(sink: BodySink): void {
     this.#sink = sink;
+    this.#mayPassParser = !isHttp2(this.#request);
     this.#attach();
     this.#settle();
   }
@@ -93,6 +97,7 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
   resume(): void {
     if (this.#state === 'open') {
       this.#source.resume();
+      this.#pastParser?.resume();
     }
   }
 
@@ -172,6 +177,8 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
       // It would flow on, into nothing.
       this.#source.pause();
     }
+    this.#pastParser?.stop();
+    this.#pastParser = undefined;
     this.#source.off('end', onEnd);
     this.#source.off('close', onClose);
     this.#source.off('error', onClose);
@@ -183,7 +190,23 @@ export class RequestBody implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
     this.#cameIn(bytes);
     if (this.#sink?.take(bytes) === false) {
       this.#source.pause();
+      this.#pastParser?.pause();
+    } else if (this.#mayPassParser) {
+      this.#mayPassParser = false;
+      // Not while the parser hands on what it has.
+      setImmediate(() => this.#passParser());
     }
+  }
+
+  #passParser(): void {
+    const request = this.#request;
+    if (this.#state === 'open' && !isHttp2(request) && !this.#source.isPaused()) {
+      this.#pastParser = PastParser.begin(request, this.#bytesReceived, (bytes) =>
+        this.#onData(bytes),
+      );
+    }
+    // Where it could not be had just now, it may be after what comes next.
+    this.#mayPassParser = this.#pastParser === undefined;
   }
 
   #cameIn({ byteLength }: Buffer): void {
