@@ -8,8 +8,10 @@ import { resetTreePeak, treePeakBytes } from '../stage/process-usage.ts';
 import { startScript, type Script } from '../stage/script.ts';
 import type { Stage } from '../stage/stage.ts';
 import { sha256OfFile } from './kept-bytes.ts';
+import { hasLoadProgram, pagesPerSecond, withImages, type PageTarget } from './page-targets.ts';
 import {
   darkroomPutTarget,
+  glanceCaller,
   glanceTarget,
   makeFile,
   nginxTarget,
@@ -28,6 +30,8 @@ const MiB = 1024 * 1024;
 
 const rate = { name: 'MiB/s', digits: 0 };
 const cpu = { name: 'server CPU s/GiB', digits: 2 };
+const pages = { name: 'pages/s', digits: 0 };
+const pageCpu = { name: 'server CPU ms a page', digits: 2 };
 const memory = { name: 'peak RSS MiB', digits: 0 };
 
 /** One server, whatever its protocol. */
@@ -47,13 +51,14 @@ interface PeerOutcome {
 }
 
 /**
- * Measures uploads of one image against other services, each in turn in each round: those that are there.
+ * Measures uploads of one image, and pages of lists, against other services, each in turn in each round: those that are there.
  *
  * @throws where a server keeps another image than was sent.
  */
 export async function benchPeers(stage: Stage, options: BenchOptions): Promise<Measurements> {
   const load = startScript<UploadLoad>(stage, new URL('../load/upload-load.ts', import.meta.url));
-  const peers = await startPeers(stage, options, load);
+  const darkroom = await darkroomTarget(stage, options.profileFolder);
+  const peers = await startPeers(stage, options, load, darkroom);
   const measurements = new Measurements('peers');
   const name = `one image of ${options.mib} MiB`;
 
@@ -69,7 +74,43 @@ export async function benchPeers(stage: Stage, options: BenchOptions): Promise<M
       }
     }
   }
+  await measurePages(measurements, options, darkroom, load.pid);
   return measurements;
+}
+
+/** How long pages are asked for in each round, in seconds. */
+const pageSeconds = 3;
+
+/** Measures `GET /v2/images` of services that have some images, where there is another one. */
+async function measurePages(
+  measurements: Measurements,
+  { runs, glance }: BenchOptions,
+  darkroom: UploadTarget,
+  loadPid: number,
+): Promise<void> {
+  if (glance === undefined || !(await hasLoadProgram())) {
+    return;
+  }
+  const targets: readonly PageTarget[] = [
+    { name: 'Darkroom', url: darkroom.url, pid: darkroom.pid, headers: {} },
+    { name: 'Glance', ...glance, headers: glanceCaller },
+  ];
+  for (const target of targets) {
+    await withImages(target, 100, async () => {
+      for (let round = -1; round < runs; round += 1) {
+        for (const limit of [25, 100]) {
+          const { result, server } = await costOf({ server: target.pid, load: loadPid }, () =>
+            pagesPerSecond(target, limit, pageSeconds),
+          );
+          if (round >= 0) {
+            const name = `GET /v2/images, pages of ${limit}, 16 callers`;
+            measurements.add(name, target.name, pages, result);
+            measurements.add(name, target.name, pageCpu, (server / (result * pageSeconds)) * 1000);
+          }
+        }
+      }
+    });
+  }
 }
 
 /**
@@ -99,11 +140,11 @@ export async function measurePeer(
 
 async function startPeers(
   stage: Stage,
-  { mib, glance, tus, profileFolder }: BenchOptions,
+  { mib, glance, tus, wants }: BenchOptions,
   load: Script<UploadLoad>,
+  darkroom: UploadTarget,
 ): Promise<Peer[]> {
   const order = { bytesEach: mib * MiB, content: 'random' } as const;
-  const darkroom = await darkroomTarget(stage, profileFolder);
   const streams = [darkroom, await baselineTarget(stage), await cCoreTarget(stage)];
   const puts = [
     darkroomPutTarget(darkroom),
@@ -117,7 +158,7 @@ async function startPeers(
   return [
     ...present(streams).map((target) => streamPeer(target, load, order, sent)),
     ...present(puts).map((target) => putPeer(target, file, fileSha256)),
-  ];
+  ].filter(({ name }) => wants(name));
 }
 
 function present<T>(all: readonly (T | undefined)[]): T[] {

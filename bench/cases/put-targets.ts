@@ -57,14 +57,17 @@ export function darkroomPutTarget({ url, pid }: { url: string; pid: number }): P
   };
 }
 
+/** Whom a Glance takes its caller for, where it trusts him. */
+export const glanceCaller = {
+  'X-Identity-Status': 'Confirmed',
+  'X-User-Id': 'bench',
+  'X-Project-Id': 'bench',
+  'X-Roles': 'admin,member,reader',
+};
+
 /** A Glance 25 that trusts the headers of its caller, as behind an identity proxy. */
 export function glanceTarget({ url, pid }: { url: string; pid: number }): PutTarget {
-  const headers = {
-    'X-Identity-Status': 'Confirmed',
-    'X-User-Id': 'bench',
-    'X-Project-Id': 'bench',
-    'X-Roles': 'admin,member,reader',
-  };
+  const headers = glanceCaller;
   const call = async (method: string, path: string, body?: object): Promise<unknown> => {
     const response = await fetch(`${url}${path}`, {
       method,
@@ -77,7 +80,7 @@ export function glanceTarget({ url, pid }: { url: string; pid: number }): PutTar
     return response.status === 204 ? undefined : await response.json();
   };
   return {
-    name: 'Glance',
+    name: 'Glance, PUT',
     pid,
     async put({ path }) {
       const { id } = (await call('POST', '/v2/images', {
