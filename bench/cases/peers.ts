@@ -57,7 +57,9 @@ interface PeerOutcome {
  */
 export async function benchPeers(stage: Stage, options: BenchOptions): Promise<Measurements> {
   const load = startScript<UploadLoad>(stage, new URL('../load/upload-load.ts', import.meta.url));
-  const darkroom = await darkroomTarget(stage, options.profileFolder);
+  // A process for each core, as it is started, and as the others are.
+  const processes = { DARKROOM_PROCESSES: '0' };
+  const darkroom = await darkroomTarget(stage, options.profileFolder, processes);
   const peers = await startPeers(stage, options, load, darkroom);
   const measurements = new Measurements('peers');
   const name = `one image of ${options.mib} MiB`;

@@ -31,13 +31,14 @@ export interface UploadTarget {
   clear(): Promise<void>;
 }
 
-/** The service. */
+/** The service. @param env settings beyond those of a benchmark. */
 export async function darkroomTarget(
   stage: Stage,
   profileFolder: string | undefined,
+  env: Readonly<Record<string, string>> = {},
 ): Promise<UploadTarget> {
   const postgres = await startPostgres(stage);
-  const service = await startService(stage, { databaseUrl: postgres.url, profileFolder });
+  const service = await startService(stage, { databaseUrl: postgres.url, profileFolder, env });
   const images = imageClient(service.url);
   const imageIds = new Map<string, string>();
   return {
