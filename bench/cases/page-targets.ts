@@ -57,7 +57,11 @@ export async function pagesPerSecond(
   }
   const headers = { ...target.headers, accept: 'application/json' };
   const { stdout } = await run('h2load', [
-    ...['--h1', '-c', '16', '-D', String(seconds)],
+    '--h1',
+    '-c',
+    '16',
+    '-D',
+    String(seconds),
     ...Object.entries(headers).flatMap(([name, value]) => ['-H', `${name}: ${value}`]),
     `${target.url}${path}`,
   ]);
