@@ -1,6 +1,7 @@
 /**
  * `npm run build`. With `--if-possible`, as at the end of `npm ci`, what cannot be made is no failure: the service runs from
- * its sources then, and only starts more slowly, and where the documentation would be it says how to build it.
+ * its sources then, and only starts more slowly, and where the documentation or the console
+ * would be it says how to build it.
  */
 const isNeeded = !process.argv.includes('--if-possible');
 
@@ -11,6 +12,7 @@ const builds: Readonly<Record<string, () => Promise<void>>> = {
   'The client library was not built': async () => (await import('./client.ts')).buildClient(),
   'The command line was not built and runs from its sources': async () =>
     (await import('./command-line.ts')).buildCommandLine(),
+  'The console was not built': async () => (await import('./console.ts')).buildConsole(),
   'The documentation was not built': async () => (await import('./docs.ts')).buildDocs(),
 };
 

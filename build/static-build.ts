@@ -52,12 +52,13 @@ export async function isStaticCurrent(siteFolder: string): Promise<boolean> {
   try {
     const text = await readFile(join(siteFolder, staticRecord), 'utf8');
     const { folder, inputs } = JSON.parse(text) as StaticRecord;
-    const same = inputs.map(async ([path, size, mtimeMs]) => {
+    for (const [path, size, mtimeMs] of inputs) {
       const file = await stat(join(root, path));
-      return file.size === size && file.mtimeMs === mtimeMs;
-    });
-    const isThere = (await stat(join(siteFolder, folder))).isDirectory();
-    return isThere && (await Promise.all(same)).every(Boolean);
+      if (file.size !== size || file.mtimeMs !== mtimeMs) {
+        return false;
+      }
+    }
+    return (await stat(join(siteFolder, folder))).isDirectory();
   } catch {
     return false;
   }

@@ -32,6 +32,7 @@ export const parts: readonly Part[] = [
     promise: 'Get one thing done.',
     entries: [
       { label: 'Run it', to: 'docs/running.md' },
+      { label: 'The console', to: 'docs/console.md' },
       { label: 'TLS and tokens', to: 'docs/how-to/tls-and-tokens.md' },
       { label: 'Back up', to: 'docs/how-to/back-up.md' },
       { label: 'Read a fault and act', to: 'docs/how-to/act-on-a-fault.md' },

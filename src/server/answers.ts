@@ -3,6 +3,7 @@ import { Health } from '../../gen/grpc/health/v1/health_pb.ts';
 import { rulesOf, type AccessPolicy, type AccessRule } from '../access/policy.ts';
 import type { Settings } from '../config/settings.ts';
 import type { Application } from './application.ts';
+import { consoleRoutes } from './console/console-routes.ts';
 import { docsRoutes } from './docs/docs-routes.ts';
 import { carriesChunk, type MessageLimitOf } from './errors/protocol-failure.ts';
 import { healthRoutes } from './health/health-routes.ts';
@@ -33,7 +34,7 @@ export interface AnswerParts {
 }
 
 /**
- * Has an application answer, with health, reflection and the documentation beside it.
+ * Has an application answer, with health, reflection, the console and the documentation beside it.
  *
  * @throws NoAccessRuleError where the policy does not say who may call something of it.
  */
@@ -62,7 +63,12 @@ export function answersOf(
       }
     },
   });
-  const http = httpEndpoints([...healthRoutes(health), ...docsRoutes(), ...httpRoutes]);
+  const http = httpEndpoints([
+    ...healthRoutes(health),
+    ...consoleRoutes(),
+    ...docsRoutes(),
+    ...httpRoutes,
+  ]);
   return { rpc, http, rules: rulesOf(policy, [...rpc.names, ...http.names]) };
 }
 

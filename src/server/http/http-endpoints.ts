@@ -30,6 +30,8 @@ export interface HttpRoute {
    * routes that fit, the first one answers.
    */
   readonly path: string;
+  /** Whether it is there for a request at all; if not, others of the path are. For any, if not set. */
+  readonly isFor?: (request: NodeRequest) => boolean;
   /** Answers; what it throws is answered by `fail`. */
   readonly handle: (call: HttpCall) => void | Promise<void>;
   /** Answers with an error, also with one for which `handle` is not called; `sendError` if not set. */
@@ -79,7 +81,8 @@ export function httpEndpoints(routes: readonly HttpRoute[]): HttpEndpoints {
       const parts = path.split('/');
       const fitting = table.flatMap(({ routes: ofPath, matches }) => {
         const params = matches(parts);
-        return params === undefined ? [] : [{ routes: ofPath, params }];
+        const meant = ofPath.filter((route) => route.isFor?.(request) !== false);
+        return params === undefined || meant.length === 0 ? [] : [{ routes: meant, params }];
       });
       const method = request.method === 'HEAD' ? 'GET' : request.method;
       const found = fitting

@@ -1,4 +1,4 @@
-import type { NodeResponse } from '../transport/node-http.ts';
+import { isSecure, type NodeResponse } from '../transport/node-http.ts';
 import { accepts } from './accepts.ts';
 import { getAnswer } from './conditional-get.ts';
 import type { HttpCall } from './http-endpoints.ts';
@@ -23,7 +23,6 @@ export const contentSecurityPolicy = [
 
 const pageHeaders: Readonly<Record<string, string>> = {
   'content-security-policy': contentSecurityPolicy,
-  'cross-origin-opener-policy': 'same-origin',
   'cross-origin-resource-policy': 'same-origin',
   'permissions-policy': 'camera=(), geolocation=(), microphone=()',
   'referrer-policy': 'no-referrer',
@@ -40,6 +39,10 @@ export function sendStatic(call: HttpCall, file: StaticFile, isForEver: boolean)
   const { request, response } = call;
   const answer = getAnswer(request, 200, file.etag);
   setHeaders(response, pageHeaders);
+  if (isSecure(request)) {
+    // Elsewhere browsers only complain of it.
+    response.setHeader('cross-origin-opener-policy', 'same-origin');
+  }
   response.setHeader('etag', file.etag);
   response.setHeader(
     'cache-control',

@@ -102,7 +102,7 @@ describe('a site', () => {
       'content-type': 'text/html; charset=utf-8',
       'x-content-type-options': 'nosniff',
       'referrer-policy': 'no-referrer',
-      'cross-origin-opener-policy': 'same-origin',
+      'cross-origin-resource-policy': 'same-origin',
     });
     const policy = String(response.headers['content-security-policy']);
     expect(policy).toContain("default-src 'none'");
@@ -169,6 +169,8 @@ describe('a build', () => {
       });
       expect(await isStaticCurrent(site)).toBe(true);
       await writeFile(source, 'another');
+      expect(await isStaticCurrent(site)).toBe(false);
+      await rm(source);
       expect(await isStaticCurrent(site)).toBe(false);
     } finally {
       await rm(source, { force: true });
