@@ -166,7 +166,7 @@ export const rooms = {
     'domain',
   ],
   migration: ['domain'],
-  cli: ['client', 'migration', 'server/audit', 'identity', 'access', 'config', 'domain'],
+  cli: ['client', 'migration', 'server/audit', 'identity', 'access', 'formats', 'config', 'domain'],
   client: ['domain'],
   console: ['client'],
 };

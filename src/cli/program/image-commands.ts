@@ -7,7 +7,7 @@ import {
   outlooks,
   visibilities,
 } from '../choices.ts';
-import { byteSize, count, keyValue, oneMore, wordsOf } from '../option-values.ts';
+import { byteSize, count, duration, keyValue, oneMore, wordsOf } from '../option-values.ts';
 import { calling, examples, forPrograms, type Declarations } from './declaration.ts';
 
 /** What an argument may be that says which image. */
@@ -15,6 +15,7 @@ const whichImage = 'name, id, or the beginning of an id';
 
 /** Declares what is done with images. */
 export function declareImages(program: Command, declarations: Declarations): void {
+  declareTransfers(program, declarations);
   const images = program
     .command('images')
     .summary('list images')
@@ -119,4 +120,91 @@ export function declareImages(program: Command, declarations: Declarations): voi
     );
   calling(remove);
   examples(remove, ['darkroom delete debian-11 debian-10', 'asks once for both']);
+}
+
+function declareTransfers(program: Command, declarations: Declarations): void {
+  const upload = program
+    .command('upload')
+    .summary('bring an image in: a file, a pipe or an address')
+    .description(
+      'Brings an image in: a file, what is piped in (-), or by an address, which the service fetches itself. What is broken off, by Ctrl-C too, is gone on with by the same command.',
+    )
+    .argument('<source>', 'a file, - for the standard input, or an http or https address')
+    .option('--name <name>', 'its name; that of the file if not set')
+    .addOption(
+      new Option(
+        '--disk-format <word>',
+        'its format, where its bytes or its name do not tell',
+      ).choices(diskFormats),
+    )
+    .addOption(
+      new Option('--container-format <word>', 'what is around it').choices(containerFormats),
+    )
+    .addOption(new Option('--visibility <word>', 'who sees it').choices(visibilities))
+    .option('--min-disk <size>', 'least disk that it needs, such as 20GiB', byteSize)
+    .option('--min-ram <size>', 'least memory that it needs, such as 2GiB', byteSize)
+    .option('--property <key=value>', 'a property; may be repeated', keyValue)
+    .option('--tag <tag>', 'a tag; may be repeated', oneMore)
+    .option('--protect', 'it must not be deleted')
+    .option(
+      '--decompress',
+      'the image is what is inside, as of names that end in .gz, .xz, .zst or .bz2',
+    )
+    .option('--no-decompress', 'the image is what comes, whatever its name')
+    .option(
+      '--size <size>',
+      'its size: no other is taken; mind that a pipe that breaks looks like its end',
+      byteSize,
+    )
+    .option('--sha256 <digest>', 'its sha256: no other is taken')
+    .option('--sha512 <digest>', 'of an address: its sha512')
+    .option(
+      '--header <name=value>',
+      'of an address: a header for it, such as Authorization; may be repeated',
+      keyValue,
+    )
+    .option('--detach', 'of an address: does not wait for it')
+    .option('--task <task>', 'goes on with the upload of this task')
+    .option('--new', 'begins anew, though the same was begun before')
+    .option(
+      '--idle-timeout <time>',
+      'how long its task waits for the next byte, such as 2h',
+      duration,
+    )
+    .option('-q, --quiet', 'shows no progress')
+    .action(declarations.does(async () => (await import('../commands/upload.ts')).upload));
+  upload.setOptionValue('decompress', undefined);
+  forPrograms(upload, '{id}');
+  calling(upload);
+  examples(
+    upload,
+    ['darkroom upload debian-12.qcow2', 'a file; once more if it was broken off'],
+    [
+      'qemu-img convert -O raw vm.vmdk /dev/stdout | darkroom upload - --name vm --disk-format raw',
+      'a pipe',
+    ],
+    ['darkroom upload https://images.example.com/debian-12.qcow2', 'fetched by the service'],
+  );
+
+  const download = program
+    .command('download')
+    .summary('bring an image out into a file')
+    .description(
+      'Brings an image out into a file, which has its name when it is whole and its sha256 is right. What is broken off is gone on with by the same command.',
+    )
+    .argument('<image>', whichImage)
+    .option(
+      '-o, --output <path>',
+      'where to; - for the standard output; as the image is called if not set',
+    )
+    .option('-f, --force', 'replaces a file that is there')
+    .option('--parallel <count>', 'how many ranges at the same time', count)
+    .option('-q, --quiet', 'shows no progress')
+    .action(declarations.does(async () => (await import('../commands/download.ts')).download));
+  calling(download);
+  examples(
+    download,
+    ['darkroom download debian-12 -o debian.qcow2', 'into a file'],
+    ['darkroom download debian-12 -o - | sha256sum', 'on to another program'],
+  );
 }

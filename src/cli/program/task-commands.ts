@@ -10,8 +10,9 @@ const whichTask = 'id or its beginning; or an image, whose newest task is meant'
 export function declareTasks(program: Command, declarations: Declarations): void {
   const tasks = program
     .command('tasks')
-    .summary('list tasks')
-    .description('Lists the tasks of your project, newest first.')
+    .summary('list tasks, or follow them live')
+    .description('Lists the tasks of your project, newest first; with --watch, as they go on.')
+    .option('-w, --watch', 'follows them until Ctrl-C: a table on a terminal, else lines')
     .option(
       '--state <words>',
       `in one of these states: ${taskStates.join(', ')}`,
@@ -44,6 +45,31 @@ export function declareTasks(program: Command, declarations: Declarations): void
     ['darkroom task debian-12', 'the newest task of an image'],
     ['darkroom task 019abc12 --json', 'with all its events, for a program'],
   );
+
+  const watch = program
+    .command('watch')
+    .summary('follow a task to its end')
+    .description(
+      'Follows a task to its end, through broken connections and restarts of the service, and tells each change. Ends with 0 where the image is there, with 7 where the task failed, with 8 where it was cancelled.',
+    )
+    .argument('<task>', whichTask)
+    .action(declarations.does(async () => (await import('../commands/watch-task.ts')).watchTask));
+  forPrograms(watch, '{state} {progress.bytesDone}');
+  calling(watch);
+  examples(watch, ['darkroom watch debian-12', 'the newest task of an image']);
+
+  const wait = program
+    .command('wait')
+    .summary('wait for the end of a task')
+    .description(
+      'Waits for the end of a task, without a word until then. Ends with 0 where the image is there, with 7 where the task failed, with 8 where it was cancelled, with 9 where the time is over.',
+    )
+    .argument('<task>', whichTask)
+    .option('--timeout <time>', 'how long at most, such as 30m', duration)
+    .action(declarations.does(async () => (await import('../commands/watch-task.ts')).waitForTask));
+  forPrograms(wait, '{imageId}');
+  calling(wait);
+  examples(wait, ['darkroom wait debian-12 --timeout 30m && boot-it', 'for scripts']);
 
   const cancel = program
     .command('cancel')

@@ -3,7 +3,7 @@ import { Code } from '../../client/contract.ts';
 import { CommandFailure } from '../command-failure.ts';
 import { exitCodes, type ExitCode } from '../exit-codes.ts';
 import { shownText } from '../output/shown-text.ts';
-import { callRemedy } from './remedies.ts';
+import { callRemedy, faultRemedy } from './remedies.ts';
 
 /** Codes of the service that have an exit code of their own; with all others it has refused what was asked. */
 const byCode: ReadonlyMap<Code, ExitCode> = new Map([
@@ -18,7 +18,10 @@ const byCode: ReadonlyMap<Code, ExitCode> = new Map([
 
 /** What the service, or the way to it, says is wrong, with what to do, for people. */
 export function serviceFailure(error: DarkroomError, endpoint: string): CommandFailure {
-  const { origin, reason, fieldViolations } = error;
+  const { origin, reason, fieldViolations, fault } = error;
+  if (fault !== undefined || reason === 'TASK_CANCELLED') {
+    return ofTask(error);
+  }
   const remedy = callRemedy(reason);
   const message = shownText(error.message);
   const lines = [
@@ -31,6 +34,18 @@ export function serviceFailure(error: DarkroomError, endpoint: string): CommandF
     ...(remedy === undefined ? [] : [remedy]),
   ];
   return new CommandFailure(exitCodeOf(error), lines.join('\n'), { cause: error });
+}
+
+/** The task has ended, and its image will not come by it. */
+function ofTask({ reason, message, fault }: DarkroomError): CommandFailure {
+  const remedy = faultRemedy(reason);
+  const lines = [
+    `${shownText(message)} (${reason})`,
+    ...(remedy === undefined ? [] : [remedy]),
+    ...(fault === undefined ? [] : [`What happened: darkroom task ${fault.taskId}`]),
+  ];
+  const { taskFailed, taskCancelled } = exitCodes;
+  return new CommandFailure(fault === undefined ? taskCancelled : taskFailed, lines.join('\n'));
 }
 
 function exitCodeOf(error: DarkroomError): ExitCode {

@@ -140,7 +140,8 @@ function happened(events: readonly TaskEvent[], screen: Screen): string[] {
   });
 }
 
-function eventWords(
+/** What a change is, in a line, in its colour. */
+export function eventWords(
   event: TaskEvent,
   style: Style,
 ): { text: string; style?: (text: string) => string } {
@@ -182,7 +183,7 @@ export function faultLines(fault: Fault, style: Style): string[] {
 }
 
 /** What may be done about a task, as sentences and commands to paste. */
-export function whatToDo({ task, image }: TaskStory): string[] {
+export function whatToDo({ task, image }: Pick<TaskStory, 'task' | 'image'>): string[] {
   if (image?.state === Image_State.DELETED) {
     return ['Nothing: the image was deleted.'];
   }

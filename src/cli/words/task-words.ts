@@ -60,6 +60,14 @@ export function progressText(progress: Task_Progress | undefined): string {
     : `${bytesText(done)} of ${bytesText(total)}, ${percentText(Number(done), Number(total))}`;
 }
 
+/** `512.0 MiB, 50 %`, or `1.0 GiB` when that is all or nobody knows. */
+export function shortProgress(progress: Task_Progress | undefined): string {
+  const { bytesDone = 0n, bytesTotal } = progress ?? {};
+  return bytesTotal === undefined || bytesTotal === bytesDone
+    ? bytesText(bytesDone)
+    : `${bytesText(bytesDone)}, ${percentText(Number(bytesDone), Number(bytesTotal))}`;
+}
+
 /** When something was, if it was. */
 export function dateOf(time: Timestamp | undefined): Date | undefined {
   return time === undefined ? undefined : timestampDate(time);
