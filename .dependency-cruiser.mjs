@@ -166,7 +166,17 @@ export const rooms = {
     'domain',
   ],
   migration: ['domain'],
-  cli: ['client', 'migration', 'server/audit', 'identity', 'access', 'formats', 'config', 'domain'],
+  cli: [
+    'client',
+    'migration',
+    'server/audit',
+    'identity',
+    'access',
+    'formats',
+    'tls',
+    'config',
+    'domain',
+  ],
   client: ['domain'],
   console: ['client'],
 };

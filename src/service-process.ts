@@ -1,4 +1,6 @@
 import { flushCompileCache } from 'node:module';
+import { resolve } from 'node:path';
+import { knowsCallers } from './config/identity-settings.ts';
 import { serviceLinksIn } from './config/service-links.ts';
 import { readSettings, SettingsError, type Settings } from './config/settings.ts';
 import { DataFolderInUseError } from './database/data-folder-lock.ts';
@@ -8,6 +10,7 @@ import { WatchedFileError } from './runtime/watched-file.ts';
 import { processCount } from './processes/member-settings.ts';
 import { MemberStartError, startProcessGroup } from './processes/process-group.ts';
 import { openLog, tellDefects } from './processes/process-log.ts';
+import { readyText } from './processes/terminal-log.ts';
 import { giveBackFreedMemory } from './runtime/malloc-memory.ts';
 import { collectYoungGarbageOften } from './runtime/young-garbage.ts';
 import { TlsFilesError, type TlsSource } from './tls/tls-material.ts';
@@ -62,10 +65,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 try {
   running = await start();
   unfinished = undefined;
-  logger.info(
-    { url: running.url, pid: process.pid, database: running.database, processes },
-    readyLine(running.url),
-  );
+  tellReady(running);
   // Else it would be kept at a good end only.
   flushCompileCache();
 } catch (error) {
@@ -135,6 +135,20 @@ function onStopped(): void {
   logger.info('stopped');
   // Nothing should keep the process alive now; if something does, it is not worth waiting for.
   setTimeout(() => process.exit(exitCodes.failed), lingerMs).unref();
+}
+
+/** To people who have just started it in a few lines, else to the log. */
+function tellReady({ url, database }: Running): void {
+  if (process.stdout.isTTY && logger.isLevelEnabled('info')) {
+    const { dataDir } = settings;
+    const isUsualPlace = url === 'http://127.0.0.1:8080';
+    const isOpen = !knowsCallers(settings);
+    process.stdout.write(
+      readyText({ url, dataDir: resolve(dataDir), database, processes, isOpen, isUsualPlace }),
+    );
+    return;
+  }
+  logger.info({ url, pid: process.pid, database, processes }, readyLine(url));
 }
 
 function readyLine(url: string): string {

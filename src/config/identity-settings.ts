@@ -115,7 +115,7 @@ type IdentitySettings = {
 };
 
 /** Whether any identity provider is set. */
-function knowsCallers(settings: Partial<IdentitySettings>): boolean {
+export function knowsCallers(settings: Partial<IdentitySettings>): boolean {
   const { tokensFile, jwtIssuer, keystoneUrl, certificatesFile } = settings;
   const providers = [tokensFile, jwtIssuer, keystoneUrl, certificatesFile];
   return providers.some((provider) => provider !== undefined);

@@ -1,18 +1,25 @@
 import { pino, type Logger } from 'pino';
 import { withHiddenEscaped } from '../domain/hidden-characters.ts';
+import { terminalLine } from './terminal-log.ts';
 
 /**
- * The log of this process, as JSON lines on standard output.
+ * The log of this process, as JSON lines on standard output; on a terminal as lines for people.
  *
  * @param fields on each line.
  */
 export function openLog(level: string, fields: object | null): Logger {
-  return pino({
+  const options = {
     level,
     base: fields,
     // Lines hold what callers and sources wrote, and are read in terminals.
     hooks: { streamWrite: withHiddenEscaped },
-  });
+  };
+  const { stdout } = process;
+  if (!stdout.isTTY) {
+    return pino(options);
+  }
+  const hasColours = stdout.hasColors();
+  return pino(options, { write: (line) => void stdout.write(terminalLine(line, hasColours)) });
 }
 
 /**

@@ -3,7 +3,7 @@ import type { CommandContext } from '../command-context.ts';
 import { Declarations } from './declaration.ts';
 import { declareImages } from './image-commands.ts';
 import { declareService } from './service-commands.ts';
-import { declareSetup } from './setup-commands.ts';
+import { declareCompletion, declareSetup } from './setup-commands.ts';
 import { declareTasks } from './task-commands.ts';
 
 /** The whole command line: what there is to say, and what is done then. */
@@ -44,6 +44,7 @@ export function buildProgram(context: CommandContext): {
   declareService(program, declarations);
   program.commandsGroup('This program:');
   declareSetup(program, declarations);
+  declareCompletion(program, declarations);
   program.addHelpCommand(
     new Command('help')
       .argument('[command]')

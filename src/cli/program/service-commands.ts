@@ -1,11 +1,37 @@
 import type { Command } from 'commander';
 import { count, duration, oneMore } from '../option-values.ts';
-import { examples, type Declarations } from './declaration.ts';
+import { calling, examples, type Declarations } from './declaration.ts';
 
 /** Declares what operators do beside the service. */
 export function declareService(program: Command, declarations: Declarations): void {
+  declareServing(program, declarations);
   declareTokens(program, declarations);
   declareMigration(program, declarations);
+}
+
+function declareServing(program: Command, declarations: Declarations): void {
+  const serve = program
+    .command('serve')
+    .summary('run the service')
+    .description(
+      'Runs the service, from a checkout of Darkroom. What it is to do is said by its settings, which the README lists.',
+    )
+    .option('--host <address>', 'address to listen on (DARKROOM_HOST)')
+    .option('--port <number>', 'port to listen on (DARKROOM_PORT)')
+    .option('--data-dir <path>', 'folder of the data (DARKROOM_DATA_DIR)')
+    .action(declarations.does(async () => (await import('../commands/serve.ts')).serve));
+  examples(serve, ['darkroom serve --port 9090', 'on another port']);
+
+  const doctor = program
+    .command('doctor')
+    .summary('look what is wrong, and what to do about it')
+    .description(
+      'Looks at the service that commands call and, where that is on this machine, at all that it needs: configuration, database, storage, free space, clock and port. Changes nothing. Ends with 1 where something is broken.',
+    )
+    .option('--json', 'as JSON')
+    .action(declarations.does(async () => (await import('../commands/doctor.ts')).doctor));
+  calling(doctor);
+  examples(doctor, ['darkroom doctor', 'with the environment that the service is to have']);
 }
 
 function declareTokens(program: Command, declarations: Declarations): void {

@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { Argument, type Command } from 'commander';
 import { examples, type Declarations } from './declaration.ts';
 
 /** Declares what sets the command line itself up. */
@@ -49,4 +49,25 @@ export function declareSetup(program: Command, declarations: Declarations): void
     .description('Forgets a profile, and its token.')
     .argument('<name>')
     .action(declarations.does(async () => (await import('../commands/profiles.ts')).removeProfile));
+}
+
+/** Declares completion in shells. */
+export function declareCompletion(program: Command, declarations: Declarations): void {
+  const completion = program
+    .command('completion')
+    .summary('completion for bash, zsh or fish')
+    .description('Prints what a shell needs to complete commands, options and names of images.')
+    .addArgument(new Argument('<shell>').choices(['bash', 'zsh', 'fish']))
+    .action(declarations.does(async () => (await import('../commands/completion.ts')).completion));
+  examples(completion, ['source <(darkroom completion bash)', 'in ~/.bashrc']);
+
+  program
+    .command('complete', { hidden: true })
+    .argument('[words...]')
+    .action(
+      declarations.does<[string[], object]>(async () => {
+        const { complete } = await import('../commands/completion.ts');
+        return (context, words) => complete(context, program, words);
+      }),
+    );
 }
