@@ -36,6 +36,7 @@ export const parts: readonly Part[] = [
       { label: 'TLS and tokens', to: 'docs/how-to/tls-and-tokens.md' },
       { label: 'Back up', to: 'docs/how-to/back-up.md' },
       { label: 'Read a fault and act', to: 'docs/how-to/act-on-a-fault.md' },
+      { label: 'Use the command line', to: 'docs/cli.md' },
       { label: 'Use the client library', to: 'docs/client.md' },
       { label: 'Follow a snapshot', to: 'docs/following-a-snapshot.md' },
       {

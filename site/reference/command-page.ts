@@ -37,7 +37,7 @@ export async function commandPage(): Promise<Page> {
 /** The words of each command, the program's own first, and of those below it. */
 function commandsBelow(command: Command, before: readonly string[]): string[][] {
   const words = [...before, command.name()];
-  const below = command.commands.filter((one) => one.name() !== 'help');
+  const below = command.commands.filter((one) => !['help', 'complete'].includes(one.name()));
   return [words, ...below.flatMap((one) => commandsBelow(one, words))];
 }
 
