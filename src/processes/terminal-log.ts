@@ -37,7 +37,8 @@ function messageOf({ msg, method, path }: LogLine): string {
   if (msg !== 'call') {
     return String(msg);
   }
-  return typeof method === 'string' ? (method.split('/').at(-1) ?? method) : String(path ?? msg);
+  const what = typeof method === 'string' ? method.split('/').at(-1) : path;
+  return typeof what === 'string' ? what : msg;
 }
 
 function factsOf(line: LogLine): string {

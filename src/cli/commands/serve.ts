@@ -46,10 +46,7 @@ export async function serve(
   };
   const args = [...flags, fileURLToPath(new URL('src/main.mjs', root))];
   if (typeof process.execve === 'function' && process.platform !== 'win32') {
-    process.execve(process.execPath, [process.execPath, ...args], { ...env } as Record<
-      string,
-      string
-    >);
+    process.execve(process.execPath, [process.execPath, ...args], env);
   }
   // Windows has no such thing: it is waited for.
   const child = spawn(process.execPath, args, { stdio: 'inherit', env });
