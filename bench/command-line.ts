@@ -45,7 +45,7 @@ export interface BenchOptions {
   readonly reportFolder: string | undefined;
   /** Whether what is measured has a floor. */
   readonly isQuick: boolean;
-  /** A Glance that runs, to be measured by `peers`: where it listens, and its first process. */
+  /** A Glance that runs, to be measured by `peers` and `download`: where it listens, and its first process. */
   readonly glance: { readonly url: string; readonly pid: number } | undefined;
   /** A folder into which `@tus/server` and `@tus/file-store` were installed, to be measured by `peers`. */
   readonly tus: string | undefined;
@@ -69,7 +69,7 @@ const usage = `npm run bench -- [${benchNames.join('|')}|all] [options]
   --profile DIR    write CPU profiles of the service to DIR
   --report DIR     write what was measured to DIR, as JSON, as a table and as a chart
   --quick          less than two minutes of upload and small, and exit code 1 where they are far too slow
-  --glance URL,PID peers: a Glance that runs, and the pid of its first process
+  --glance URL,PID peers, download: a Glance that runs, and the pid of its first process
   --tus DIR        peers: a folder in which \`npm install @tus/server @tus/file-store\` was run`;
 
 /** Reads the command line. @throws UsageError */

@@ -3,6 +3,8 @@ export interface Metric {
   readonly name: string;
   /** Digits after the decimal point. */
   readonly digits: number;
+  /** Whether it is drawn; where none of a case is said to be, its first one is. */
+  readonly isDrawn?: boolean;
 }
 
 /** The name under which a case's baseline is measured: all others are compared with it. */
@@ -24,6 +26,8 @@ export interface ReportedMetric {
   readonly median: number;
   /** The median of the rounds' ratios to the baseline; undefined where there is none. */
   readonly ratio: number | undefined;
+  /** Whether it is in the chart. */
+  readonly isDrawn?: boolean | undefined;
 }
 
 /** One case, as others read it. */
@@ -60,6 +64,7 @@ export class Measurements {
           const base = lines.find(({ subject }) => subject === baseline);
           return lines.map((line) => ({
             metric,
+            isDrawn: line.metric.isDrawn,
             subject: line.subject,
             values: line.values,
             median: median(line.values),

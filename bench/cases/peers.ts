@@ -28,9 +28,9 @@ import {
 
 const MiB = 1024 * 1024;
 
-const rate = { name: 'MiB/s', digits: 0 };
-const cpu = { name: 'server CPU s/GiB', digits: 2 };
-const pages = { name: 'pages/s', digits: 0 };
+const rate = { name: 'MiB/s', digits: 0, isDrawn: true };
+const cpu = { name: 'server CPU s/GiB', digits: 2, isDrawn: true };
+const pages = { name: 'pages/s', digits: 0, isDrawn: true };
 const pageCpu = { name: 'server CPU ms a page', digits: 2 };
 const memory = { name: 'peak RSS MiB', digits: 0 };
 

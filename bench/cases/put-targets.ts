@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import type { TusServer } from '../peers/tus-server.ts';
 import { startScript } from '../stage/script.ts';
 import { keepTrackOf, type Stage } from '../stage/stage.ts';
-import { curlFile } from './curl.ts';
+import { curlFile, type GetOrder } from './curl.ts';
 import { createUpload, imageClient } from './images.ts';
 import { sha256OfFile, sha256OfUrl } from './kept-bytes.ts';
 
@@ -34,6 +34,8 @@ export interface PutOutcome {
   readonly seconds: number;
   /** The sha256 of what the server keeps. */
   kept(): Promise<string>;
+  /** Where it is had again; undefined where the server gives nothing out. */
+  readonly file?: GetOrder;
   clear(): Promise<void>;
 }
 
@@ -51,6 +53,7 @@ export function darkroomPutTarget({ url, pid }: { url: string; pid: number }): P
       return {
         seconds,
         kept: () => sha256OfUrl(file),
+        file: { url: file },
         clear: async () => void (await images.deleteImage({ imageId })),
       };
     },
@@ -102,6 +105,7 @@ export function glanceTarget({ url, pid }: { url: string; pid: number }): PutTar
       return {
         seconds,
         kept: () => sha256OfUrl(file, headers),
+        file: { url: file, headers },
         clear: async () => void (await call('DELETE', `/v2/images/${id}`)),
       };
     },
@@ -143,7 +147,7 @@ export async function nginxTarget(stage: Stage): Promise<PutTarget | undefined> 
     pid: child.pid ?? 0,
     async put({ path }) {
       const seconds = await curlFile({ method: 'PUT', url: `${url}/file`, path });
-      return outcomeInFile(seconds, join(files, 'file'));
+      return { ...outcomeInFile(seconds, join(files, 'file')), file: { url: `${url}/file` } };
     },
   };
 }

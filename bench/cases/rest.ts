@@ -25,9 +25,9 @@ const downloads = 4;
 /** How long a process is let alone after its start, in ms. */
 const settleMs = 3000;
 
-const atStart = { name: 'RSS MiB after its start', digits: 0 };
-const peak = { name: 'peak RSS MiB', digits: 0 };
-const atRest = { name: 'RSS MiB at rest', digits: 0 };
+const atStart = { name: 'RSS MiB after its start', digits: 0, isDrawn: true };
+const peak = { name: 'peak RSS MiB', digits: 0, isDrawn: true };
+const atRest = { name: 'RSS MiB at rest', digits: 0, isDrawn: true };
 const files = { name: 'of it programs', digits: 0 };
 const malloc = { name: 'of it malloc', digits: 0 };
 const anonymous = { name: 'of it mapped memory', digits: 0 };

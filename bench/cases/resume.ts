@@ -22,8 +22,8 @@ const lines = [
   { line: 'client of 1 Gbit/s', mibPerSecond: 119 },
 ];
 
-const seconds = { name: 's', digits: 2 };
-const cpu = { name: 'server CPU s', digits: 2 };
+const seconds = { name: 's', digits: 2, isDrawn: true };
+const cpu = { name: 'server CPU s', digits: 2, isDrawn: true };
 
 /**
  * Measures what a kill of the service costs an upload: it is killed with nine tenths of an image committed, started again,

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import type { BenchOptions } from '../command-line.ts';
 import type { CallKind, CallLoad } from '../load/call-load.ts';
-import { baseline, Measurements, percentile } from '../measurements.ts';
+import { baseline, Measurements, percentile, type Metric } from '../measurements.ts';
 import { costOf } from '../stage/cpu-watch.ts';
 import { startPostgres } from '../stage/postgres.ts';
 import { startScript } from '../stage/script.ts';
@@ -9,11 +9,12 @@ import { startService } from '../stage/service.ts';
 import type { Stage } from '../stage/stage.ts';
 import { createUpload, imageClient } from './images.ts';
 
-const rate = { name: 'calls/s', digits: 0 };
+const rate = { name: 'calls/s', digits: 0, isDrawn: true };
 const p50 = { name: 'p50 ms', digits: 2 };
 const p99 = { name: 'p99 ms', digits: 2 };
-const cpu = { name: 'server CPU ms a call', digits: 2 };
+const cpu = { name: 'server CPU ms a call', digits: 2, isDrawn: true };
 const postgresCpu = { name: 'PostgreSQL CPU ms a call', digits: 2 };
+const loadCpu = { name: 'client CPU ms a call', digits: 2 };
 
 interface SmallCase {
   readonly name: string;
@@ -59,7 +60,7 @@ export async function benchSmall(stage: Stage, options: BenchOptions): Promise<M
           );
           const subject = isService ? 'Darkroom' : baseline;
           const { calls, durations } = cost.result;
-          const add = (metric: typeof rate, value: number): void =>
+          const add = (metric: Metric, value: number): void =>
             measurements.add(name, subject, metric, value);
           add(rate, calls / cost.result.seconds);
           add(p50, percentile([...durations], 0.5));
@@ -68,6 +69,7 @@ export async function benchSmall(stage: Stage, options: BenchOptions): Promise<M
             add(cpu, (cost.server / calls) * 1000);
           }
           add(postgresCpu, (cost.postgres / calls) * 1000);
+          add(loadCpu, (cost.load / calls) * 1000);
         }
       }
     }

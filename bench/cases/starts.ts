@@ -15,9 +15,9 @@ const MiB = 1024 * 1024;
 /** After its first answer a service is let come to rest. */
 const settleMs = 2000;
 
-const firstAnswer = { name: 'first answer s', digits: 2 };
+const firstAnswer = { name: 'first answer s', digits: 2, isDrawn: true };
 const startCpu = { name: 'CPU until then s', digits: 2 };
-const restMemory = { name: 'memory at rest MiB', digits: 0 };
+const restMemory = { name: 'memory at rest MiB', digits: 0, isDrawn: true };
 const restCpu = { name: 'CPU at rest s/min', digits: 2 };
 
 /**

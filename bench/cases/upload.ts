@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BenchOptions } from '../command-line.ts';
 import type { UploadLoad, UploadOrder } from '../load/upload-load.ts';
-import { Measurements } from '../measurements.ts';
+import { Measurements, type Metric } from '../measurements.ts';
 import { costOf, type WorkCost } from '../stage/cpu-watch.ts';
 import { memoryOf, resetPeak } from '../stage/process-usage.ts';
 import { startScript } from '../stage/script.ts';
@@ -15,8 +15,8 @@ const parallel = 16;
 /** After an upload its bytes are deleted, and the disk is given a moment to come to rest. */
 const restMs = 500;
 
-const rate = { name: 'MiB/s', digits: 0 };
-const cpu = { name: 'server CPU s/GiB', digits: 2 };
+const rate = { name: 'MiB/s', digits: 0, isDrawn: true };
+const cpu = { name: 'server CPU s/GiB', digits: 2, isDrawn: true };
 const postgresCpu = { name: 'PostgreSQL CPU s/GiB', digits: 2 };
 const loadCpu = { name: 'client CPU s/GiB', digits: 2 };
 const memory = { name: 'peak RSS MiB', digits: 0 };
@@ -51,7 +51,7 @@ export async function benchUpload(stage: Stage, options: BenchOptions): Promise<
   const measure = async (target: UploadTarget, one: UploadCase): Promise<string> => {
     const cost = await upload(target, one);
     const gib = (one.uploads * one.bytesEach) / (1024 * MiB);
-    const add = (metric: typeof rate, value: number): void =>
+    const add = (metric: Metric, value: number): void =>
       measurements.add(one.name, target.name, metric, value);
     add(rate, (gib * 1024) / cost.result.seconds);
     add(cpu, cost.server / gib);

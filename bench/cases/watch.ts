@@ -28,20 +28,20 @@ const patienceMs = 30_000;
 const restSeconds = 30;
 
 const opened = { name: 'watches opened/s', digits: 0 };
-const memory = { name: 'RSS KiB a watcher', digits: 1 };
+const memory = { name: 'RSS KiB a watcher', digits: 1, isDrawn: true };
 const total = { name: 'RSS MiB in all', digits: 0 };
-const memoryAtRest = { name: 'RSS KiB a watcher, after the rest', digits: 1 };
+const memoryAtRest = { name: 'RSS KiB a watcher, after the rest', digits: 1, isDrawn: true };
 const totalAtRest = { name: 'RSS MiB in all, after the rest', digits: 0 };
 const rest = { name: `server CPU s in ${restSeconds} s at rest`, digits: 2 };
 const restPostgres = { name: `PostgreSQL CPU s in ${restSeconds} s at rest`, digits: 2 };
 const collections = { name: 'full collections since all are open', digits: 0 };
-const longestPause = { name: 'the longest of their pauses, ms', digits: 1 };
+const longestPause = { name: 'the longest of their pauses, ms', digits: 1, isDrawn: true };
 const openingPause = { name: 'longest pause of one until then, ms', digits: 1 };
 const sentP50 = { name: 'sent to delivered, p50 ms', digits: 2 };
 const sentP99 = { name: 'sent to delivered, p99 ms', digits: 2 };
 const committedP50 = { name: 'committed to delivered, p50 ms', digits: 2 };
-const committedP99 = { name: 'committed to delivered, p99 ms', digits: 2 };
-const lastMs = { name: 'committed to delivered, last ms', digits: 2 };
+const committedP99 = { name: 'committed to delivered, p99 ms', digits: 2, isDrawn: true };
+const lastMs = { name: 'committed to delivered, last ms', digits: 2, isDrawn: true };
 
 /** What one round works with. */
 interface Round {

@@ -1,4 +1,4 @@
-import type { ReportedCase } from '../measurements.ts';
+import type { ReportedCase, ReportedMetric } from '../measurements.ts';
 
 const width = 760;
 const labelWidth = 150;
@@ -12,18 +12,18 @@ const margin = 16;
 const colours = ['#2f6f9f', '#b0b7bd', '#c2783a', '#6d8f3c', '#8a5a9e'];
 
 /**
- * A chart of the first metric of each case, as SVG: a bar for the median of each subject, and a line from the least to
- * the greatest of its rounds.
+ * A chart of each case, as SVG: of those of its metrics that are to be drawn, or its first, a bar for the median of each subject, and
+ * a line from the least to the greatest of its rounds.
  */
 export function chartOf(title: string, cases: readonly ReportedCase[]): string {
   const parts: string[] = [];
   let y = margin + 36;
-  for (const { name, metrics } of cases) {
-    const [first] = metrics;
-    const lines = metrics.filter(({ metric }) => metric === first?.metric);
+  for (const { name, lines } of cases.flatMap(drawnOf)) {
+    const [first] = lines;
     const most = Math.max(...lines.map(({ values }) => Math.max(...values)));
     const barWidth = width - labelWidth - valueWidth - 2 * margin;
-    const scale = (value: number): number => (value / most) * barWidth;
+    // Where all is nothing there is no bar.
+    const scale = (value: number): number => (most > 0 ? (value / most) * barWidth : 0);
     parts.push(text(margin, y, `${name} — ${first?.metric ?? ''}`, 'case'));
     y += 8;
     lines.forEach(({ subject, median, values }, index) => {
@@ -49,6 +49,19 @@ export function chartOf(title: string, cases: readonly ReportedCase[]): string {
     '</svg>',
     '',
   ].join('\n');
+}
+
+/** Each metric that is drawn, with its subjects. */
+function drawnOf({
+  name,
+  metrics,
+}: ReportedCase): { readonly name: string; readonly lines: readonly ReportedMetric[] }[] {
+  const chosen = metrics.filter(({ isDrawn }) => isDrawn);
+  const drawn = chosen.length > 0 ? chosen : metrics.slice(0, 1);
+  return [...new Set(drawn.map(({ metric }) => metric))].map((wanted) => ({
+    name,
+    lines: metrics.filter(({ metric }) => metric === wanted),
+  }));
 }
 
 function text(x: number, y: number, words: string, kind: string): string {

@@ -59,6 +59,21 @@ test('a report is every round as JSON, the table, and a chart that is well-forme
   expect(chartOf('nothing', [])).toContain('</svg>');
 });
 
+test('a chart has the metrics that are to be drawn, each on its own scale, or the first', () => {
+  const measurements = new Measurements('rest');
+  const add = (name: string, metric: string, isDrawn: boolean, value: number): void =>
+    measurements.add(name, 'Darkroom', { name: metric, digits: 0, isDrawn }, value);
+  add('chosen', 'seconds', false, 7);
+  add('chosen', 'MiB', true, 1000);
+  add('chosen', 'ms', true, 0);
+  add('not chosen', 'calls', false, 3);
+  add('not chosen', 'more', false, 4);
+  const chart = chartOf('rest', measurements.report().cases);
+  const drawn = [...chart.matchAll(/class="case">([^<]*)</g)].map(([, name]) => name);
+  expect(drawn).toEqual(['chosen — MiB', 'chosen — ms', 'not chosen — calls']);
+  expect(chart).not.toContain('NaN');
+});
+
 test('a quick run is short, and can be made longer', () => {
   const { benches, options } = readCommandLine(['--quick', '--seconds', '7']);
   expect(benches).toEqual(['upload', 'small']);
