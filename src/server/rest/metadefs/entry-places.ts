@@ -89,7 +89,7 @@ export function entryPlaces({ metadefEntries: entries, pace }: EntryPlacesParts)
   }
 
   async function sendProperties(call: HttpCall): Promise<void> {
-    sendView(call, { properties: propertiesView(oldestFirst(await list(call, 'PROPERTY'))) });
+    sendView(call, { properties: propertiesView(await list(call, 'PROPERTY')) });
   }
 
   /** By its name, or by that which it has among the properties of a type of resources. */

@@ -60,7 +60,7 @@ function viewOf(
   const prefix = prefixOf(associations.find(({ name }) => name === resourceType));
   const someOf = (views: readonly object[]): readonly object[] | undefined =>
     views.length === 0 ? undefined : views;
-  const properties = oldestFirst(ofKind('PROPERTY'));
+  const properties = ofKind('PROPERTY');
   return {
     ...namespaceView(namespace),
     resource_type_associations: someOf(associations.map(associationView)),
@@ -72,7 +72,7 @@ function viewOf(
   };
 }
 
-/** As Glance has all but tags. */
+/** As Glance has objects and types of resources. */
 export function oldestFirst(
   entries: readonly Readonly<MetadefEntry>[],
 ): readonly Readonly<MetadefEntry>[] {
@@ -85,12 +85,13 @@ export function prefixOf(association: Readonly<MetadefEntry> | undefined): strin
   return typeof prefix === 'string' ? prefix : '';
 }
 
-/** Properties by their names. */
+/** Properties by their names, and in the order of these, as Glance has them. */
 export function propertiesView(
   properties: readonly Readonly<MetadefEntry>[],
   prefix = '',
 ): Readonly<Record<string, object>> {
-  return Object.fromEntries(properties.map(({ name, content }) => [`${prefix}${name}`, content]));
+  const byName = properties.toSorted((one, other) => (one.name < other.name ? -1 : 1));
+  return Object.fromEntries(byName.map(({ name, content }) => [`${prefix}${name}`, content]));
 }
 
 /** A property by itself. */
