@@ -49,7 +49,7 @@ async function origin(): Promise<'bundle' | 'sources'> {
 let record = '';
 
 async function build(): Promise<void> {
-  const { code, errors } = await run('build/main.ts');
+  const { code, errors } = await run('build/main.ts', 'service');
   expect({ code, errors }).toEqual({ code: 0, errors: '' });
   record = await readFile(join(checkout, 'dist/bundle.json'), 'utf8');
 }
@@ -113,14 +113,14 @@ describe('a source that changes while it is bundled', () => {
   });
 
   test('fails the build', async () => {
-    const { code, errors } = await run('build/main.ts');
+    const { code, errors } = await run('build/main.ts', 'service');
     expect(code).toBe(1);
     expect(errors).toContain('service.ts was changed while it was being bundled; build again');
     expect(await readdir(join(checkout, 'dist'))).toEqual([]);
   });
 
   test('leaves an installation with the sources, and says so', async () => {
-    const { code, errors } = await run('build/main.ts', '--if-possible');
+    const { code, errors } = await run('build/main.ts', 'service', '--if-possible');
     expect(code).toBe(0);
     expect(errors).toContain('The service was not bundled and runs from its sources');
     expect(await origin()).toBe('sources');
