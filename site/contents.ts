@@ -25,7 +25,10 @@ export const parts: readonly Part[] = [
   {
     name: 'Tutorial',
     promise: 'Learn by doing: from nothing to an image that survived a broken upload.',
-    entries: [{ label: 'In short', to: 'README.md' }],
+    entries: [
+      { label: 'A first image', to: 'docs/tutorial.md' },
+      { label: 'In short', to: 'README.md' },
+    ],
   },
   {
     name: 'How-to',
@@ -34,6 +37,8 @@ export const parts: readonly Part[] = [
       { label: 'Run it', to: 'docs/running.md' },
       { label: 'The console', to: 'docs/console.md' },
       { label: 'TLS and tokens', to: 'docs/how-to/tls-and-tokens.md' },
+      { label: 'Import an image', to: 'docs/how-to/import-an-image.md' },
+      { label: 'Publish from CI', to: 'docs/how-to/publish-from-ci.md' },
       { label: 'Back up', to: 'docs/how-to/back-up.md' },
       { label: 'Read a fault and act', to: 'docs/how-to/act-on-a-fault.md' },
       { label: 'Use the command line', to: 'docs/cli.md' },
@@ -47,6 +52,7 @@ export const parts: readonly Part[] = [
         label: 'Example: a compute service in Python',
         to: 'examples/compute-service-python/README.md',
       },
+      { label: 'Example: a CI job', to: 'examples/ci-publish/README.md' },
       { label: 'Example: a page that uploads', to: 'examples/browser-upload/README.md' },
       { label: 'Switch a cloud over', to: 'docs/openstack.md#switching-a-cloud-over' },
     ],
