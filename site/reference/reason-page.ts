@@ -64,8 +64,10 @@ function meaningsOf(contract: Contract, mentions: readonly Mention[]): string[] 
   return [...tellers]
     .toSorted(([a], [b]) => Number(a === '') - Number(b === ''))
     .map(([meaning, by]) => {
-      const said = meaning === '' ? '' : commentHtml(sentenceOf(meaning), linkOf);
-      return `${said}<p class="facts">Told by: ${by.join(', ')}</p>`;
+      if (meaning === '') {
+        return `<p class="facts">${tellers.size > 1 ? 'Also told' : 'Told'} by: ${by.join(', ')}</p>`;
+      }
+      return `${commentHtml(sentenceOf(meaning), linkOf)}<p class="facts">Told by: ${by.join(', ')}</p>`;
     });
 }
 
