@@ -61,6 +61,7 @@ export const parts: readonly Part[] = [
     name: 'Reference',
     promise: 'Look it up: made from the contract and the code.',
     entries: [
+      { label: 'The client library', to: 'docs/client.md' },
       { label: 'Commands', to: 'reference/commands.html' },
       { label: 'The contract', to: 'reference/index.html' },
       { label: 'Reasons', to: 'reference/reasons.html' },
