@@ -61,7 +61,9 @@ export const parts: readonly Part[] = [
     name: 'Reference',
     promise: 'Look it up: made from the contract and the code.',
     entries: [
+      { label: 'The console', to: 'docs/console.md' },
       { label: 'The client library', to: 'docs/client.md' },
+      { label: 'The command line', to: 'docs/cli.md' },
       { label: 'Commands', to: 'reference/commands.html' },
       { label: 'The contract', to: 'reference/index.html' },
       { label: 'Reasons', to: 'reference/reasons.html' },
