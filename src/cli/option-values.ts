@@ -43,6 +43,14 @@ export function count(text: string): number {
   return Number(text);
 }
 
+/** How many at the same time. @throws InvalidArgumentError */
+export function parallel(text: string): number {
+  if (!/^[1-9]\d?$/.test(text)) {
+    throw new InvalidArgumentError('It has to be from 1 to 99.');
+  }
+  return Number(text);
+}
+
 /** Adds one more `key=value` to those that were given before. @throws InvalidArgumentError */
 export function keyValue(
   text: string,

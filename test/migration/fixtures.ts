@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { beforeAll, onTestFinished, vi } from 'vitest';
+import { beforeAll, onTestFinished, vi, expect } from 'vitest';
 import { createToken } from '../../src/identity/static-tokens/token-store.ts';
 import type { ReportEntry } from '../../src/migration/migration-report.ts';
 import { restClient, type RestClient } from '../server/rest/rest-client.ts';
@@ -23,8 +23,8 @@ export interface Clouds {
   /** A file with the token of a service, which may act for any project. */
   readonly tokenFile: string;
   readonly token: string;
-  /** A token of a member of one project. */
-  readonly memberToken: (project: string) => string;
+  /** Makes a token of a member of one project, which Darkroom takes already. */
+  readonly memberToken: (project: string) => Promise<string>;
   readonly folder: string;
 }
 
@@ -55,8 +55,12 @@ export function clouds(settings: Readonly<Record<string, string>> = {}): () => C
       folder: folder.path,
       token,
       tokenFile: join(folder.path, 'token'),
-      memberToken: (project) =>
-        createToken(tokens, { user: 'ann', project, roles: ['member'], ...terms }).token,
+      async memberToken(project) {
+        const made = createToken(tokens, { user: 'ann', project, roles: ['member'], ...terms });
+        const ask = restClient(() => service.process.url, made.token);
+        await expect.poll(async () => (await ask('GET', '/v2/images')).status).toBe(200);
+        return made.token;
+      },
       ofGlance: (as = 'admin.admin') => restClient(() => glance.url, as),
       ofDarkroom: (project) => (method, path, body, headers) =>
         restClient(() => service.process.url, token)(method, path, body, {

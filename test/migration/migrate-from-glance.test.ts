@@ -193,7 +193,7 @@ describe.skipIf(!hasGlance())('darkroom migrate-from-glance', () => {
   });
 
   test('a caller of one project makes images for that alone, or as its own', async () => {
-    const token = both().memberToken('garden');
+    const token = await both().memberToken('garden');
     const id = await makeInGlance(both(), { name: 'theirs' }, Buffer.from('x'), 'orchard');
     const args = ['--image', id];
     const refused = await startMigration({ ...both(), token }, args).ended;

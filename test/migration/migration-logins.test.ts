@@ -130,13 +130,13 @@ test('a token that is taken back in the middle is replaced by the next one in it
 });
 
 test.each([
-  [[], /--to has to be a URL .* and is missing/],
+  [[], /--to <url>' not specified/],
   [['--to', 'images.example.com'], /--to has to be a URL .* not "images.example.com"/],
   [['--to', 'http://a', '--from', 'ftp://b'], /--from has to be a URL/],
   [['--to', 'http://a'], /say where Glance is: --from <url>, or OS_AUTH_URL/],
   [
     ['--to', 'http://a', '--from', 'http://b', '--parallel', '0'],
-    /--parallel has to be from 1 to 99/,
+    /--parallel <n>' .* from 1 to 99/,
   ],
   [['--to', 'http://a', '--from', 'http://b', '--token-file', '/none'], /\/none cannot be read/],
   [['--to', 'http://a', '--from', 'http://b', '--token', 'x'], /--token/],

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { count, duration, oneMore } from '../option-values.ts';
+import { duration, oneMore, parallel } from '../option-values.ts';
 import { calling, examples, type Declarations } from './declaration.ts';
 
 /** Declares what operators do beside the service. */
@@ -101,7 +101,7 @@ function declareMigration(program: Command, declarations: Declarations): void {
     .option('--image <id>', 'this image only; may be repeated', oneMore)
     .option('--owner <project>', 'images of this project only; may be repeated', oneMore)
     .option('--visibility <word>', 'images of this visibility only; may be repeated', oneMore)
-    .option('--parallel <n>', 'how many at the same time, 1 to 99', count, 2)
+    .option('--parallel <n>', 'how many at the same time, 1 to 99', parallel, 2)
     .option('--report <path>', 'file that tells what became of each')
     .option('--dry-run', 'copies nothing, and tells what would be')
     .action(declarations.does(async () => (await import('../migrate-command.ts')).migrateCommand));

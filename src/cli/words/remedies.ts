@@ -23,7 +23,8 @@ const callRemedies: Readonly<Record<string, string>> = {
   IMAGE_PROTECTED: 'To have it go all the same: darkroom edit <image> --no-protect, then again.',
   ETAG_MISMATCH: 'Somebody has changed it meanwhile: look at it, and try again.',
   QUOTA_EXCEEDED: 'Delete what is not needed, or ask an operator for a higher quota.',
-  SOURCE_FORBIDDEN: 'Its operator decides what imports may reach: DARKROOM_IMPORT_… in the README.',
+  SOURCE_FORBIDDEN:
+    'Its operator decides what imports may reach: DARKROOM_IMPORT_… in docs/settings.md.',
 } satisfies Partial<Record<FailureReason | ClientReason, string>>;
 
 /** What to do about a call that has failed; undefined where its message says all. */
