@@ -1,4 +1,5 @@
 import {
+  isTerminal,
   Task_State,
   TaskSchema,
   type DarkroomClient,
@@ -17,7 +18,7 @@ import { Rate } from '../output/rate.ts';
 import { transferLines } from '../output/transfer-bar.ts';
 import type { ConnectionOptions } from '../profiles/connection.ts';
 import { eventWords, faultLines, whatToDo } from '../words/task-report.ts';
-import { dateOf, isTerminal, phaseWord, progressText } from '../words/task-words.ts';
+import { dateOf, phaseWord, progressText } from '../words/task-words.ts';
 import { exitCodeFor } from './change-task.ts';
 
 /** What `darkroom watch` and `darkroom wait` may be told. */
@@ -93,7 +94,7 @@ export async function followTask(
   const rate = new Rate();
   let task: Task | undefined;
   const draw = (trouble?: string): void => {
-    if (task !== undefined && !isTerminal(task)) {
+    if (task !== undefined && !isTerminal(task.state)) {
       const { bytesDone = 0n, bytesTotal } = task.progress ?? {};
       const transfer = {
         step: phaseWord(task),
@@ -165,7 +166,7 @@ async function asItEnded(
   last: Task | undefined,
   signal: AbortSignal,
 ): Promise<Task> {
-  if (last !== undefined && isTerminal(last)) {
+  if (last !== undefined && isTerminal(last.state)) {
     return last;
   }
   const { task } = await client.tasks.getTask({ taskId }, { signal });

@@ -1,8 +1,13 @@
-import { DarkroomError, Task_State, type DarkroomClient } from '../../client/exports.ts';
+import {
+  DarkroomError,
+  isTerminal,
+  Task_State,
+  type DarkroomClient,
+} from '../../client/exports.ts';
 import { Interruption, type CommandContext } from '../command-context.ts';
 import type { UploadScreen } from './upload-screen.ts';
 import { bytesText, percentText, timeText } from '../output/amounts.ts';
-import { dateOf, isTerminal } from '../words/task-words.ts';
+import { dateOf } from '../words/task-words.ts';
 
 /** How long the service is asked what it has, when the user wants an end, in ms. */
 const askMs = 1500;
@@ -25,7 +30,7 @@ export async function tellHowToGoOn(
   let until = '';
   try {
     const { task } = await client.tasks.getTask({ taskId }, { signal: AbortSignal.timeout(askMs) });
-    if (task !== undefined && isTerminal(task)) {
+    if (task !== undefined && isTerminal(task.state)) {
       return task.state === Task_State.FAILED && task.lastFault !== undefined
         ? DarkroomError.ofFault(task.lastFault)
         : new DarkroomError('TASK_CANCELLED', 'The task was cancelled.', { origin: 'service' });

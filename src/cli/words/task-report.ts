@@ -1,6 +1,8 @@
 import {
   Fault_Origin,
   Image_State,
+  Phase,
+  PhaseSchema,
   TaskEvent_Kind,
   Task_State,
   Task_StateSchema,
@@ -10,14 +12,14 @@ import {
   type Task,
   type TaskEvent,
 } from '../../client/contract.ts';
+import { isTerminal } from '../../client/exports.ts';
 import { ageText, bytesText, clockText, durationText, timeText } from '../output/amounts.ts';
 import type { Screen, Style } from '../output/screen.ts';
 import { shownText } from '../output/shown-text.ts';
 import { tableLines, type Column } from '../output/table.ts';
 import { enumWord, imageTitle } from './image-words.ts';
 import { faultRemedy } from './remedies.ts';
-import { dateOf, isTerminal, phaseWord, progressText, stateCell, typeWord } from './task-words.ts';
-import { Phase, PhaseSchema } from '../../client/contract.ts';
+import { dateOf, phaseWord, progressText, stateCell, typeWord } from './task-words.ts';
 
 /** What is known of a task. */
 export interface TaskStory {
@@ -72,7 +74,7 @@ function facts({ task, image }: TaskStory, style: Style, now: Date): string[] {
   if (labels.length > 0) {
     rows.push(['labels', shownText(labels.join(', '))]);
   }
-  if (!isTerminal(task)) {
+  if (!isTerminal(task.state)) {
     rows.push(['doing', phaseWord(task)]);
   }
   if (task.message !== '') {

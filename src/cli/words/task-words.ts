@@ -8,19 +8,11 @@ import {
   type Task,
   type Task_Progress,
 } from '../../client/contract.ts';
+import { isTerminal } from '../../client/exports.ts';
 import { bytesText, percentText } from '../output/amounts.ts';
 import type { Cell } from '../output/table.ts';
 import type { Style } from '../output/screen.ts';
 import { enumWord } from './image-words.ts';
-
-/** Whether a task has ended. */
-export function isTerminal(task: Pick<Task, 'state'>): boolean {
-  return (
-    task.state === Task_State.SUCCEEDED ||
-    task.state === Task_State.FAILED ||
-    task.state === Task_State.CANCELLED
-  );
-}
 
 /** The state of a task, in its colour. */
 export function stateCell(state: Task_State, style: Style): Cell {
@@ -41,7 +33,7 @@ export function stateCell(state: Task_State, style: Style): Cell {
 
 /** What a task is doing: `waiting for data`; nothing once it has ended. */
 export function phaseWord(task: Pick<Task, 'state' | 'phase'>): string {
-  return isTerminal(task) || task.phase === Phase.UNSPECIFIED
+  return isTerminal(task.state) || task.phase === Phase.UNSPECIFIED
     ? ''
     : enumWord(PhaseSchema, task.phase);
 }
